@@ -1,0 +1,85 @@
+"""Messages to bytes and back, strictly.
+
+A message is one line of JSON. Where bytes travel with it they follow after one newline: JSON text made here never
+holds a raw newline, so the first one is the border. It reads well in any NATS tool, and costs no base64.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rise_contracts import errors, messages
+
+M = TypeVar("M", bound=BaseModel)
+
+_BORDER = b"\n"
+
+
+def encode(message: BaseModel, payload: bytes = b"") -> bytes:
+    """The wire form. `payload` follows the JSON; it may be empty."""
+    text = message.model_dump_json(by_alias=True).encode()
+    return text + _BORDER + payload if payload else text
+
+
+def decode(kind: type[M], data: bytes) -> M:
+    """The message in `data`. Raises InvalidInput where it is not a whole, valid message of `kind`."""
+    return decode_with_payload(kind, data)[0]
+
+
+def decode_with_payload(kind: type[M], data: bytes) -> tuple[M, bytes]:
+    """The message and the bytes behind it (empty where there are none)."""
+    head, _, payload = data.partition(_BORDER)
+    try:
+        return kind.model_validate_json(head, strict=True), payload
+    except ValidationError as error:
+        raise _bad(kind.__name__, error) from error
+
+
+def decode_event(data: bytes) -> tuple[messages.Event, bytes]:
+    """Any event, told by its `kind`, and the bytes behind it."""
+    return _decode_union("Event", data)
+
+
+def decode_ending(data: bytes) -> tuple[messages.Ending, bytes]:
+    """How a job ended, and its pictures where they are inline."""
+    return _decode_union("Ending", data)
+
+
+def decode_reply(kind: type[M], data: bytes) -> M:
+    """The answer to a request; a Problem is raised as RemoteError."""
+    head = data.partition(_BORDER)[0]
+    if head.startswith(b'{"version":1,"problem":'):
+        problem = decode(messages.Problem, data)
+        raise errors.RemoteError(problem.problem, problem.message, problem.retriable)
+    return decode(kind, data)
+
+
+def encode_problem(error: errors.RiseError) -> bytes:
+    return encode(messages.Problem(problem=error.reason, message=str(error), retriable=error.retriable))
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(getattr(messages, name))
+
+
+def _decode_union(name: str, data: bytes) -> tuple[Any, bytes]:
+    head, _, payload = data.partition(_BORDER)
+    try:
+        return _adapter(name).validate_json(head, strict=True), payload
+    except ValidationError as error:
+        raise _bad(name, error) from error
+
+
+def _bad(name: str, error: ValidationError) -> errors.InvalidInput:
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or name
+    return errors.InvalidInput(where, f"a valid {name}: {first['msg']}", _short(first["input"]))
+
+
+def _short(value: object, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "…"

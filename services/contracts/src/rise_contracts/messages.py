@@ -1,0 +1,246 @@
+"""The messages between the processes. Times are Unix seconds, durations seconds, sizes bytes.
+
+Where a message carries bytes (a latent, pictures), they follow its JSON; see `rise_contracts.codec`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rise_contracts.configuration import Configuration
+from rise_contracts.handoff import HandoffHeader
+from rise_contracts.model import Message, Name, Part, Seconds, Sha256, Sigma, Tier, WireDtype
+from rise_contracts.resources import RelayJobSpec
+
+JobId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Attempt = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0, le=7)]
+
+
+class JobRequest(Message):
+    """An accepted job. The seed is always set: drawn at acceptance where the spec has none."""
+
+    job_id: JobId
+    spec: RelayJobSpec
+    seed: int = Field(ge=0, le=2**63 - 1)
+    accepted_at: float
+    preview: bool = Field(default=False, description="decode the latent at every handoff, for a person to look at")
+
+
+class PayloadRef(Part):
+    """Where a message's bytes are: right behind its JSON (`inline`), or in chunks on a subject."""
+
+    kind: Literal["inline", "chunks"]
+    nbytes: int = Field(ge=0)
+    sha256: Sha256
+    subject: str | None = None
+    chunks: int = Field(default=0, ge=0)
+
+
+class StageReport(Part):
+    """What one stage took. `seconds` is from the start of the handler to its end, on the worker."""
+
+    stage: Index
+    member: Name
+    tier: Tier
+    pool: Name
+    worker: Name
+    steps: int = Field(ge=0)
+    seconds: Seconds
+    timings: dict[str, float] = Field(default_factory=dict, description="seconds by part: load, encode, denoise …")
+    handoff_bytes: int = Field(default=0, ge=0)
+    started_at: float
+    finished_at: float
+
+
+class StageTask(Message):
+    """One stage of work in a pool's queue. `handoff` and `payload` are None for the head."""
+
+    job_id: JobId
+    attempt: Attempt
+    stage_index: Index
+    request: JobRequest
+    configuration: Configuration
+    handoff: HandoffHeader | None = None
+    payload: PayloadRef | None = None
+    done: tuple[StageReport, ...] = Field(default=(), description="the reports of the stages before this one")
+
+
+class _Event(Message):
+    job_id: JobId
+    attempt: Attempt
+    at: float
+
+
+class _StageEvent(_Event):
+    stage: Index
+    worker: Name
+
+
+class StageStarted(_StageEvent):
+    kind: Literal["stage-started"] = "stage-started"
+    member: Name
+    tier: Tier
+    steps: int = Field(ge=1)
+    delivery: int = Field(default=1, ge=1, description="above 1: an earlier worker did not finish it")
+
+
+class StageProgress(_StageEvent):
+    """Sent over core NATS, so any of them may be missed. `step` counts the steps done."""
+
+    kind: Literal["stage-progress"] = "stage-progress"
+    member: Name
+    tier: Tier
+    step: int = Field(ge=0)
+    steps: int = Field(ge=1)
+    sigma: Sigma
+    seconds_per_step: Seconds
+
+
+class HandoffSent(_StageEvent):
+    """The message's bytes are the preview's PNG where the job asked for one, else empty."""
+
+    kind: Literal["handoff-sent"] = "handoff-sent"
+    sigma: Sigma
+    nbytes: int = Field(ge=0)
+    dtype: WireDtype
+    seconds: Seconds = Field(description="from the last step's end until the next task was stored")
+
+
+class StageDone(_StageEvent):
+    kind: Literal["stage-done"] = "stage-done"
+    report: StageReport
+
+
+class StageFailed(_StageEvent):
+    kind: Literal["stage-failed"] = "stage-failed"
+    reason: str
+    message: str
+    retriable: bool
+
+
+class ImageRef(Part):
+    nbytes: int = Field(ge=1)
+    sha256: Sha256
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class JobDone(_Event):
+    """The job's one result. `digest` is the SHA-256 of all its PNG files in order."""
+
+    kind: Literal["job-done"] = "job-done"
+    worker: Name
+    arm: str
+    seed: int
+    digest: Sha256
+    nbytes: int = Field(ge=1)
+    images: tuple[ImageRef, ...] = Field(min_length=1, max_length=16)
+    payload: PayloadRef
+    stages: tuple[StageReport, ...]
+
+
+class JobFailed(_Event):
+    kind: Literal["job-failed"] = "job-failed"
+    reason: str
+    message: str
+
+
+class JobCancelled(_Event):
+    kind: Literal["job-cancelled"] = "job-cancelled"
+
+
+Ending = Annotated[JobDone | JobFailed | JobCancelled, Field(discriminator="kind")]
+"""The one way a job ended. The first to be stored under the job's id counts; every later one is dropped."""
+
+Event = Annotated[
+    StageStarted | StageProgress | HandoffSent | StageDone | StageFailed | JobDone | JobFailed | JobCancelled,
+    Field(discriminator="kind"),
+]
+
+
+class Cancel(Message):
+    """To the workers: stop this job's attempts up to and including `attempt`."""
+
+    job_id: JobId
+    attempt: Attempt
+
+
+class LinkQuality(Part):
+    rtt_s: Seconds
+    bytes_per_s: float | None = Field(default=None, gt=0)
+
+
+class Heartbeat(Message):
+    """What a worker says of itself, about once a second. `ready` means loaded and pulling work."""
+
+    worker: Name
+    tier: Tier
+    pool: Name
+    pid: int = Field(ge=1)
+    at: float
+    ready: bool = True
+    members: tuple[Name, ...] = Field(default=(), description="loaded now")
+    seconds_per_step: dict[str, float] = Field(default_factory=dict, description="by member, one image, warm")
+    busy_job: str | None = None
+    queue_depth: int = Field(default=0, ge=0, description="tasks waiting in the pool")
+    rss_bytes: int = Field(default=0, ge=0)
+    link: LinkQuality | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Predictions(Part):
+    latency_s: float | None = None
+    edge_s: float | None = None
+    quality: float | None = None
+
+
+class Configure(Message):
+    """The driver's question to the scheduler. `avoid` names workers that just failed this job."""
+
+    request: JobRequest
+    attempt: Attempt
+    avoid: tuple[Name, ...] = ()
+
+
+class Decision(Message):
+    """The scheduler's answer. `propensity` is the probability with which this arm was chosen."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    job_id: JobId
+    arm: str
+    configuration: Configuration
+    policy: str
+    context: dict[str, float] = Field(default_factory=dict)
+    propensity: float = Field(default=1.0, gt=0, le=1)
+    predictions: Predictions = Predictions()
+
+
+class Outcome(Message):
+    """What came of a decision; it repeats what a scheduler needs to learn without remembering."""
+
+    decision_id: str
+    job_id: JobId
+    arm: str
+    policy: str = ""
+    context: dict[str, float] = Field(default_factory=dict)
+    propensity: float = Field(default=1.0, gt=0, le=1)
+    preference: float = Field(default=0.5, ge=0, le=1)
+    latency_s: Seconds = Field(description="from acceptance to the ending")
+    wait_s: Seconds = Field(default=0.0, description="of it, before the head started")
+    edge_s: Seconds = Field(description="seconds of edge workers, all attempts that reported")
+    stage_seconds: tuple[float, ...] = ()
+    quality: float | None = None
+    bytes_handed: int = Field(default=0, ge=0)
+    failed: bool = False
+    at: float = 0.0
+
+
+class Problem(Message):
+    """An error as the answer to a request."""
+
+    problem: str = Field(description="the error's reason")
+    message: str
+    retriable: bool = False

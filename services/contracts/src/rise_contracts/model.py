@@ -1,0 +1,46 @@
+"""The two base classes of everything that crosses a process boundary."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", max_length=63)]
+"""A DNS label: safe as a Kubernetes name, as a token of a NATS subject and as a file name."""
+
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Noise level in VE convention, x = x0 + sigma * noise."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Tier = Literal["edge", "device"]
+Solver = Literal["euler", "ddim", "dpmpp_2m"]
+Grid = Literal["trailing", "linspace", "leading", "karras", "logsnr"]
+WireDtype = Literal["fp32", "fp16", "bf16", "q8"]
+
+
+class Resource(BaseModel):
+    """A part of a manifest: camelCase outside, unknown fields refused, immutable."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, protected_namespaces=()
+    )
+
+
+class Message(BaseModel):
+    """What travels between Rise processes: snake_case, unknown fields refused, immutable, versioned.
+
+    A receiver refuses a version it does not know, instead of guessing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    version: Literal[1] = 1
+
+
+class Part(BaseModel):
+    """A piece of a message, without a version of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
