@@ -1,0 +1,1 @@
+"""The embedded family: its weights, its scenes and captions, its judge, and the training beside them."""
