@@ -43,10 +43,18 @@ class Stage(Part):
 
 
 class Configuration(Part):
+    """The stages of a job.
+
+    With `shared_grid` they are slices of the one grid that an uncut run of all their steps would walk, so that
+    with one member on all sides the picture is the uncut run's; each `sigma_to` must be a level of that grid.
+    Without it every stage has a grid of its own between its two levels.
+    """
+
     arm: Annotated[str, Field(min_length=1, max_length=256)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=8)]
     solver: Solver = "euler"
-    grid: Grid = "trailing"
+    grid: Grid = "family"
+    shared_grid: bool = False
     wire_dtype: WireDtype = "fp16"
 
     @model_validator(mode="after")

@@ -169,7 +169,7 @@ class ModelFamilySpec(Resource):
     handoffs: Annotated[tuple[Sigma, ...], Field(max_length=32)] = ()
     relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = ()
     solver: Solver = "euler"
-    grid: Grid = "trailing"
+    grid: Grid = "family"
     encoding: Literal["vp"] = "vp"
 
     @model_validator(mode="after")
