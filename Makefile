@@ -1,0 +1,50 @@
+# Everything a person or a machine does here goes through these targets; `make help` lists them.
+# RISE_REQUIRE=unit,bus,model makes a test ring that cannot run here a failure. ARGS="…" goes to the command of a target.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+
+# What is slow and does not depend on the clone is kept outside it, by version.
+CACHE := $(or $(RISE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rise)
+LOCKED := $(shell cksum < requirements/dev.txt | tr -d ' ')
+export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null && echo $(CACHE)/mypy-$(LOCKED) || echo .mypy_cache)
+export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check format bench train lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Make .venv from the locked requirements (needs Python >= 3.11; quick when nothing changed)
+	@requirements/setup
+
+run: setup ## Draw one picture with two processes: the whole relay, on this machine
+	$(BIN)/rise run -f examples/relayjob.yaml $(ARGS)
+
+test: setup ## Run every ring of tests that this machine can run, and name those it cannot
+	$(BIN)/pytest $(ARGS)
+
+check: setup ## Lint, format, types, import rules, and the lock files against pyproject.toml
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_requirements.py
+
+format: setup ## Put the code into the one format, and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure the relay against the large model alone: out/bench-relay.json, a table and a plot
+	$(BIN)/rise bench relay --json out/bench-relay.json $(ARGS)
+
+train: setup ## Train the embedded family from nothing (hours on CPU; resumable, goes on where it stopped)
+	$(BIN)/python -m rise_shapes.training $(ARGS)
+
+lock: setup ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the newest of everything)
+	UV=$(BIN)/uv requirements/lock
+
+clean: ## Remove the environment, the caches in this folder and what the commands wrote under out/
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist out
