@@ -13,6 +13,7 @@
     │   └── HandoffRefused         4   the receiver does not take the handoff; .refusal
     ├── Cancelled                  5   the job was cancelled
     ├── Busy                       6   nobody free now, try again later; .retry_after
+    │   └── NoResponder            6   nobody listens on a subject; .subject
     ├── Waited                     6   a wait ran out of time; .seconds .what
     ├── BusUnavailable             7   no NATS server answers; .url
     │   └── BusUnsuitable          7   one answers, but too old or without JetStream
@@ -25,7 +26,6 @@ callers decide on values and never by reading text.
 """
 
 # The names say what happened and are read as `errors.Busy`: an Error suffix would say it twice.
-# ruff: noqa: N818
 
 from __future__ import annotations
 
@@ -159,6 +159,12 @@ class Busy(RiseError):
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class NoResponder(Busy):
+    def __init__(self, subject: str, what: str = "nobody") -> None:
+        self.subject = subject
+        super().__init__(f"{what} listens on {subject}; see that the process that serves it runs")
 
 
 class Waited(RiseError):

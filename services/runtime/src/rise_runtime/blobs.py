@@ -1,0 +1,94 @@
+"""Bytes too large for one message: chunks on a subject of their own, read by an ephemeral pull consumer.
+
+NATS' object store is not used: reading from it waits a quarter of a second per flow-control window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from typing import Final
+
+from rise_contracts import errors, subjects
+from rise_contracts.messages import PayloadRef
+from rise_runtime import streams
+from rise_runtime.bus import Bus
+from rise_runtime.pulls import Consumer
+
+_INDEX: Final = "Rise-Chunk"
+_WINDOW: Final = 8
+"""Chunks under way at once: enough to hide the round trip, 4 MiB of memory."""
+
+
+def inline(payload: bytes) -> PayloadRef:
+    """The reference of bytes that travel right behind the message."""
+    return PayloadRef(kind="inline", nbytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
+
+
+async def send(bus: Bus, job_id: str, use: str, attempt: int, payload: bytes) -> tuple[PayloadRef, bytes]:
+    """Make `payload` ready to travel: what to say in the message, and what to put behind it.
+
+    Raises PayloadTooLarge above `subjects.PAYLOAD_LIMIT`.
+    """
+    if len(payload) > subjects.PAYLOAD_LIMIT:
+        raise errors.PayloadTooLarge(use, len(payload), subjects.PAYLOAD_LIMIT)
+    # A quarter is left for the message itself where the server's limit is smaller than ours.
+    if len(payload) <= min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4):
+        return inline(payload), payload
+    # The nonce keeps apart two writers of one attempt: the chunks of each are whole.
+    subject = subjects.blob(job_id, use, attempt, secrets.token_hex(8))
+    return await put(bus, subject, payload), b""
+
+
+async def put(bus: Bus, subject: str, payload: bytes) -> PayloadRef:
+    """Store `payload` in chunks on `subject`, which nobody else writes."""
+    size = min(subjects.CHUNK, bus.max_payload * 3 // 4)
+    parts = [payload[start : start + size] for start in range(0, len(payload), size)]
+    window = asyncio.Semaphore(_WINDOW)
+
+    async def store(index: int, part: bytes) -> None:
+        async with window:
+            await streams.store(bus, subject, part, msg_id=f"{subject}.{index}", headers={_INDEX: str(index)})
+
+    async with asyncio.TaskGroup() as group:
+        for index, part in enumerate(parts):
+            group.create_task(store(index, part))
+    return PayloadRef(
+        kind="chunks",
+        nbytes=len(payload),
+        sha256=hashlib.sha256(payload).hexdigest(),
+        subject=subject,
+        chunks=len(parts),
+    )
+
+
+async def receive(bus: Bus, ref: PayloadRef, behind: bytes, *, timeout: float = 10.0) -> bytes:
+    """The bytes `ref` speaks of; `behind` is what came behind its message.
+
+    Raises HandoffRefused (size, digest) where they are damaged, NotFound where chunks are missing.
+    """
+    payload = behind if ref.kind == "inline" else await _read_chunks(bus, ref, timeout)
+    if len(payload) != ref.nbytes:
+        raise errors.HandoffRefused(errors.Refusal.SIZE, f"{ref.nbytes} bytes", f"{len(payload)} bytes")
+    digest = hashlib.sha256(payload).hexdigest()
+    if digest != ref.sha256:
+        raise errors.HandoffRefused(errors.Refusal.DIGEST, ref.sha256, digest)
+    return payload
+
+
+async def _read_chunks(bus: Bus, ref: PayloadRef, timeout: float) -> bytes:
+    if ref.subject is None:
+        raise errors.HandoffRefused(errors.Refusal.MALFORMED, "the subject of the chunks", "none")
+    parts: dict[int, bytes] = {}
+    consumer = Consumer(bus, subjects.STREAM_BLOBS, (ref.subject,), batch=max(1, ref.chunks))
+    await consumer.start()
+    try:
+        while len(parts) < ref.chunks:
+            delivery = await consumer.next(timeout)
+            if delivery is None:
+                raise errors.NotFound("payload", ref.subject, f"{len(parts)} of {ref.chunks} chunks are there")
+            parts[int(delivery.message.headers[_INDEX])] = delivery.data
+    finally:
+        await consumer.stop()
+    return b"".join(parts[index] for index in sorted(parts))

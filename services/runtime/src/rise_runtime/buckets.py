@@ -1,0 +1,128 @@
+"""Key-value buckets: read, write if unchanged, create if absent, watch. The same streams that NATS' own tools see."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+from rise_contracts import errors
+from rise_runtime import streams
+from rise_runtime.bus import Bus
+from rise_runtime.pulls import Consumer, Delivery
+from rise_runtime.streams import WrongRevision
+
+_OPERATION: Final = "KV-Operation"
+_REMOVED: Final = frozenset({"DEL", "PURGE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A value with its revision. `value` None means that the key was removed at this revision."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+class Bucket:
+    """One bucket. Nothing is kept here: every call asks the server."""
+
+    def __init__(self, bus: Bus, name: str) -> None:
+        self._bus, self.name = bus, name
+        self._stream = f"KV_{name}"
+        self._prefix = f"$KV.{name}."
+
+    async def ensure(self, *, max_age_s: float = 0, storage: str = "file") -> None:
+        """Make the bucket. With `max_age_s` a key that is not written again in time is gone."""
+        await streams.ensure(
+            self._bus,
+            self._stream,
+            (self._prefix + ">",),
+            storage=storage,
+            max_age_s=max_age_s,
+            extra={"max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True},
+        )
+
+    async def get(self, key: str) -> Entry | None:
+        """The entry, or None where the key is not there (or was removed)."""
+        entry = await self._last(key)
+        return entry if entry is not None and entry.value is not None else None
+
+    async def put(self, key: str, value: bytes, *, patience: float = 15.0) -> int:
+        """Write whatever is there; the new revision."""
+        self._bus.check_size(f"{self.name} {key}", len(value))
+        return (await streams.store(self._bus, self._prefix + key, value, patience=patience)).sequence
+
+    async def update(self, key: str, value: bytes, revision: int) -> int:
+        """Write if the key is still at `revision`; the new revision. Raises WrongRevision."""
+        self._bus.check_size(f"{self.name} {key}", len(value))
+        stored = await streams.store(self._bus, self._prefix + key, value, expect_last=revision)
+        return stored.sequence
+
+    async def create(self, key: str, value: bytes) -> int | None:
+        """Write if the key is not there; the revision, or None where somebody else was first."""
+        try:
+            return await self.update(key, value, 0)
+        except WrongRevision:
+            entry = await self._last(key)
+        if entry is None or entry.value is not None:
+            return None
+        try:
+            return await self.update(key, value, entry.revision)
+        except WrongRevision:
+            return None
+
+    async def remove(self, key: str) -> None:
+        """Take the key and its history away; watchers hear of it."""
+        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
+        await streams.store(self._bus, self._prefix + key, b"", headers=headers)
+
+    async def entries(self) -> list[Entry]:
+        """All entries there are now."""
+        found: list[Entry] = []
+        async for entry in self.watch():
+            if entry is None:
+                break
+            if entry.value is not None:
+                found.append(entry)
+        return found
+
+    async def watch(self, keys: str = ">") -> AsyncIterator[Entry | None]:
+        """Every entry there is, then None once, then every change as it happens. It survives the server.
+
+        After a restart of the server the changes made meanwhile follow.
+        """
+        consumer = Consumer(self._bus, self._stream, (self._prefix + keys,), deliver="last_per_subject", batch=256)
+        await consumer.start()
+        try:
+            if await streams.count(self._bus, self._stream, self._prefix + keys) == 0:
+                yield None
+                caught_up = True
+            else:
+                caught_up = False
+            while True:
+                delivery = await consumer.next()
+                if delivery is None:
+                    continue
+                yield self._entry(delivery)
+                if not caught_up and delivery.pending == 0:
+                    caught_up = True
+                    yield None
+        finally:
+            await consumer.stop()
+
+    def _entry(self, delivery: Delivery) -> Entry:
+        removed = delivery.message.headers.get(_OPERATION) in _REMOVED
+        key = delivery.subject.removeprefix(self._prefix)
+        return Entry(key, None if removed else delivery.data, delivery.stream_sequence)
+
+    async def _last(self, key: str) -> Entry | None:
+        try:
+            message = await streams.last(self._bus, self._stream, self._prefix + key)
+        except errors.NoResponder as error:
+            raise errors.NotFound("bucket", self.name, "is the platform up?") from error
+        if message is None:
+            return None
+        removed = message.headers.get(_OPERATION) in _REMOVED
+        return Entry(key, None if removed else message.data, message.sequence)

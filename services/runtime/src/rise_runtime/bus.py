@@ -1,0 +1,310 @@
+"""The connection to NATS, and the only module that imports it.
+
+nats-py is used for its core protocol alone, with what its defaults get wrong set right: it reconnects for ever,
+notices a dead peer within 15 seconds, reports every error, and says before sending that a message is too large.
+JetStream is spoken over this by `streams`, `pulls`, `buckets` and `blobs` through its JSON interface.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription as NatsSubscription
+from pydantic import BaseModel
+
+from rise_contracts import codec, errors
+
+log = logging.getLogger(__name__)
+
+OLDEST_SERVER: Final = (2, 10)
+HEADER_ROOM: Final = 4096
+"""Bytes kept free below the server's max_payload for headers, which count too."""
+
+RECONNECT_PAUSE_S: Final = 0.25
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+Q = TypeVar("Q", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message from the bus. `headers` holds "Status" on JetStream's own notes."""
+
+    subject: str
+    data: bytes
+    reply: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Callback = Callable[[Incoming], "Awaitable[None] | None"]
+
+
+class Subscription:
+    """A running subscription; `stop` ends it at the server and here."""
+
+    def __init__(self, inner: NatsSubscription) -> None:
+        self._inner = inner
+
+    async def stop(self) -> None:
+        # A connection that is closing has dropped its subscriptions already.
+        with suppress(nats.errors.Error):
+            await self._inner.unsubscribe()
+
+
+class Bus:
+    """A connection that survives its server. Made by `connect` only."""
+
+    def __init__(self, client: Client, url: str) -> None:
+        self._client = client
+        self.url = url
+        self.closed = asyncio.Event()
+        self._reconnect_callbacks: list[Callable[[], None]] = []
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes of the largest message the server takes."""
+        return int(self._client.max_payload)
+
+    @property
+    def server_version(self) -> str:
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+
+    @property
+    def connected(self) -> bool:
+        return bool(self._client.is_connected)
+
+    def new_inbox(self) -> str:
+        return str(self._client.new_inbox())
+
+    def check_size(self, what: str, nbytes: int) -> None:
+        """Raise PayloadTooLarge unless a message of `nbytes` fits; else it would look like a timeout."""
+        limit = self.max_payload - HEADER_ROOM
+        if nbytes > limit:
+            raise errors.PayloadTooLarge(what, nbytes, limit)
+
+    async def publish(
+        self, subject: str, data: bytes = b"", *, reply: str = "", headers: Mapping[str, str] = _NO_HEADERS
+    ) -> None:
+        """Core NATS: at most once, nobody confirms it."""
+        self.check_size(f"message on {subject}", len(data))
+        try:
+            await self._client.publish(subject, data, reply=reply, headers=dict(headers) or None)
+        except (nats.errors.Error, OSError) as error:
+            raise errors.BusUnavailable(self.url, f"publishing failed ({error})") from error
+
+    async def request(
+        self, subject: str, data: bytes = b"", *, timeout: float = 2.0, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Incoming:
+        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds."""
+        self.check_size(f"request on {subject}", len(data))
+        try:
+            message = await self._client.request(subject, data, timeout=timeout, headers=dict(headers) or None)
+        except nats.errors.NoRespondersError as error:
+            raise errors.NoResponder(subject) from error
+        except (nats.errors.TimeoutError, TimeoutError) as error:
+            raise errors.Waited(f"an answer on {subject}", timeout) from error
+        except (nats.errors.Error, OSError) as error:
+            raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
+        return _incoming(message)
+
+    async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:
+        """Call `callback` for each message, one at a time, in order. Its errors are logged, never fatal."""
+
+        async def receive(message: Msg) -> None:
+            try:
+                pending = callback(_incoming(message))
+                if inspect.isawaitable(pending):
+                    await pending
+            except Exception:
+                log.exception("a subscriber of %s failed", subject)
+
+        inner = await self._client.subscribe(
+            subject, queue=queue, cb=receive, pending_msgs_limit=65_536, pending_bytes_limit=512 * 1024 * 1024
+        )
+        return Subscription(inner)
+
+    async def ask(self, subject: str, question: BaseModel, answer: type[Q], *, timeout: float = 2.0) -> Q:
+        """A typed request. An error of the other side is raised as RemoteError."""
+        reply = await self.request(subject, codec.encode(question), timeout=timeout)
+        return codec.decode_reply(answer, reply.data)
+
+    async def serve(
+        self, subject: str, question: type[Q], handler: Callable[[Q], Awaitable[BaseModel]], *, queue: str = "serve"
+    ) -> Subscription:
+        """Answer typed requests, one process of the `queue` group each. RiseErrors travel back as Problems."""
+
+        async def answer(message: Incoming) -> None:
+            try:
+                reply = codec.encode(await handler(codec.decode(question, message.data)))
+            except errors.RiseError as error:
+                reply = codec.encode_problem(error)
+            except Exception as error:
+                log.exception("the handler of %s failed", subject)
+                reply = codec.encode_problem(errors.StageFailed(f"{type(error).__name__}: {error}", reason="Internal"))
+            if message.reply:
+                await self.publish(message.reply, reply)
+
+        running: set[asyncio.Task[None]] = set()
+
+        def start(message: Incoming) -> None:
+            # A task each: callbacks of one subscription run serially, and one slow answer must not hold up the rest.
+            task = asyncio.create_task(answer(message))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+        return await self.subscribe(subject, start, queue=queue)
+
+    async def barrier(self) -> None:
+        """Return when the server has seen everything sent before. One flush overtakes what is still queued."""
+        await self._client.flush()
+        await self._client.flush()
+
+    async def rtt(self) -> float:
+        """Seconds for one round trip to the server."""
+        return float(await self._client.rtt())
+
+    def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after each reconnection; the returned function takes it off again."""
+        self._reconnect_callbacks.append(callback)
+        return lambda: self._reconnect_callbacks.remove(callback)
+
+    def reconnected(self) -> None:
+        log.info("connected again to NATS at %s", self.url)
+        for callback in tuple(self._reconnect_callbacks):
+            callback()
+
+    async def close(self) -> None:
+        """Send what is queued and close. Safe to call twice, and with the server away."""
+        with suppress(nats.errors.Error, OSError, TimeoutError):
+            if self.connected:
+                await asyncio.wait_for(self.barrier(), 2.0)
+        with suppress(nats.errors.Error, OSError):
+            await self._client.close()
+        self.closed.set()
+
+
+async def open_bus(url: str, token: str | None = None, *, name: str = "rise", patience: float = 0.0) -> Bus:
+    """Connect, trying for `patience` seconds more where nothing answers.
+
+    Raises BusUnavailable (nobody there, wrong token) or BusUnsuitable (too old, no JetStream).
+    """
+    shown = _without_secrets(url)
+    give_up = asyncio.get_running_loop().time() + patience
+    while True:
+        try:
+            bus = await _connect_once(url, shown, token, name)
+            break
+        except errors.BusUnavailable as error:
+            if error.retriable and asyncio.get_running_loop().time() < give_up:
+                await asyncio.sleep(0.05)
+                continue
+            raise
+    try:
+        await _check_suitable(bus)
+    except errors.RiseError:
+        await bus.close()
+        raise
+    return bus
+
+
+@asynccontextmanager
+async def connect(
+    url: str, token: str | None = None, *, name: str = "rise", patience: float = 0.0
+) -> AsyncIterator[Bus]:
+    """`open_bus`, closed at the end of the block."""
+    bus = await open_bus(url, token, name=name, patience=patience)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+async def _connect_once(url: str, shown: str, token: str | None, name: str) -> Bus:
+    client = Client()
+    bus = Bus(client, shown)
+    failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+
+    async def on_error(error: Exception) -> None:
+        if not failed.done():
+            failed.set_result(error)
+        log.log(logging.WARNING if bus.closed.is_set() or up else logging.DEBUG, "NATS at %s: %s", shown, error)
+
+    async def on_reconnected() -> None:
+        bus.reconnected()
+
+    async def on_closed() -> None:
+        bus.closed.set()
+
+    up = False
+    connecting = asyncio.ensure_future(
+        client.connect(
+            url,
+            token=token,
+            name=name,
+            error_cb=on_error,
+            reconnected_cb=on_reconnected,
+            closed_cb=on_closed,
+            connect_timeout=2,
+            reconnect_time_wait=RECONNECT_PAUSE_S,  # type: ignore[arg-type]  # slept as it is, so fractions do
+            max_reconnect_attempts=-1,
+            ping_interval=5,
+            max_outstanding_pings=2,
+            pending_size=64 * 1024 * 1024,
+        )
+    )
+    waiting: set[asyncio.Future[Any]] = {connecting, failed}
+    await asyncio.wait(waiting, timeout=5.0, return_when=asyncio.FIRST_COMPLETED)
+    if connecting.done() and connecting.exception() is None:
+        up = True
+        return bus
+    problem = failed.result() if failed.done() else (connecting.exception() if connecting.done() else None)
+    connecting.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await connecting
+    with suppress(Exception):
+        await client.close()
+    raise _refused(shown, problem)
+
+
+def _refused(shown: str, problem: BaseException | None) -> errors.BusUnavailable:
+    text = str(problem or "no answer within 5 s")
+    if "uthorization" in text:
+        error = errors.BusUnavailable(
+            shown, "the server does not accept this token", "give the token it was started with"
+        )
+        error.retriable = False
+        return error
+    return errors.BusUnavailable(shown, f"nobody answers ({text})", "start it (rise up), or give its URL")
+
+
+async def _check_suitable(bus: Bus) -> None:
+    version = tuple(int(part) for part in bus.server_version.split(".")[:2])
+    if version < OLDEST_SERVER:
+        oldest = ".".join(map(str, OLDEST_SERVER))
+        raise errors.BusUnsuitable(bus.url, f"wanted server {oldest} or newer, got {bus.server_version}", "upgrade it")
+    try:
+        await bus.request("$JS.API.INFO", timeout=5.0)
+    except errors.NoResponder as error:
+        raise errors.BusUnsuitable(bus.url, "wanted JetStream, got a server without it", "start it with -js") from error
+
+
+def _incoming(message: Msg) -> Incoming:
+    return Incoming(message.subject, message.data or b"", message.reply or "", message.headers or {})
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url if "//" in url else f"nats://{url}")
+    host = parts.hostname or "?"
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, "", "", ""))

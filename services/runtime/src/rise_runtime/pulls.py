@@ -1,0 +1,249 @@
+"""Pull consumers: messages out of a stream, one request at a time, through restarts of the server.
+
+nats-py's own fetch is not used. Here one inbox lives as long as the consumer, one request is out at a time, and
+idle heartbeats tell a quiet stream from a dead server: after silence the consumer is made again and asked again.
+Nothing polls, so a message arrives as soon as the server has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rise_contracts import errors
+from rise_runtime import streams
+from rise_runtime.bus import Bus, Incoming, Subscription
+
+_SECOND: Final = 1_000_000_000
+_EXPIRES_S: Final = 20.0
+_HEARTBEAT_S: Final = 1.0
+_SILENCE_S: Final = 2.5
+_IDLE: Final = "100"
+_GONE: Final = frozenset({"503", "404"})
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message of a consumer. Acknowledge it, or it comes again (unless the consumer needs no acks)."""
+
+    bus: Bus
+    message: Incoming
+    stream_sequence: int
+    consumer_sequence: int
+    deliveries: int
+    pending: int
+    received_at: float
+
+    @property
+    def subject(self) -> str:
+        return self.message.subject
+
+    @property
+    def data(self) -> bytes:
+        return self.message.data
+
+    async def ack(self, *, confirmed: bool = True) -> None:
+        """Done. `confirmed` waits for the server's word; without it a lost ack means one more delivery."""
+        if not confirmed:
+            await self.bus.publish(self.message.reply, b"+ACK")
+            return
+        try:
+            await self.bus.request(self.message.reply, b"+ACK", timeout=2.0)
+        except (errors.Waited, errors.NoResponder):
+            # The consumer or server is gone. What the message asked for is stored, and doing it again is harmless.
+            return
+
+    async def nak(self, delay_s: float = 0.0) -> None:
+        """Not done: deliver it again, to anyone, after `delay_s`."""
+        body = json.dumps({"delay": int(delay_s * _SECOND)}) if delay_s > 0 else ""
+        await self.bus.publish(self.message.reply, f"-NAK {body}".strip().encode())
+
+    async def in_progress(self) -> None:
+        """Still at it: the time until redelivery starts anew."""
+        await self.bus.publish(self.message.reply, b"+WPI")
+
+    async def term(self) -> None:
+        """Never deliver it again."""
+        await self.bus.publish(self.message.reply, b"+TERM")
+
+
+class Consumer:
+    """A pull consumer. `durable` None makes an ephemeral one that needs no acks and resumes where it was.
+
+    `next` may be cancelled at any time without losing a message.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        stream: str,
+        filters: tuple[str, ...],
+        *,
+        durable: str | None = None,
+        deliver: str = "all",
+        ack_wait_s: float = 5.0,
+        max_deliver: int = -1,
+        batch: int = 1,
+        start_sequence: int = 0,
+    ) -> None:
+        self._bus, self._stream, self._filters = bus, stream, filters
+        self._durable, self._deliver, self._batch = durable, deliver, batch
+        self._ack_wait_s, self._max_deliver = ack_wait_s, max_deliver
+        self._name = durable or ""
+        self._last_sequence = start_sequence
+        self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+        self._left = 0
+        self._suspect = False
+        self._heard_at = 0.0
+        self._stop_listening: Callable[[], None] | None = None
+
+    async def start(self) -> None:
+        """Make the consumer at the server and listen. Raises JetStreamError where it cannot be made."""
+        await self._create()
+        self._stop_listening = self._bus.on_reconnect(self._doubt)
+        await self._listen()
+
+    async def stop(self, *, delete: bool = False) -> None:
+        """Stop listening and give back what was delivered and not taken. `delete` removes a durable one too."""
+        if self._stop_listening is not None:
+            self._stop_listening()
+            self._stop_listening = None
+        await self.pause()
+        if (delete or self._durable is None) and self._bus.connected:
+            try:
+                await streams.api(self._bus, f"CONSUMER.DELETE.{self._stream}.{self._name}", timeout=1.0)
+            except errors.RiseError:
+                return  # it ends by itself when it has been idle
+
+    async def pause(self) -> None:
+        """Take no messages until the next `next`: the open request ends with its inbox."""
+        if self._subscription is not None:
+            await self._subscription.stop()
+            self._subscription = None
+        self._left = 0
+        while not self._queue.empty():
+            delivery = self._queue.get_nowait()
+            if delivery is not None and self._durable is not None:
+                await delivery.nak()
+
+    async def next(self, timeout: float | None = None) -> Delivery | None:
+        """The next message, or None after `timeout` seconds without one."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            await self._see_to_request()
+            left = _SILENCE_S if deadline is None else min(_SILENCE_S, deadline - time.monotonic())
+            try:
+                delivery = await asyncio.wait_for(self._queue.get(), max(0.0, left))
+            except TimeoutError:
+                if deadline is not None and time.monotonic() >= deadline:
+                    return None
+                self._suspect = self._suspect or time.monotonic() - self._heard_at > _SILENCE_S
+                continue
+            if delivery is not None and self._is_fresh(delivery):
+                self._last_sequence = max(self._last_sequence, delivery.stream_sequence)
+                return delivery
+
+    async def _see_to_request(self) -> None:
+        """One request is out at the server, unless messages are here already."""
+        if not self._queue.empty():
+            return
+        if self._suspect:
+            await self._revive()
+        if self._subscription is None:
+            await self._listen()
+        if self._left <= 0:
+            await self._ask()
+
+    def _is_fresh(self, delivery: Delivery) -> bool:
+        # What lay here for long has been, or is about to be, delivered to somebody else.
+        return self._durable is None or time.monotonic() - delivery.received_at < self._ack_wait_s / 2
+
+    async def _listen(self) -> None:
+        self._suspect = False
+        self._heard_at = time.monotonic()
+        self._inbox = self._bus.new_inbox()
+        self._subscription = await self._bus.subscribe(self._inbox, self._receive)
+        self._left = 0
+
+    async def _ask(self) -> None:
+        self._left = self._batch
+        request = {
+            "batch": self._batch,
+            "expires": int(_EXPIRES_S * _SECOND),
+            "idle_heartbeat": int(_HEARTBEAT_S * _SECOND),
+        }
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        await self._bus.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+
+    async def _receive(self, message: Incoming) -> None:
+        self._heard_at = time.monotonic()
+        status = message.headers.get("Status") if not message.data else None
+        if status is None:
+            self._left -= 1
+            self._queue.put_nowait(_delivery(self._bus, message))
+        elif status in _GONE or "eleted" in message.headers.get("Description", ""):
+            # Nobody answers requests of this consumer: make it again, though not in a tight loop.
+            asyncio.get_running_loop().call_later(0.1, self._doubt)
+        elif status != _IDLE:
+            self._left = 0
+            self._queue.put_nowait(None)
+
+    def _doubt(self) -> None:
+        self._suspect = True
+        self._queue.put_nowait(None)
+
+    async def _revive(self) -> None:
+        """See that the consumer is there, and ask anew on a fresh inbox. Waits for the server where it is away."""
+        while True:
+            try:
+                await self._create()
+                break
+            except errors.BusUnavailable:
+                if self._bus.closed.is_set():
+                    raise
+            except (errors.Busy, errors.Waited):
+                pass  # JetStream is still starting
+            await asyncio.sleep(0.1)
+        if self._subscription is not None:
+            await self._subscription.stop()
+        await self._listen()
+
+    async def _create(self) -> None:
+        if self._durable is None:
+            self._name = f"rise-{secrets.token_hex(6)}"  # a lost one may still be there, at an older position
+        config: dict[str, Any] = {"name": self._name, "deliver_policy": self._deliver, "replay_policy": "instant"}
+        if len(self._filters) == 1:
+            config["filter_subject"] = self._filters[0]
+        else:
+            config["filter_subjects"] = list(self._filters)
+        if self._durable is not None:
+            config |= {
+                "durable_name": self._name,
+                "ack_policy": "explicit",
+                "ack_wait": int(self._ack_wait_s * _SECOND),
+                "max_deliver": self._max_deliver,
+                "max_ack_pending": 1000,
+            }
+        else:
+            config |= {"ack_policy": "none", "mem_storage": True, "inactive_threshold": 60 * _SECOND}
+            if self._last_sequence:
+                config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last_sequence + 1}
+        verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
+        if len(self._filters) == 1:
+            verb += f".{self._filters[0]}"
+        await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+
+
+def _delivery(bus: Bus, message: Incoming) -> Delivery:
+    """Read `$JS.ACK[.domain.account].stream.consumer.deliveries.sequence.consumer sequence.time.pending[.token]`."""
+    tokens = message.reply.split(".")
+    first = 2 if len(tokens) < 11 else 4
+    deliveries, sequence, consumer_sequence, _, pending = (int(token) for token in tokens[first + 2 : first + 7])
+    return Delivery(bus, message, sequence, consumer_sequence, deliveries, pending, time.monotonic())

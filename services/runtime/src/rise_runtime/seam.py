@@ -1,0 +1,111 @@
+"""Between the worker loop and the engine: what a stage handler is given and what it gives back.
+
+A handler is an ordinary blocking function. The worker loop runs it in one thread that lives as long as the
+worker, so models and accelerator contexts stay on the thread that made them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rise_contracts import errors, messages
+from rise_contracts.handoff import HandoffHeader
+from rise_contracts.model import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a worker is. `name` is unique among living workers."""
+
+    name: str
+    tier: Tier
+    pool: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """A stage that is not the last gives the latent on. `preview` is a PNG where the job asked for one."""
+
+    header: HandoffHeader
+    payload: bytes
+    steps: int
+    timings: dict[str, float] = field(default_factory=dict)
+    preview: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    png: bytes
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The last stage gives the pictures, in the order of the job's images."""
+
+    pictures: tuple[Picture, ...]
+    steps: int
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+StageResult = Handoff | Pictures
+
+
+class Stopped(errors.RiseError):
+    """Raised inside a handler, by its context, when its work is not wanted any more. Let it pass."""
+
+
+Emit = Callable[[int, int, float, float], None]
+
+
+class StageContext:
+    """A handler's way to the outside. Call `progress` after every step: it is where a cancelled job stops."""
+
+    def __init__(self, worker: Identity, delivery: int, emit: Emit | None = None) -> None:
+        self.worker, self.delivery = worker, delivery
+        self._emit = emit
+        self._stop = threading.Event()
+        self._why = ""
+
+    def progress(self, step: int, steps: int, sigma: float, seconds_per_step: float) -> None:
+        """Say that `step` of `steps` steps are done and the latent is at `sigma`. Raises Stopped."""
+        self.check()
+        if self._emit is not None:
+            self._emit(step, steps, sigma, seconds_per_step)
+
+    def check(self) -> None:
+        """Raise Stopped if the work is not wanted any more. Cheap: call it wherever seconds may pass."""
+        if self._stop.is_set():
+            raise Stopped(self._why)
+
+    def stop(self, why: str) -> None:
+        """From any thread: end the handler at its next `progress` or `check`."""
+        self._why = self._why or why
+        self._stop.set()
+
+
+class StageHandler(Protocol):
+    """Computes one stage.
+
+    `payload` is the handoff's bytes, size and digest checked already; empty for the head. Raises HandoffRefused or
+    StageFailed (`retriable` says whether another attempt may end better), Busy for "not now, give it to somebody
+    else". Anything else is taken for a fault worth another attempt.
+    """
+
+    def __call__(self, task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult: ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What the engine says for the heartbeat."""
+
+    members: tuple[str, ...] = ()
+    seconds_per_step: dict[str, float] = field(default_factory=dict)
+
+
+StatusSource = Callable[[], WorkerStatus]

@@ -1,0 +1,203 @@
+"""JetStream streams: make them, store into them, look into them, purge them. JSON over `bus.Bus`."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rise_contracts import errors
+from rise_runtime.bus import Bus
+
+MSG_ID: Final = "Nats-Msg-Id"
+EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
+
+_WRONG_LAST: Final = frozenset({10071, 10164})
+_NAME_IN_USE: Final = 10058
+_NO_ROOM: Final = frozenset({10023, 10028, 10047})
+_STORE_FAILED: Final = 10077
+_SECOND: Final = 1_000_000_000
+
+
+class JetStreamError(errors.RiseError):
+    """What JetStream answered instead. `code` is HTTP-like, `err_code` JetStream's own."""
+
+    exit_code = 7
+
+    def __init__(self, what: str, code: int, err_code: int, description: str) -> None:
+        self.code, self.err_code, self.description = code, err_code, description
+        super().__init__(f"{what}: {description} (JetStream {code}/{err_code})")
+
+
+class WrongRevision(JetStreamError):
+    """Somebody else wrote first: read again, decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """`duplicate`: the same message id had been stored before, and this one was dropped."""
+
+    sequence: int
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    subject: str
+    sequence: int
+    data: bytes
+    headers: Mapping[str, str]
+
+
+async def api(bus: Bus, verb: str, body: Mapping[str, Any] | None = None, *, timeout: float = 5.0) -> dict[str, Any]:
+    """One call of the JetStream API. Raises JetStreamError, or what `Bus.request` raises."""
+    reply = await bus.request(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", timeout=timeout)
+    answer: dict[str, Any] = json.loads(reply.data)
+    if "error" in answer:
+        raise _error(verb, answer["error"])
+    return answer
+
+
+async def ensure(
+    bus: Bus,
+    name: str,
+    subjects: tuple[str, ...],
+    *,
+    retention: str = "limits",
+    storage: str = "file",
+    max_age_s: float = 0,
+    max_bytes: int = -1,
+    duplicates_s: float = 120,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the stream, or bring an existing one to this configuration.
+
+    `discard: new` everywhere: at a limit the writer hears of it, instead of unread work being thrown away.
+    """
+    config = {
+        "name": name,
+        "subjects": list(subjects),
+        "retention": retention,
+        "storage": storage,
+        "discard": "new",
+        "max_age": int(max_age_s * _SECOND),
+        "max_bytes": max_bytes,
+        "duplicate_window": int(min(duplicates_s, max_age_s or duplicates_s) * _SECOND),
+        "num_replicas": 1,
+        "allow_direct": True,
+        **(extra or {}),
+    }
+    try:
+        await api(bus, f"STREAM.CREATE.{name}", config)
+    except JetStreamError as error:
+        if error.err_code != _NAME_IN_USE:
+            raise
+        await api(bus, f"STREAM.UPDATE.{name}", config)
+
+
+async def store(
+    bus: Bus,
+    subject: str,
+    data: bytes,
+    *,
+    msg_id: str | None = None,
+    expect_last: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    patience: float = 15.0,
+) -> Stored:
+    """Publish and return once the stream holds it.
+
+    Tried again for `patience` seconds while the server is away; with a `msg_id` it is stored once all the same.
+    Raises WrongRevision where the subject's last sequence is not `expect_last`, Busy where the stream is full.
+    """
+    all_headers = dict(headers or {})
+    if msg_id is not None:
+        all_headers[MSG_ID] = msg_id
+    if expect_last is not None:
+        all_headers[EXPECTED_LAST] = str(expect_last)
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + patience
+    while True:
+        try:
+            reply = await bus.request(subject, data, timeout=2.0, headers=all_headers)
+            return _stored(subject, json.loads(reply.data))
+        except (errors.Waited, errors.NoResponder, errors.BusUnavailable) as error:
+            if loop.time() >= give_up or bus.closed.is_set():
+                raise errors.BusUnavailable(bus.url, f"{subject} was not stored ({error})") from error
+        await asyncio.sleep(0.1)
+
+
+async def last(bus: Bus, stream: str, subject: str) -> StoredMessage | None:
+    """The newest message on `subject` (no wildcards), or None."""
+    reply = await bus.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", timeout=5.0)
+    if reply.headers.get("Status") == "404":
+        return None
+    if "Nats-Sequence" not in reply.headers:
+        status = int(reply.headers.get("Status", "500"))
+        raise JetStreamError(f"reading {subject}", status, 0, reply.headers.get("Description", "no message"))
+    return StoredMessage(reply.headers["Nats-Subject"], int(reply.headers["Nats-Sequence"]), reply.data, reply.headers)
+
+
+async def at(bus: Bus, stream: str, sequence: int) -> StoredMessage | None:
+    """The message with this sequence number, or None where it is gone."""
+    try:
+        answer = await api(bus, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
+    except JetStreamError as error:
+        if error.code == 404:
+            return None
+        raise
+    message = answer["message"]
+    return StoredMessage(message["subject"], int(message["seq"]), base64.b64decode(message.get("data", "")), {})
+
+
+async def delete(bus: Bus, stream: str, sequence: int) -> None:
+    """Remove one message; one that is gone already is fine."""
+    try:
+        await api(bus, f"STREAM.MSG.DELETE.{stream}", {"seq": sequence})
+    except JetStreamError as error:
+        if error.code not in (400, 404):
+            raise
+
+
+async def purge(bus: Bus, stream: str, subject: str) -> int:
+    """Remove all messages on `subject` (wildcards allowed); how many there were. No stream means none."""
+    try:
+        answer = await api(bus, f"STREAM.PURGE.{stream}", {"filter": subject})
+    except JetStreamError as error:
+        if error.code == 404:
+            return 0
+        raise
+    return int(answer.get("purged", 0))
+
+
+async def count(bus: Bus, stream: str, subject: str) -> int:
+    """How many messages wait on `subject` (wildcards allowed)."""
+    try:
+        answer = await api(bus, f"STREAM.INFO.{stream}", {"subjects_filter": subject})
+    except JetStreamError as error:
+        if error.code == 404:
+            return 0
+        raise
+    subjects: dict[str, int] = answer["state"].get("subjects") or {}
+    return sum(subjects.values())
+
+
+def _stored(subject: str, answer: dict[str, Any]) -> Stored:
+    if "error" in answer:
+        raise _error(f"storing on {subject}", answer["error"])
+    return Stored(int(answer["seq"]), bool(answer.get("duplicate", False)))
+
+
+def _error(what: str, error: dict[str, Any]) -> errors.RiseError:
+    code, err_code = int(error.get("code", 500)), int(error.get("err_code", 0))
+    description = str(error.get("description", "unknown"))
+    if err_code in _WRONG_LAST:
+        return WrongRevision(what, code, err_code, description)
+    if "no space left" in description or err_code in _NO_ROOM:
+        return errors.DiskFull("the NATS store", description)
+    if err_code == _STORE_FAILED:
+        return errors.Busy(f"{what}: the queue is full ({description}); try again when some work is done")
+    return JetStreamError(what, code, err_code, description)
