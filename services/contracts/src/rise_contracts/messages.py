@@ -195,6 +195,7 @@ class Predictions(Part):
     latency_s: float | None = None
     edge_s: float | None = None
     quality: float | None = None
+    stage_seconds: tuple[float, ...] = Field(default=(), description="by stage, waiting not included; empty if unknown")
 
 
 class Configure(Message):

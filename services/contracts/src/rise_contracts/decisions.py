@@ -1,0 +1,54 @@
+"""The decision log: why a job got its configuration, and what came of it. One record per decision, kept for some
+days.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from rise_contracts.messages import Attempt, Decision, Outcome, Predictions
+from rise_contracts.model import Message, Name, Part, Seconds
+
+
+class Candidate(Part):
+    """One arm as it was seen: why it was left out (`masked`, empty where it was not), what was predicted, how it was
+    ranked.
+
+    `mean`, `width` and `score` are those of a policy that learns: mean reward, its deviation, and the optimistic sum.
+    """
+
+    arm: str
+    kind: str
+    masked: str = ""
+    predictions: Predictions = Predictions()
+    mean: float | None = None
+    width: float | None = None
+    score: float | None = None
+
+
+class Settlement(Part):
+    """How the outcome was credited; `final` is False while `quality` is an estimate that a measured one may yet
+    correct.
+    """
+
+    quality: float
+    final: bool
+
+
+class DecisionRecord(Message):
+    """`learns` is the arm whose record this decision's outcome is added to; empty where nothing is learned from it."""
+
+    decision: Decision
+    family: Name
+    attempt: Attempt
+    images: int = Field(ge=1)
+    preference: float = Field(ge=0, le=1)
+    reference_s: Seconds | None = Field(
+        default=None, description="predicted latency of one image by the base member alone"
+    )
+    expected_quality: float
+    learns: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    at: float
+    outcome: Outcome | None = None
+    settlement: Settlement | None = None

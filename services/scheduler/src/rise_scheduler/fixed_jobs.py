@@ -1,0 +1,40 @@
+"""A job that names its own stages (``relay.mode: Fixed``) becomes an arm of its own, after every name and number was
+checked.
+"""
+
+from __future__ import annotations
+
+from rise_contracts.errors import InvalidInput, UnknownName
+from rise_contracts.resources import ModelFamily, RelayJobSpec
+from rise_scheduler.arms import KIND_OF, Arm, ArmPart, arm_name, check_sigmas
+
+_FIELD = "spec.relay.stages"
+
+
+def fixed_arm(spec: RelayJobSpec, family: ModelFamily) -> Arm:
+    """The arm that ``spec`` asks for. Raises UnknownName or InvalidInput with the field, what is wanted and what to
+    do.
+
+    That handoff sigmas are there and fall is checked when the spec is read; the noise levels that members take need
+    the family.
+    """
+    stages = spec.relay.stages
+    members = {member.name: member for member in family.spec.members}
+    for index, stage in enumerate(stages):
+        if stage.member not in members:
+            raise UnknownName("member", stage.member, members, f"{_FIELD}[{index}].member")
+    check_sigmas(family, stages, _FIELD)
+    total = sum(stage.steps for stage in stages)
+    if spec.steps is not None and spec.steps != total:
+        raise InvalidInput(
+            "spec.steps",
+            f"nothing, or the {total} that the stages add up to",
+            spec.steps,
+            "each fixed stage states its own steps",
+        )
+    parts = tuple(
+        ArmPart(s.member, s.tier or members[s.member].tier, s.steps, s.until_sigma, movable=s.tier is None)
+        for s in stages
+    )
+    kind = "relay" if len(parts) > 1 else KIND_OF[parts[0].tier]
+    return Arm(kind, parts, arm_name(parts))

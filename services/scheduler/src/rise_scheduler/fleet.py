@@ -1,0 +1,131 @@
+"""The workers as their heartbeats describe them, and where a stage could run among them. Pure: a fleet is a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rise_contracts.messages import Heartbeat, LinkQuality
+from rise_contracts.model import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stage may run. ``worker`` None is any of the pool.
+
+    ``loaded`` says that a worker there holds the member now. ``seconds_per_step`` (one image) is None until one was
+    measured. ``waiting`` is the tasks before this one, per worker of the pool; a busy worker counts as half a task.
+    """
+
+    tier: Tier
+    pool: str
+    worker: str | None
+    loaded: bool
+    seconds_per_step: float | None
+    waiting: float
+    link: LinkQuality | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """All workers that gave a heartbeat lately."""
+
+    workers: tuple[Heartbeat, ...] = ()
+
+    def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
+        """The workers of ``tier`` that pull work."""
+        return tuple(worker for worker in self.workers if worker.tier == tier and worker.ready)
+
+    def load(self, tier: Tier) -> float:
+        """How busy a tier is, 0 (idle) towards 1: L / (1 + L) with L tasks waiting or running per worker; 0 where it
+        has none.
+        """
+        workers = self.ready(tier)
+        if not workers:
+            return 0.0
+        pools = {worker.pool for worker in workers}
+        waiting = sum(_queue(workers, pool) for pool in pools) + sum(1 for worker in workers if worker.busy_job)
+        tasks = waiting / len(workers)
+        return tasks / (1.0 + tasks)
+
+    def bytes_per_s(self) -> float | None:
+        """The middle throughput that the device workers measured, or None while there is none."""
+        known = sorted(
+            worker.link.bytes_per_s
+            for worker in self.ready("device")
+            if worker.link is not None and worker.link.bytes_per_s is not None
+        )
+        return known[len(known) // 2] if known else None
+
+    def place(
+        self,
+        tier: Tier,
+        family: str,
+        member: str,
+        *,
+        avoid: tuple[str, ...] = (),
+        selector: Mapping[str, str] | None = None,
+    ) -> Place | str:
+        """The best place for ``member`` in ``tier``, or one line that says what is missing.
+
+        Pools that hold the member come first, then those with less to do, then by name. ``selector`` binds to workers
+        with those labels. Workers in ``avoid`` are passed over while others can do the work, and taken when there is
+        nobody else.
+        """
+        workers = self.ready(tier)
+        if not workers:
+            return f"no {tier} worker is ready"
+        fit = tuple(worker for worker in workers if _has_labels(worker, selector))
+        if not fit:
+            return f"no {tier} worker has the labels {_labels_text(selector)}"
+        wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
+        places = [
+            _place_in(pool, workers, wanted, family, member) for pool in sorted({worker.pool for worker in wanted})
+        ]
+        return min(places, key=lambda place: (not place.loaded, place.waiting, place.pool))
+
+
+def _place_in(
+    pool: str, ready: tuple[Heartbeat, ...], wanted: tuple[Heartbeat, ...], family: str, member: str
+) -> Place:
+    everyone = [worker for worker in ready if worker.pool == pool]
+    usable = [worker for worker in wanted if worker.pool == pool]
+    best = min(usable, key=lambda w: (member not in w.members, w.busy_job is not None, w.worker))
+    # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
+    bound = best.worker if len(usable) < len(everyone) else None
+    speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
+    return Place(
+        tier=best.tier,
+        pool=pool,
+        worker=bound,
+        loaded=any(member in worker.members for worker in usable),
+        seconds_per_step=sum(speeds) / len(speeds) if speeds else None,
+        waiting=(_queue(ready, pool) + 0.5 * sum(1 for w in usable if w.busy_job)) / len(usable),
+        link=best.link,
+    )
+
+
+def seconds_per_step(worker: Heartbeat, family: str, member: str) -> float | None:
+    """The worker's measured seconds per step, under ``family/member`` or plain ``member``; None if not measured or
+    not sane.
+    """
+    for key in (f"{family}/{member}", member):
+        seconds = worker.seconds_per_step.get(key)
+        if seconds is not None and 0 < seconds < float("inf"):
+            return seconds
+    return None
+
+
+def _queue(workers: tuple[Heartbeat, ...], pool: str) -> int:
+    """Each worker reports the queue of its whole pool; the reports are of different moments, the largest is the safe
+    one.
+    """
+    return max(worker.queue_depth for worker in workers if worker.pool == pool)
+
+
+def _has_labels(worker: Heartbeat, selector: Mapping[str, str] | None) -> bool:
+    return all(worker.labels.get(key) == value for key, value in (selector or {}).items())
+
+
+def _labels_text(selector: Mapping[str, str] | None) -> str:
+    return ", ".join(f"{key}={value}" for key, value in (selector or {}).items())

@@ -1,0 +1,113 @@
+"""How one arm is chosen among those that can run. A policy is pure: the same question gives the same answer.
+
+``fixed`` does not learn: relays are ordered by the edge work they cost, and the preference picks along that order, 0
+the cheapest and 1 the dearest; without a relay the base member runs alone on the edge, else a device member alone.
+
+``linucb`` is the paper's: disjoint LinUCB per arm on the scalar reward, the highest optimistic score wins, and equal
+scores go to the arm listed first. With ``epsilon`` > 0 (off by default) a draw from the job's own identity spreads
+that share of choices evenly over the arms within ``band`` of the best score, so that the log supports off-policy
+estimates; the propensity is logged always.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rise_contracts.resources import ModelFamily
+from rise_scheduler.arms import base_member
+from rise_scheduler.linucb import ArmScore, score_arms
+from rise_scheduler.placing import Candidate
+from rise_scheduler.posterior import Array, Posterior
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a policy is asked: the arms that can run (at least one), the context (d,), what was learned, who is
+    asking.
+    """
+
+    candidates: Sequence[Candidate]
+    x: Array
+    posterior: Posterior
+    family: ModelFamily
+    preference: float
+    draw: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The chosen candidate's index, the probability of choosing it, and the scores (empty for a policy that has
+    none).
+    """
+
+    index: int
+    propensity: float = 1.0
+    scores: Sequence[ArmScore] = ()
+
+
+class Policy(Protocol):
+    """Anything with a name that can choose."""
+
+    @property
+    def name(self) -> str: ...
+
+    def choose(self, question: Question) -> Choice: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPolicy:
+    """The family's relay by preference; see the module."""
+
+    name: str = "fixed"
+
+    def choose(self, question: Question) -> Choice:
+        """Pick along the relays, by edge work."""
+        indices = range(len(question.candidates))
+        relays = [i for i in indices if question.candidates[i].arm.kind == "relay"]
+        if relays:
+            relays.sort(key=lambda i: edge_work(question.candidates[i], question.family))
+            return Choice(relays[round(question.preference * (len(relays) - 1))])
+        base = base_member(question.family).name
+
+        def rank(i: int) -> tuple[bool, bool, int]:
+            part = question.candidates[i].arm.parts[0]
+            return (part.member != base, part.tier != "edge", -part.steps)
+
+        return Choice(min(indices, key=rank))
+
+
+@dataclass(frozen=True, slots=True)
+class LinUcbPolicy:
+    """Disjoint LinUCB; see the module. ``alpha`` scales the width, ``ridge`` is the prior's precision."""
+
+    alpha: float = 0.2
+    ridge: float = 1.0
+    epsilon: float = 0.0
+    band: float = 0.05
+    name: str = "linucb"
+
+    def choose(self, question: Question) -> Choice:
+        """The highest score, or a draw within the band."""
+        arms = [candidate.arm.learns_as for candidate in question.candidates]
+        scores = score_arms(question.posterior, arms, question.x, alpha=self.alpha, ridge=self.ridge)
+        best = max(range(len(scores)), key=lambda i: scores[i].score)
+        if self.epsilon <= 0.0:
+            return Choice(best, 1.0, scores)
+        near = [i for i, item in enumerate(scores) if item.score >= scores[best].score - self.band]
+        generator = random.Random(question.draw)
+        drawn = generator.choice(near) if generator.random() < self.epsilon else best
+        share = self.epsilon / len(near)
+        return Choice(drawn, share + (1.0 - self.epsilon if drawn == best else 0.0), scores)
+
+
+def edge_work(candidate: Candidate, family: ModelFamily) -> tuple[float, float]:
+    """What an arm costs the edge, for ordering: steps there weighted by the member's size, then the handoff (lower
+    costs more).
+    """
+    sizes = {member.name: float(member.parameters or 1) for member in family.spec.members}
+    stages = candidate.configuration.stages
+    work = sum(stage.steps * sizes[stage.member] for stage in stages if stage.tier == "edge")
+    return (work, -stages[0].sigma_to)

@@ -1,0 +1,49 @@
+"""The quality to expect of an arm before anybody has judged its pictures, and after. Pure.
+
+The prior says no more than what sizes and step counts say: a member's pictures are worth 0.9 at the base member's
+size and fall with the fourth root of the parameters; a member specialised on low noise levels loses 3 % of what it is
+handed; a run of s steps where N are usual keeps 1 - exp(-4 s / N); a relay is the mean of its stages, weighted by the
+share of the log-noise range each runs. Measured means replace it arm by arm, as if the prior were one measurement.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rise_contracts.resources import Member, ModelFamily
+from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, base_member
+from rise_scheduler.posterior import Posterior
+
+_FULL = 0.9
+_FINISHING = 0.97
+
+
+def expected_quality(arm: Arm, family: ModelFamily, posterior: Posterior) -> float:
+    """The mean of the arm's measured qualities and one measurement at the prior, 0..1."""
+    sums = posterior.arm(arm.learns_as)
+    return (sums.quality_sum + prior_quality(arm, family)) / (sums.quality_n + 1)
+
+
+def prior_quality(arm: Arm, family: ModelFamily) -> float:
+    """The quality to expect by sizes and steps alone, 0..1."""
+    members = {member.name: member for member in family.spec.members}
+    base = base_member(family)
+    total, start, worth = 0.0, LOG_SIGMA_TOP, 0.0
+    for part in arm.parts:
+        member = members[part.member]
+        end = LOG_SIGMA_BOTTOM if part.until_sigma is None else math.log(part.until_sigma)
+        share = min(max((start - end) / (LOG_SIGMA_TOP - LOG_SIGMA_BOTTOM), 0.0), 1.0)
+        finishing = member.sigma_max is not None
+        worth = worth * _FINISHING if finishing and worth else _worth(member, base)
+        usual = member.default_steps * (1.0 if finishing else max(share, 1e-3))
+        total += share * worth * (1.0 - math.exp(-4.0 * part.steps / usual))
+        start = min(start, end)
+    return min(max(total, 0.0), 1.0)
+
+
+def _worth(member: Member, base: Member) -> float:
+    if member.name == base.name:
+        return _FULL
+    if member.parameters is None or base.parameters is None:
+        return _FULL * (1.0 if member.tier == base.tier else 0.7)
+    return float(_FULL * min((member.parameters / base.parameters) ** 0.25, 1.0))
