@@ -86,7 +86,7 @@ def prepare(settings: Settings, binary: Path) -> Program:
     with os.fdopen(descriptor, "w") as file:
         file.write(configuration(settings))
     settings.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Program("nats-server", (str(binary), "-c", str(path)), settings.folder / "nats.log")
+    return Program("nats-server", (str(binary), "-c", str(path)), settings.folder / "nats.log", last=True)
 
 
 def address_in(folder: Path) -> str | None:

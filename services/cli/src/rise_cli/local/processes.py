@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ class Program:
     command: tuple[str, ...]
     log: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    last: bool = False
+    """Stopped only when the others are gone: they need it to say goodbye."""
 
 
 class Child:
@@ -100,4 +103,13 @@ def last_words(log: Path, limit: int = 240) -> str:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1].strip()[-limit:] if lines else ""
+    return _message(lines[-1].strip())[-limit:] if lines else ""
+
+
+def _message(line: str) -> str:
+    """The text of a log line: our processes write JSON, others plain text."""
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return line
+    return str(parsed.get("message", line)) if isinstance(parsed, dict) else line

@@ -1,0 +1,151 @@
+"""Starting a whole platform on this machine, in the order in which its parts need each other, and stopping it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from rise_cli.local import nats_server, programs
+from rise_cli.local.programs import Server
+from rise_cli.local.supervisor import Supervisor
+from rise_contracts import errors
+from rise_contracts.model import Tier
+from rise_runtime import bus as buses
+from rise_runtime import heartbeat, layout
+from rise_runtime.bus import Bus
+
+T = TypeVar("T")
+Tell = Callable[[str], None]
+
+START_S = 120.0
+"""Loading large members from a slow disk takes its time; the embedded family needs a few seconds."""
+GRACE_S = 3.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to start. `server` None: a nats-server of our own, on `port` or one that the system chooses."""
+
+    families: tuple[Path, ...] = ()
+    edge: int = 1
+    device: int = 1
+    threads: int | None = None
+    policy: str | None = None
+    server: Server | None = None
+    port: int | None = None
+    start_s: float = START_S
+
+
+@dataclass(frozen=True)
+class Platform:
+    server: Server
+    bus: Bus
+    supervisor: Supervisor
+    ready_seconds: float
+
+    async def guarded(self, work: Awaitable[T]) -> T:
+        """`work`'s result; raises WorkerLost as soon as the platform cannot go on."""
+        return await unless_broken(self.supervisor, work)
+
+
+@contextlib.asynccontextmanager
+async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell) -> AsyncIterator[Platform]:
+    """Everything in `plan`, ready for work; stopped at the end of the block, whatever ended it.
+
+    `folder` takes configuration and logs, `store` what JetStream keeps. `note` is told what is being waited for.
+    """
+    began = time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        supervisor = Supervisor(tell)
+        stack.push_async_callback(supervisor.stop, GRACE_S)
+        note("starting the message bus")
+        server = plan.server or await start_nats(plan, supervisor, folder, store)
+        bus = await stack.enter_async_context(buses.connect(server.url, server.token, name="rise-cli", patience=5.0))
+        await layout.ensure(bus)
+        names = await _start_processes(plan, server, supervisor, folder)
+        note("starting the workers")
+        await unless_broken(supervisor, _until_ready(bus, names, plan.start_s, note))
+        supervisor.keep()
+        yield Platform(server, bus, supervisor, time.monotonic() - began)
+
+
+async def unless_broken(supervisor: Supervisor, work: Awaitable[T]) -> T:
+    """`work`'s result, or the reason why the supervisor gave up, whichever comes first."""
+    task = asyncio.ensure_future(work)
+    broken = asyncio.ensure_future(supervisor.until_broken())
+    try:
+        await asyncio.wait({task, broken}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            await broken
+        return await task
+    finally:
+        for one in (task, broken):
+            one.cancel()
+        await asyncio.gather(task, broken, return_exceptions=True)
+
+
+async def start_nats(plan: Plan, supervisor: Supervisor, folder: Path, store: Path) -> Server:
+    binary = nats_server.find_binary()
+    token = secrets.token_urlsafe(24)
+    settings = nats_server.Settings(folder, store, token, plan.port)
+    await supervisor.add(nats_server.prepare(settings, binary))
+    try:
+        url = await unless_broken(supervisor, _until_listening(folder, 10.0))
+    except errors.WorkerLost as error:
+        raise _explain(error, plan.port) from error
+    # Should it die and be started again, then where everybody looks for it.
+    port = int(url.rsplit(":", 1)[1])
+    nats_server.prepare(nats_server.Settings(folder, store, token, port), binary)
+    return Server(url, token)
+
+
+def _explain(error: errors.WorkerLost, port: int | None) -> errors.RiseError:
+    text = str(error)
+    if "address already in use" in text:
+        return errors.InvalidInput("--port", "a free port", port, "another program listens there; choose another")
+    if "no space left" in text or "permission denied" in text or "read-only" in text:
+        return errors.DiskFull("the NATS store", text)
+    return error
+
+
+async def _until_listening(folder: Path, patience: float) -> str:
+    give_up = time.monotonic() + patience
+    while (url := nats_server.address_in(folder)) is None:
+        if time.monotonic() > give_up:
+            raise errors.Waited("nats-server listening", patience, f"see {folder / 'nats.log'}")
+        await asyncio.sleep(0.01)
+    return url
+
+
+async def _start_processes(plan: Plan, server: Server, supervisor: Supervisor, folder: Path) -> tuple[str, ...]:
+    tiers: tuple[tuple[Tier, int], ...] = (("edge", plan.edge), ("device", plan.device))
+    # On a server of somebody else's there may be workers with our plain names.
+    suffix = f"-{secrets.token_hex(2)}" if plan.server else ""
+    workers = [
+        programs.worker(f"{tier}-{number}{suffix}", tier, server, folder, plan.families, plan.threads)
+        for tier, count in tiers
+        for number in range(1, count + 1)
+    ]
+    for program in (programs.scheduler(server, folder, plan.policy), *workers):
+        await supervisor.add(program)
+    return tuple(program.name for program in workers)
+
+
+async def _until_ready(bus: Bus, names: tuple[str, ...], patience: float, note: Tell) -> None:
+    """Until each worker has loaded its members and says so."""
+    missing = set(names)
+    try:
+        async with asyncio.timeout(patience):
+            async for alive in heartbeat.Workers(bus).changes():
+                missing = set(names) - {beat.worker for beat in alive if beat.ready}
+                if not missing:
+                    return
+                note(f"waiting for {', '.join(sorted(missing))} to load")
+    except TimeoutError:
+        raise errors.Waited(f"start of {', '.join(sorted(missing))}", patience, "see rise doctor") from None

@@ -1,0 +1,39 @@
+"""How each process of the platform is started. The one place that knows their command lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rise_cli.local.processes import Program
+from rise_contracts.model import Tier
+
+
+@dataclass(frozen=True)
+class Server:
+    """A NATS server to talk to."""
+
+    url: str
+    token: str | None = None
+
+    def env(self) -> dict[str, str]:
+        """For our own processes: the environment cannot be read by other users, an argv can."""
+        return {"RISE_NATS_URL": self.url, **({"RISE_NATS_TOKEN": self.token} if self.token else {})}
+
+
+def scheduler(server: Server, logs: Path, policy: str | None = None) -> Program:
+    env = {**server.env(), **({"RISE_POLICY": policy} if policy else {})}
+    return Program("scheduler", (sys.executable, "-m", "rise_scheduler"), logs / "scheduler.log", env)
+
+
+def worker(
+    name: str, tier: Tier, server: Server, logs: Path, families: Sequence[Path] = (), threads: int | None = None
+) -> Program:
+    """A worker of a tier; its pool is named like the tier."""
+    command = [sys.executable, "-m", "rise_stage", "--tier", tier, "--pool", tier, "--name", name]
+    for family in families:
+        command += ["--family", str(family)]
+    env = {**server.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
+    return Program(name, tuple(command), logs / f"{name}.log", env)
