@@ -50,5 +50,6 @@ class DecisionRecord(Message):
     learns: str = ""
     candidates: tuple[Candidate, ...] = ()
     at: float
+    waited_s: Seconds = Field(default=0.0, description="from the job's acceptance until this decision")
     outcome: Outcome | None = None
     settlement: Settlement | None = None

@@ -1,8 +1,8 @@
 """Every name on the bus: subjects, streams, durable consumers, key-value buckets, limits.
 
 ============================  =============================================================================
-``rise.work.<pool>.any.<job>``       a stage for any worker of the pool (stream ``RISE_WORK_<POOL>``, work queue)
-``rise.work.<pool>.<worker>.<job>``  a stage for one worker
+``rise.work.<pool>.any.…``     a stage for any worker of the pool (stream ``RISE_WORK_<POOL>``, work queue)
+``rise.work.<pool>.<worker>.…``  a stage for one worker; both end in ``<job>.<attempt>``
 ``rise.events.<job>.<kind>``         what happened to a job (stream ``RISE_EVENTS``)
 ``rise.progress.<job>``              steps done, over core NATS: may be missed
 ``rise.blobs.<job>.<use>.<…>``       bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
@@ -34,6 +34,7 @@ KV_JOBS = "rise_jobs"
 KV_RESULTS = "rise_results"
 KV_WORKERS = "rise_workers"
 KV_SCHEDULER = "rise_scheduler"
+KV_DECISIONS = "rise_decisions"
 KV_FAMILIES = "rise_families"
 
 DURABLE_DRIVER = "driver"
@@ -53,17 +54,24 @@ WORKER_TTL_S = 5.0
 """A worker whose heartbeat is older than this is taken for lost."""
 
 
-def work(pool: str, worker: str | None, job_id: str) -> str:
-    return f"rise.work.{pool}.{worker or ANY}.{job_id}"
+def work(pool: str, worker: str | None, job_id: str, attempt: int) -> str:
+    return f"rise.work.{pool}.{worker or ANY}.{job_id}.{attempt}"
+
+
+def job_of_work(subject: str) -> tuple[str, int]:
+    """Job and attempt that a work subject is for. Raises ValueError where it is none."""
+    _, _, _, _, job_id, attempt = subject.split(".")
+    return job_id, int(attempt)
 
 
 def work_filter(pool: str, worker: str | None) -> str:
     """What a worker's consumer takes: the tasks for any (worker None), or those for it alone."""
-    return f"rise.work.{pool}.{worker or ANY}.*"
+    return f"rise.work.{pool}.{worker or ANY}.>"
 
 
-def work_of_job(pool: str, job_id: str) -> str:
-    return f"rise.work.{pool}.*.{job_id}"
+def work_of_job(pool: str, job_id: str, attempt: int | None = None) -> str:
+    """All tasks of a job in a pool, or those of one attempt."""
+    return f"rise.work.{pool}.*.{job_id}.{'*' if attempt is None else attempt}"
 
 
 def work_stream(pool: str) -> str:

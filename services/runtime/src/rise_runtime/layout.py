@@ -31,6 +31,7 @@ async def ensure(bus: Bus) -> None:
         Bucket(bus, subjects.KV_RESULTS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_WORKERS).ensure(max_age_s=subjects.WORKER_TTL_S, storage="memory"),
         Bucket(bus, subjects.KV_SCHEDULER).ensure(),
+        Bucket(bus, subjects.KV_DECISIONS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_FAMILIES).ensure(),
     )
 

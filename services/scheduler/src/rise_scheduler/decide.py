@@ -69,6 +69,7 @@ def decide(
         candidates=_views(candidates, choice)
         + tuple(CandidateView(arm=item.arm.name, kind=item.arm.kind, masked=item.reason) for item in masked),
         at=at,
+        waited_s=max(at - question.request.accepted_at, 0.0),
     )
 
 

@@ -49,10 +49,10 @@ class Fleet:
         return tasks / (1.0 + tasks)
 
     def bytes_per_s(self) -> float | None:
-        """The middle throughput that the device workers measured, or None while there is none."""
+        """The middle throughput of the links that were measured (a worker measures as it hands over), or None."""
         known = sorted(
             worker.link.bytes_per_s
-            for worker in self.ready("device")
+            for worker in self.workers
             if worker.link is not None and worker.link.bytes_per_s is not None
         )
         return known[len(known) // 2] if known else None

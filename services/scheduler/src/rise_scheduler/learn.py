@@ -75,7 +75,16 @@ def _reward(posterior: Posterior, record: DecisionRecord, outcome: Outcome, qual
     if outcome.failed or posterior.reference_s is None:
         return failed_reward(preference=record.preference)
     reference = posterior.reference_s * record.images
-    return reward(quality, outcome.latency_s, preference=record.preference, reference_s=reference)
+    latency = own_latency(record, outcome)
+    return reward(quality, latency, preference=record.preference, reference_s=reference)
+
+
+def own_latency(record: DecisionRecord, outcome: Outcome) -> float:
+    """Seconds that this decision is answerable for: not the suspension, nor the failed attempts, that came before it.
+
+    The two clocks may differ, so it is never less than the stages themselves took.
+    """
+    return max(outcome.latency_s - record.waited_s, sum(outcome.stage_seconds), 0.0)
 
 
 def _logged(settlement: Settlement | None) -> Settled | None:
@@ -86,4 +95,5 @@ def _fits(record: DecisionRecord, outcome: Outcome) -> bool:
     decision = record.decision
     same = (outcome.decision_id, outcome.job_id, outcome.arm) == (decision.id, decision.job_id, decision.arm)
     quality = outcome.quality is None or 0.0 <= outcome.quality <= 1.0  # False for NaN too
-    return same and quality and math.isfinite(outcome.latency_s)
+    finite = all(math.isfinite(seconds) for seconds in (outcome.latency_s, *outcome.stage_seconds))
+    return same and quality and finite

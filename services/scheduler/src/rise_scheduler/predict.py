@@ -2,7 +2,7 @@
 between.
 
     T = sum over stages of (waiting tasks x a stage's own seconds + steps x s/step x images) + sum over handoffs of
-    (rtt + bytes / rate)
+    (round trips + bytes / rate)
 
 Encoding the prompt and decoding the picture are not in it (heartbeats do not state them), so a prediction is a little
 low for very short jobs. A stage whose member nobody has measured yet makes the sums None: an unknown number is not
@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rise_contracts.messages import Predictions
 from rise_contracts.model import WireDtype
@@ -67,14 +68,14 @@ def forecast(parts: Sequence[ArmPart], places: Sequence[Place], images: int, han
     if len(known) != len(stages):
         return Forecast(stages, None, None)
     waiting = sum(place.waiting * seconds for place, seconds in zip(places, known, strict=True))
-    moving = sum(_transfer(place, handoff_bytes) for place in places[1:])
+    moving = sum(_transfer(a, b, handoff_bytes) for a, b in pairwise(places))
     edge = sum(seconds for place, seconds in zip(places, known, strict=True) if place.tier == "edge")
     return Forecast(stages, waiting + sum(known) + moving, edge)
 
 
-def _transfer(place: Place, nbytes: int) -> float:
-    """Seconds to hand ``nbytes`` to ``place``; 0 for what its link has not measured."""
-    if place.link is None:
-        return 0.0
-    rate = place.link.bytes_per_s
-    return place.link.rtt_s + (nbytes / rate if rate else 0.0)
+def _transfer(sender: Place, receiver: Place, nbytes: int) -> float:
+    """Seconds for a handoff over the bus: a round trip on either side, and the bytes at the rate of whichever side
+    knows one. 0 for what nobody has measured."""
+    links = [place.link for place in (sender, receiver) if place.link is not None]
+    rates = [link.bytes_per_s for link in links if link.bytes_per_s is not None]
+    return sum(link.rtt_s for link in links) + (nbytes / rates[0] if rates else 0.0)

@@ -1,0 +1,41 @@
+"""The model families, from the bus: bucket ``rise_families``, one JSON resource per name. A scheduler knows none by
+itself.
+
+Read at every decision (one round trip), so that a family that is added or changed needs no restart.
+"""
+
+from __future__ import annotations
+
+from rise_contracts import codec, subjects
+from rise_contracts.errors import UnknownName
+from rise_contracts.resources import ModelFamily
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus
+
+
+class Families:
+    """The families of one bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket = Bucket(bus, subjects.KV_FAMILIES)
+        self._read: dict[str, tuple[int, ModelFamily]] = {}
+
+    async def get(self, name: str) -> ModelFamily:
+        """The family ``name``. Raises UnknownName with the nearest known one."""
+        entry = await self._bucket.get(name)
+        if entry is None or entry.value is None:
+            known = [other.key for other in await self._bucket.entries()]
+            raise UnknownName("family", name, known, "spec.family")
+        cached = self._read.get(name)
+        if cached is not None and cached[0] == entry.revision:
+            return cached[1]
+        family = codec.decode(ModelFamily, entry.value)
+        self._read[name] = (entry.revision, family)
+        return family
+
+    async def publish(self, family: ModelFamily) -> None:
+        """Make ``family`` known to everyone on the bus, in place of an older one of that name."""
+        wanted = codec.encode(family)
+        entry = await self._bucket.get(family.metadata.name)
+        if entry is None or entry.value != wanted:
+            await self._bucket.put(family.metadata.name, wanted)

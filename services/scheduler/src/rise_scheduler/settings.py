@@ -1,0 +1,78 @@
+"""What a scheduler process is started with: flags, or else RISE_ variables, or else these defaults."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rise_contracts.errors import InvalidInput
+from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
+
+POLICIES = ("fixed", "linucb")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """``token`` comes from the environment only: command lines are seen by every user of the machine."""
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    token: str | None = None
+    policy: str = "fixed"
+    alpha: float = 0.2
+    ridge: float = 1.0
+    epsilon: float = 0.0
+    band: float = 0.05
+    reference_seconds: float = 5.0
+    families: tuple[Path, ...] = ()
+    patience: float = 10.0
+
+    def make_policy(self) -> Policy:
+        """The policy these settings name."""
+        if self.policy == "fixed":
+            return FixedPolicy()
+        return LinUcbPolicy(alpha=self.alpha, ridge=self.ridge, epsilon=self.epsilon, band=self.band)
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises InvalidInput for a value out of range; argparse ends the process for an unknown flag."""
+    default = Settings()
+    parser = argparse.ArgumentParser(prog="rise_scheduler", description="Answers jobs with relay configurations.")
+    parser.add_argument("--nats-url", default=environment.get("RISE_NATS_URL", default.nats_url))
+    parser.add_argument("--policy", choices=POLICIES, default=environment.get("RISE_POLICY", default.policy))
+    parser.add_argument("--alpha", type=float, default=default.alpha, help="linucb: weight of the width (0.2)")
+    parser.add_argument("--ridge", type=float, default=default.ridge, help="linucb: precision of the prior (1)")
+    parser.add_argument("--epsilon", type=float, default=default.epsilon, help="linucb: share of drawn choices (0)")
+    parser.add_argument("--band", type=float, default=default.band, help="linucb: score range to draw in (0.05)")
+    parser.add_argument(
+        "--reference-seconds",
+        type=float,
+        default=default.reference_seconds,
+        help="latency of one image that costs half the speed weight, until the base member was measured (5)",
+    )
+    parser.add_argument("--family", action="append", default=[], type=Path, help="a ModelFamily manifest to publish")
+    parser.add_argument("--patience", type=float, default=default.patience, help="seconds to wait for NATS (10)")
+    given = parser.parse_args(list(arguments))
+    settings = Settings(
+        nats_url=given.nats_url,
+        token=environment.get("RISE_NATS_TOKEN") or None,
+        policy=given.policy,
+        alpha=_in_range("alpha", given.alpha, 0.0, 100.0),
+        ridge=_in_range("ridge", given.ridge, 1e-9, 1e9),
+        epsilon=_in_range("epsilon", given.epsilon, 0.0, 1.0),
+        band=_in_range("band", given.band, 0.0, 2.0),
+        reference_seconds=_in_range("reference-seconds", given.reference_seconds, 1e-6, 1e6),
+        families=tuple(given.family),
+        patience=_in_range("patience", given.patience, 0.0, 3600.0),
+    )
+    if settings.policy not in POLICIES:
+        raise InvalidInput("RISE_POLICY", f"one of {', '.join(POLICIES)}", settings.policy)
+    return settings
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> float:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise InvalidInput(f"--{name}", f"a number from {low:g} to {high:g}", value)
+    return value
