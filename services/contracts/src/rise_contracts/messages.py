@@ -229,9 +229,9 @@ class Outcome(Message):
     context: dict[str, float] = Field(default_factory=dict)
     propensity: float = Field(default=1.0, gt=0, le=1)
     preference: float = Field(default=0.5, ge=0, le=1)
-    latency_s: Seconds = Field(description="from acceptance to the ending")
+    latency_s: Seconds = Field(description="to the end, from acceptance or, for later attempts, from scheduling")
     wait_s: Seconds = Field(default=0.0, description="of it, before the head started")
-    edge_s: Seconds = Field(description="seconds of edge workers, all attempts that reported")
+    edge_s: Seconds = Field(description="seconds of edge workers in this attempt")
     stage_seconds: tuple[float, ...] = ()
     quality: float | None = None
     bytes_handed: int = Field(default=0, ge=0)

@@ -89,13 +89,13 @@ class Consumer:
         ack_wait_s: float = 5.0,
         max_deliver: int = -1,
         batch: int = 1,
-        start_sequence: int = 0,
+        inactive_s: float = 0,
     ) -> None:
         self._bus, self._stream, self._filters = bus, stream, filters
         self._durable, self._deliver, self._batch = durable, deliver, batch
-        self._ack_wait_s, self._max_deliver = ack_wait_s, max_deliver
+        self._ack_wait_s, self._max_deliver, self._inactive_s = ack_wait_s, max_deliver, inactive_s
         self._name = durable or ""
-        self._last_sequence = start_sequence
+        self._last_sequence = 0
         self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._subscription: Subscription | None = None
         self._inbox = ""
@@ -231,6 +231,8 @@ class Consumer:
                 "max_deliver": self._max_deliver,
                 "max_ack_pending": 1000,
             }
+            if self._inactive_s:
+                config["inactive_threshold"] = int(self._inactive_s * _SECOND)
         else:
             config |= {"ack_policy": "none", "mem_storage": True, "inactive_threshold": 60 * _SECOND}
             if self._last_sequence:

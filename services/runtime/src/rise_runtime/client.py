@@ -1,0 +1,227 @@
+"""What a front door does: submit, watch, fetch, cancel, list. No front door talks to the bus in another way.
+
+async with connect(url, token) as bus:
+    job = await submit(bus, spec)
+    async for event in watch(bus, job.job_id): ...
+    result = await fetch_result(bus, job.job_id)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_contracts.records import JobRecord
+from rise_contracts.resources import RelayJobSpec
+from rise_runtime import endings, layout, plan
+from rise_runtime.bus import Bus, Incoming, connect, open_bus
+from rise_runtime.heartbeat import Workers
+from rise_runtime.jobs import Jobs
+from rise_runtime.pulls import Consumer
+
+__all__ = [
+    "Result",
+    "cancel",
+    "connect",
+    "fetch_result",
+    "get_job",
+    "list_jobs",
+    "list_workers",
+    "open_bus",
+    "remove",
+    "resume",
+    "submit",
+    "wait",
+    "watch",
+    "watch_job",
+]
+
+_LOOK_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A job's pictures as PNG files, and what is known about them."""
+
+    done: messages.JobDone
+    images: tuple[bytes, ...]
+
+
+async def submit(
+    bus: Bus, spec: RelayJobSpec, *, name: str = "job", preview: bool = False, now: float | None = None
+) -> JobRecord:
+    """Accept a job and return its record; a driver takes it from there.
+
+    With an idempotency key, the same spec gives the job that is there already, whatever became of it, and another
+    spec raises IdempotencyConflict. Raises PayloadTooLarge, BusUnavailable, NotFound where no platform is up.
+    """
+    key = spec.idempotency_key
+    tail = hashlib.sha256(key.encode()).hexdigest()[:24] if key is not None else secrets.token_hex(5)
+    job_id = f"{name[:30].rstrip('-')}-{tail}"
+    seed = spec.seed if spec.seed is not None else secrets.randbelow(2**63)
+    accepted_at = time.time() if now is None else now
+    request = messages.JobRequest(job_id=job_id, spec=spec, seed=seed, accepted_at=accepted_at, preview=preview)
+    jobs = Jobs(bus)
+    held = await jobs.create(JobRecord(request=request)) or await jobs.get(job_id)
+    if held is None:
+        raise errors.NotFound("job", job_id, "it was removed while it was submitted; submit it again")
+    if held.record.request.spec != spec:
+        raise errors.IdempotencyConflict(key or "", job_id)
+    return held.record
+
+
+async def get_job(bus: Bus, job_id: str) -> JobRecord:
+    """The job's record, its ending included even where no driver has taken note of it yet. Raises NotFound."""
+    held = await Jobs(bus).get(job_id)
+    if held is None:
+        raise errors.NotFound("job", job_id, "see the known ones with: rise get")
+    if held.record.finished:
+        return held.record
+    ended = await endings.get(bus, job_id)
+    return held.record if ended is None else plan.concluded(held.record, ended[0])
+
+
+async def list_jobs(bus: Bus) -> list[JobRecord]:
+    """All jobs there are, oldest first."""
+    return await Jobs(bus).all()
+
+
+async def list_workers(bus: Bus) -> tuple[messages.Heartbeat, ...]:
+    """The workers that are alive."""
+    return await Workers(bus).now()
+
+
+async def cancel(bus: Bus, job_id: str) -> JobRecord:
+    """End the job as Cancelled unless it has ended; its record. It stops within one step. Raises NotFound."""
+    held = await Jobs(bus).get(job_id)
+    if held is None:
+        raise errors.NotFound("job", job_id, "see the known ones with: rise get")
+    if held.record.finished:
+        return held.record
+    ending = messages.JobCancelled(job_id=job_id, attempt=held.record.attempt, at=time.time())
+    kept = await endings.keep(bus, ending)
+    if not kept.won:
+        return plan.concluded(held.record, kept.ending)  # it had ended: its driver sees to the rest
+    settled = await endings.settle(bus, held.record, kept.ending)
+    return settled.record if settled is not None else plan.concluded(held.record, kept.ending)
+
+
+async def resume(bus: Bus, job_id: str) -> JobRecord:
+    """Let a suspended job run."""
+
+    def change(record: JobRecord) -> JobRecord:
+        spec = record.request.spec.model_copy(update={"suspend": False})
+        return record.model_copy(update={"request": record.request.model_copy(update={"spec": spec})})
+
+    held = await Jobs(bus).change(job_id, change)
+    if held is None:
+        raise errors.NotFound("job", job_id, "see the known ones with: rise get")
+    return held.record
+
+
+async def fetch_result(bus: Bus, job_id: str) -> Result:
+    """The pictures, each checked against its digest.
+
+    Raises JobEndedBadly, Cancelled, NotFound (no such job, or no result yet), HandoffRefused where bytes are damaged.
+    """
+    ended = await endings.get(bus, job_id)
+    if ended is None:
+        record = await get_job(bus, job_id)
+        raise errors.NotFound("result", job_id, f"the job is {record.state}; wait for it with: rise watch {job_id}")
+    ending, behind = ended
+    if isinstance(ending, messages.JobFailed):
+        raise errors.JobEndedBadly(job_id, ending.reason, ending.message)
+    if isinstance(ending, messages.JobCancelled):
+        raise errors.Cancelled(job_id)
+    return Result(ending, await endings.pictures(bus, ending, behind))
+
+
+async def wait(bus: Bus, job_id: str) -> messages.Ending:
+    """How the job ended, as soon as it has."""
+    async for event, _ in watch(bus, job_id):
+        if isinstance(event, messages.JobDone | messages.JobFailed | messages.JobCancelled):
+            return event
+    raise errors.NotFound("job", job_id)
+
+
+async def watch(bus: Bus, job_id: str) -> AsyncIterator[tuple[messages.Event, bytes]]:
+    """Every event of the job from its beginning, with the bytes behind it (a preview, mostly none).
+
+    Ends after the job's ending. Progress is passed on as it comes and not repeated. Raises NotFound.
+    """
+    queue: asyncio.Queue[tuple[messages.Event, bytes]] = asyncio.Queue()
+
+    def on_progress(message: Incoming) -> None:
+        queue.put_nowait(codec.decode_event(message.data))
+
+    progress = await bus.subscribe(subjects.progress(job_id), on_progress)
+    following = asyncio.create_task(_follow(bus, job_id, queue))
+    try:
+        await get_job(bus, job_id)
+        while True:
+            event, behind = await _next_event(bus, job_id, queue, following)
+            yield event, behind
+            if isinstance(event, messages.JobDone | messages.JobFailed | messages.JobCancelled):
+                return
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError, errors.RiseError):
+            await following
+        await progress.stop()
+
+
+async def watch_job(bus: Bus, job_id: str) -> AsyncIterator[JobRecord]:
+    """The job's record, now and after each change; ends with the final one, or when the job is removed."""
+    async for _, held in Jobs(bus).watch(job_id):
+        if held is None:
+            return
+        yield held.record
+        if held.record.finished:
+            return
+
+
+async def remove(bus: Bus, job_id: str) -> None:
+    """Forget a finished job and its result. Raises Busy while it is not finished."""
+    record = await get_job(bus, job_id)
+    if not record.finished:
+        raise errors.Busy(f"job {job_id} is {record.state}; cancel it first with: rise cancel {job_id}")
+    await endings.remove_job(bus, job_id)
+
+
+async def ensure_platform(bus: Bus) -> None:
+    """Make what the platform keeps on the bus."""
+    await layout.ensure(bus)
+
+
+async def _follow(bus: Bus, job_id: str, queue: asyncio.Queue[tuple[messages.Event, bytes]]) -> None:
+    consumer = Consumer(bus, subjects.STREAM_EVENTS, (subjects.events_of_job(job_id),), batch=64)
+    await consumer.start()
+    try:
+        while True:
+            delivery = await consumer.next()
+            if delivery is not None:
+                queue.put_nowait(codec.decode_event(delivery.data))
+    finally:
+        await consumer.stop()
+
+
+async def _next_event(
+    bus: Bus, job_id: str, queue: asyncio.Queue[tuple[messages.Event, bytes]], following: asyncio.Task[None]
+) -> tuple[messages.Event, bytes]:
+    """The next event. In silence the ending is looked up: events are kept for a day only, endings longer."""
+    while True:
+        try:
+            return await asyncio.wait_for(queue.get(), _LOOK_S)
+        except TimeoutError:
+            if following.done():
+                following.result()
+            with contextlib.suppress(errors.Busy, errors.Waited, errors.BusUnavailable):
+                ended = await endings.get(bus, job_id)
+                if ended is not None:
+                    return ended[0], b""

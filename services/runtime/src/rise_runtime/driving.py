@@ -1,0 +1,146 @@
+"""What the driver does for one job: carry out what `plan` says. Every step may be repeated, by any driver."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_contracts.records import Failure, JobRecord, JobState, Waiting
+from rise_runtime import endings, layout, plan, streams, tasks
+from rise_runtime.bus import Bus
+from rise_runtime.jobs import Held, Jobs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """`ask_timeout_s`: how long the scheduler may think; `grace_s`: how long a stage may be without any worker
+    before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues."""
+
+    ask_timeout_s: float = 2.0
+    ask_again_s: float = 0.5
+    grace_s: float = 2 * subjects.WORKER_TTL_S
+    verify_s: float = 10.0
+    tick_s: float = 0.25
+
+
+class Hands:
+    """The acting half of the driver."""
+
+    def __init__(self, bus: Bus, jobs: Jobs, settings: DriverSettings) -> None:
+        self._bus, self._jobs, self._settings = bus, jobs, settings
+        self._pools: set[str] = set()
+
+    async def act(self, held: Held, action: plan.Action) -> Held | None:
+        """Carry `action` out. What there is to look at next, or None to wait. Raises WrongRevision: look again."""
+        match action:
+            case plan.Nothing():
+                return None
+            case plan.Become(record):
+                return await self._jobs.replace(held, record)
+            case plan.Ask():
+                return await self._ask(held)
+            case plan.Retry(record, failure):
+                return await self._retry(held, record, failure)
+            case plan.Fail(failure):
+                return await self._fail(held, failure)
+
+    async def conclude(self, held: Held, ending: messages.Ending) -> Held | None:
+        """The job has this ending: tell the scheduler, then write it into the record."""
+        if held.record.finished:
+            return held
+        if not isinstance(ending, messages.JobCancelled):
+            await self._send_outcome(plan.outcome(held.record, ending))
+        settled = await endings.settle(self._bus, held.record, ending)
+        log.info("job %s: %s", ending.job_id, ending.kind)
+        return settled
+
+    async def dispatch(self, held: Held) -> None:
+        """Put the head of a scheduled job into its queue, once however often this is called."""
+        task = plan.head_task(held.record)
+        pools = {stage.pool for stage in task.configuration.stages} - self._pools
+        await asyncio.gather(*(layout.ensure_pool(self._bus, pool) for pool in pools))
+        self._pools |= pools
+        await tasks.send(self._bus, task)
+
+    async def verify(self, held: Held) -> plan.Action:
+        """Look where the job's work is. A job under way has a task in a queue or an ending, at every moment.
+
+        Stages are looked at in the order in which work moves on, so that none is missed between two looks.
+        """
+        record = held.record
+        if record.decision is not None:
+            for stage in record.decision.configuration.stages:
+                subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
+                if await self._is_queued(stage.pool, subject):
+                    return plan.Nothing()
+        ended = await endings.get(self._bus, record.job_id)
+        if ended is not None:
+            await self.conclude(held, ended[0])
+            return plan.Nothing()
+        if record.state is JobState.SCHEDULED:
+            await self.dispatch(held)
+        elif record.state is JobState.RUNNING:
+            failure = Failure(reason="WorkLost", message="its work is in no queue any more", attempt=record.attempt)
+            return plan.failed(record, failure, time.time())
+        return plan.Nothing()
+
+    async def _ask(self, held: Held) -> Held | None:
+        record = held.record
+        question = messages.Configure(request=record.request, attempt=record.attempt, avoid=record.avoid)
+        try:
+            decision = await self._bus.ask(
+                subjects.CONFIGURE, question, messages.Decision, timeout=self._settings.ask_timeout_s
+            )
+        except errors.RemoteError as error:
+            if not error.retriable:
+                failure = Failure(reason=error.reason, message=str(error), attempt=record.attempt)
+                return await self._fail(held, failure)
+            return await self._wait(held, Waiting.NO_CONFIGURATION, str(error))
+        except (errors.Busy, errors.Waited) as error:
+            return await self._wait(held, Waiting.SCHEDULER_AWAY, f"no scheduler answers ({error})")
+        except errors.InvalidInput as error:
+            return await self._wait(
+                held, Waiting.NO_CONFIGURATION, f"the scheduler's answer is not understood: {error}"
+            )
+        following = await self._jobs.replace(held, plan.scheduled(record, decision, time.time()))
+        await self.dispatch(following)
+        return following
+
+    async def _wait(self, held: Held, reason: Waiting, message: str) -> Held:
+        not_before = time.time() + self._settings.ask_again_s
+        return await self._jobs.replace(held, plan.waiting(held.record, reason, message[:500], not_before))
+
+    async def _retry(self, held: Held, following: JobRecord, failure: Failure) -> Held:
+        """The next attempt: the record first, for it is the fence; then stop what the old one left behind."""
+        log.warning("job %s: attempt %d failed: %s", following.job_id, failure.attempt, failure.message)
+        now = await self._jobs.replace(held, following)
+        await endings.stop_work(self._bus, held.record, failure.attempt)
+        await self._send_outcome(plan.outcome_of_failed_attempt(held.record, time.time()))
+        return now
+
+    async def _fail(self, held: Held, failure: Failure) -> Held | None:
+        ending = messages.JobFailed(
+            job_id=held.record.job_id,
+            attempt=held.record.attempt,
+            at=time.time(),
+            reason=failure.reason,
+            message=failure.message,
+        )
+        kept = await endings.keep(self._bus, ending)
+        return await self.conclude(held, kept.ending)
+
+    async def _send_outcome(self, outcome: messages.Outcome | None) -> None:
+        if outcome is not None:
+            data = codec.encode(outcome)
+            await streams.store(self._bus, subjects.OUTCOMES, data, msg_id=outcome.decision_id)
+
+    async def _is_queued(self, pool: str, subject: str) -> bool:
+        try:
+            return await streams.last(self._bus, subjects.work_stream(pool), subject) is not None
+        except errors.NoResponder:
+            return False  # the pool has no queue (yet)

@@ -1,0 +1,100 @@
+"""How jobs ended. Whoever first stores an ending under a job's id decides it; every later one is dropped.
+
+A result, a failure and a cancellation are rivals for the same key, which makes the terminal state of a job exactly
+one, whatever dies or comes late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_contracts.records import JobRecord
+from rise_runtime import blobs, plan, streams
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus
+from rise_runtime.jobs import Held, Jobs
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The ending that counts. `won`: it is the one that was offered here."""
+
+    ending: messages.Ending
+    won: bool
+
+
+async def get(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
+    """The ending and the bytes behind it, or None while the job has not ended."""
+    entry = await Bucket(bus, subjects.KV_RESULTS).get(job_id)
+    if entry is None or entry.value is None:
+        return None
+    return codec.decode_ending(entry.value)
+
+
+async def keep(bus: Bus, ending: messages.Ending, behind: bytes = b"") -> Kept:
+    """Store `ending` unless the job has one; which one it has."""
+    bucket = Bucket(bus, subjects.KV_RESULTS)
+    if await bucket.create(ending.job_id, codec.encode(ending, behind)) is not None:
+        return Kept(ending, won=True)
+    there = await get(bus, ending.job_id)
+    if there is None:
+        raise errors.NotFound("ending", ending.job_id, "the job was removed while it ended")
+    # Equal means: stored by an earlier try of ours whose confirmation was lost.
+    return Kept(there[0], won=there[0] == ending)
+
+
+async def remove_job(bus: Bus, job_id: str) -> None:
+    """Take everything of a finished job away; its record last, so that a half-done removal is seen and repeated."""
+    await asyncio.gather(
+        Bucket(bus, subjects.KV_RESULTS).remove(job_id),
+        streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(job_id)),
+        streams.purge(bus, subjects.STREAM_EVENTS, subjects.events_of_job(job_id)),
+    )
+    await Jobs(bus).remove(job_id)
+
+
+async def announce(bus: Bus, ending: messages.Ending) -> None:
+    """Tell the job's followers. Announcing twice tells once."""
+    msg_id = subjects.event_id(ending.job_id, ending.attempt, ending.kind, 0)
+    await streams.store(bus, subjects.event(ending.job_id, ending.kind), codec.encode(ending), msg_id=msg_id)
+
+
+async def settle(bus: Bus, record: JobRecord, ending: messages.Ending) -> Held | None:
+    """Bring the record to the ending's state, stop what still runs, drop what still waits, tell everybody.
+
+    Every part may be done again by somebody else: the record is changed only while it is not final.
+    """
+    held = await Jobs(bus).change(record.job_id, lambda current: plan.concluded(current, ending))
+    await asyncio.gather(announce(bus, ending), stop_work(bus, record, record.attempt), drop_handoffs(bus, record))
+    return held
+
+
+async def stop_work(bus: Bus, record: JobRecord, attempt: int) -> None:
+    """Take the attempt's tasks out of the queues, and stop the workers that are at them."""
+    pools = {stage.pool for stage in record.decision.configuration.stages} if record.decision else set()
+    cancel = messages.Cancel(job_id=record.job_id, attempt=attempt)
+    await bus.publish(subjects.cancel(record.job_id), codec.encode(cancel))
+    for pool in pools:
+        await streams.purge(bus, subjects.work_stream(pool), subjects.work_of_job(pool, record.job_id, attempt))
+
+
+async def drop_handoffs(bus: Bus, record: JobRecord) -> None:
+    """Free the room that handoffs in chunks took."""
+    if record.decision is not None and len(record.decision.configuration.stages) > 1:
+        await streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(record.job_id, "handoff"))
+
+
+async def pictures(bus: Bus, done: messages.JobDone, behind: bytes) -> tuple[bytes, ...]:
+    """The result's PNG files, each checked against its digest."""
+    payload = await blobs.receive(bus, done.payload, behind)
+    found: list[bytes] = []
+    for image in done.images:
+        png, payload = payload[: image.nbytes], payload[image.nbytes :]
+        ref = messages.PayloadRef(kind="inline", nbytes=image.nbytes, sha256=image.sha256)
+        found.append(await blobs.receive(bus, ref, png))
+    return tuple(found)

@@ -1,0 +1,124 @@
+"""Heartbeats: a worker says about once a second who and how it is; whoever wants to know watches the bucket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+
+import psutil
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_runtime import streams
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus
+from rise_runtime.seam import Identity, StatusSource
+
+log = logging.getLogger(__name__)
+
+
+class Heart:
+    """The heartbeat of one worker. `busy_job` gives the job that it is at."""
+
+    def __init__(self, bus: Bus, identity: Identity, status: StatusSource, busy_job: Callable[[], str | None]) -> None:
+        self._bus, self._identity, self._status, self._busy_job = bus, identity, status, busy_job
+        self._bucket = Bucket(bus, subjects.KV_WORKERS)
+        self._process = psutil.Process()
+        self._bytes_per_s: float | None = None
+
+    def note_transfer(self, nbytes: int, seconds: float) -> None:
+        """A handoff of `nbytes` took `seconds` to be stored: what the link gives. Small ones say nothing."""
+        if nbytes >= 64 * 1024 and seconds > 0:
+            rate = nbytes / seconds
+            self._bytes_per_s = rate if self._bytes_per_s is None else 0.7 * self._bytes_per_s + 0.3 * rate
+
+    async def beat(self, *, ready: bool = True) -> None:
+        """Say it once. A bus that is away is no reason to stop working."""
+        try:
+            heartbeat = await self._compose(ready)
+            await self._bucket.put(self._identity.name, codec.encode(heartbeat), patience=0.0)
+        except errors.RiseError as error:
+            log.debug("heartbeat not sent: %s", error)
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await self.beat()
+            await asyncio.sleep(subjects.HEARTBEAT_S)
+
+    async def leave(self) -> None:
+        """Say goodbye, so that nobody waits for the heartbeat to run out."""
+        try:
+            await asyncio.wait_for(self._bucket.remove(self._identity.name), 1.0)
+        except (errors.RiseError, TimeoutError) as error:
+            log.debug("goodbye not sent: %s", error)
+
+    async def _compose(self, ready: bool) -> messages.Heartbeat:
+        me, status = self._identity, self._status()
+        queue = subjects.work_filter(me.pool, None)
+        depth, rtt = await asyncio.gather(
+            streams.count(self._bus, subjects.work_stream(me.pool), queue), self._round_trip()
+        )
+        return messages.Heartbeat(
+            worker=me.name,
+            tier=me.tier,
+            pool=me.pool,
+            pid=os.getpid(),
+            at=time.time(),
+            ready=ready,
+            members=status.members,
+            seconds_per_step=status.seconds_per_step,
+            busy_job=self._busy_job(),
+            queue_depth=depth,
+            rss_bytes=self._process.memory_info().rss,
+            link=messages.LinkQuality(rtt_s=rtt, bytes_per_s=self._bytes_per_s),
+            labels=me.labels,
+        )
+
+    async def _round_trip(self) -> float:
+        started = time.perf_counter()
+        await self._bus.request("$JS.API.INFO", timeout=2.0)
+        return time.perf_counter() - started
+
+
+class Workers:
+    """The workers that are alive, as their heartbeats say. `run` keeps it up to date.
+
+    Freshness is judged by this process' own clock: clocks of other machines are not to be trusted.
+    """
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket = Bucket(bus, subjects.KV_WORKERS)
+        self._seen: dict[str, tuple[messages.Heartbeat, float]] = {}
+
+    def alive(self) -> tuple[messages.Heartbeat, ...]:
+        oldest = time.monotonic() - subjects.WORKER_TTL_S
+        return tuple(beat for beat, at in self._seen.values() if at >= oldest)
+
+    async def run(self) -> None:
+        async for _ in self.changes():
+            pass
+
+    async def changes(self) -> AsyncIterator[tuple[messages.Heartbeat, ...]]:
+        """The living workers, after each heartbeat or goodbye."""
+        async for entry in self._bucket.watch():
+            if entry is not None:
+                self._take(entry.key, entry.value)
+            yield self.alive()
+
+    async def now(self) -> tuple[messages.Heartbeat, ...]:
+        """The living workers, asked once."""
+        for entry in await self._bucket.entries():
+            self._take(entry.key, entry.value)
+        return self.alive()
+
+    def _take(self, worker: str, value: bytes | None) -> None:
+        if value is None:
+            self._seen.pop(worker, None)
+            return
+        try:
+            self._seen[worker] = codec.decode(messages.Heartbeat, value), time.monotonic()
+        except errors.InvalidInput as error:
+            log.warning("heartbeat of %s is not understood: %s", worker, error)

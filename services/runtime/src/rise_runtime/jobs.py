@@ -1,0 +1,79 @@
+"""The jobs' records in the bucket: created once, replaced by compare-and-swap, read as a fence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from rise_contracts import codec, subjects
+from rise_contracts.records import JobRecord
+from rise_runtime.buckets import Bucket, Entry
+from rise_runtime.bus import Bus
+from rise_runtime.streams import WrongRevision
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A record as it was at a revision."""
+
+    record: JobRecord
+    revision: int
+
+
+class Jobs:
+    """All records of one bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket = Bucket(bus, subjects.KV_JOBS)
+
+    async def get(self, job_id: str) -> Held | None:
+        entry = await self._bucket.get(job_id)
+        return None if entry is None else _held(entry)
+
+    async def create(self, record: JobRecord) -> Held | None:
+        """The stored record, or None where a job of this id is there already."""
+        revision = await self._bucket.create(record.job_id, codec.encode(record))
+        return None if revision is None else Held(record, revision)
+
+    async def replace(self, held: Held, record: JobRecord) -> Held:
+        """Write `record` over `held`. Raises WrongRevision where somebody else did."""
+        revision = await self._bucket.update(record.job_id, codec.encode(record), held.revision)
+        return Held(record, revision)
+
+    async def change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> Held | None:
+        """Apply `change` to whatever is there, as often as it takes; None where the job is gone."""
+        while True:
+            held = await self.get(job_id)
+            if held is None:
+                return None
+            record = change(held.record)
+            if record == held.record:
+                return held
+            try:
+                return await self.replace(held, record)
+            except WrongRevision:
+                continue
+
+    async def remove(self, job_id: str) -> None:
+        await self._bucket.remove(job_id)
+
+    async def all(self) -> list[JobRecord]:
+        """Every record there is, oldest first."""
+        entries = await self._bucket.entries()
+        records = [held.record for entry in entries if (held := _held(entry)) is not None]
+        return sorted(records, key=lambda record: record.request.accepted_at)
+
+    async def watch(self, job_id: str | None = None) -> AsyncIterator[tuple[str, Held | None]]:
+        """Every record there is and then every change, as (job id, record; None when it was removed)."""
+        async for entry in self._bucket.watch(job_id or ">"):
+            if entry is not None:
+                yield entry.key, _held(entry)
+
+    async def is_current(self, job_id: str, attempt: int) -> bool:
+        """Whether work for `attempt` is still wanted. This is the fence: old attempts write nothing."""
+        held = await self.get(job_id)
+        return held is not None and not held.record.finished and held.record.attempt == attempt
+
+
+def _held(entry: Entry) -> Held | None:
+    return None if entry.value is None else Held(codec.decode(JobRecord, entry.value), entry.revision)

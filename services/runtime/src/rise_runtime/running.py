@@ -1,0 +1,236 @@
+"""One task on a worker: from its delivery to the moment when what follows is stored.
+
+The order is what makes a death at any point harmless: first the next message (or the ending) is stored, then the
+events, then the task is acknowledged. Whoever repeats it repeats the same, under the same message ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_runtime import blobs, endings, streams, tasks
+from rise_runtime.bus import Bus
+from rise_runtime.heartbeat import Heart
+from rise_runtime.jobs import Jobs
+from rise_runtime.pulls import Delivery
+from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a worker needs for every task."""
+
+    bus: Bus
+    jobs: Jobs
+    identity: Identity
+    handler: StageHandler
+    thread: Executor
+    heart: Heart
+    keepalive_s: float
+
+
+class Running:
+    """One delivery being worked on."""
+
+    def __init__(self, bench: Bench, delivery: Delivery, task: messages.StageTask, behind: bytes) -> None:
+        self.task = task
+        self._bench, self._delivery, self._behind = bench, delivery, behind
+        self._loop = asyncio.get_running_loop()
+        self.context = StageContext(bench.identity, delivery.deliveries, self._emit)
+        self._stage = task.configuration.stages[task.stage_index]
+
+    async def run(self) -> None:
+        """Work it off. Raises Stopped, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
+        if not await self._is_wanted():
+            await self._delivery.ack()
+            return
+        async with self._kept_alive():
+            payload = await tasks.payload(self._bench.bus, self.task, self._behind)
+            announced = asyncio.create_task(self._announce_start())
+            started_at, started = time.time(), time.perf_counter()
+            try:
+                result = await self._loop.run_in_executor(
+                    self._bench.thread, self._bench.handler, self.task, payload, self.context
+                )
+            finally:
+                seconds = time.perf_counter() - started
+                await announced
+            report = self._report(result, started_at, seconds)
+            if isinstance(result, Handoff):
+                await self._hand_over(result, report)
+            else:
+                await self._finish(result, report)
+            await self._delivery.ack()
+
+    async def _is_wanted(self) -> bool:
+        """Nobody works for an old attempt, nor twice for a job that has ended."""
+        task = self.task
+        if not await self._bench.jobs.is_current(task.job_id, task.attempt):
+            log.info("job %s: attempt %d is not wanted any more", task.job_id, task.attempt)
+            return False
+        if self._delivery.deliveries == 1:
+            return True
+        ended = await endings.get(self._bench.bus, task.job_id)
+        if ended is None:
+            return True
+        await endings.announce(self._bench.bus, ended[0])  # whoever stored it may have died before saying so
+        return False
+
+    @contextlib.asynccontextmanager
+    async def _kept_alive(self) -> AsyncIterator[None]:
+        keeper = asyncio.create_task(self._keep_alive())
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeper
+
+    async def _keep_alive(self) -> None:
+        while True:
+            try:
+                await self._delivery.in_progress()
+                if not await self._bench.jobs.is_current(self.task.job_id, self.task.attempt):
+                    self.context.stop("superseded")
+            except errors.RiseError as error:
+                # Without the bus nobody else gets on either: go on, the fence is asked again before the result.
+                log.warning("job %s: the bus is away while it is worked on: %s", self.task.job_id, error)
+            await asyncio.sleep(self._bench.keepalive_s)
+
+    def _emit(self, step: int, steps: int, sigma: float, seconds_per_step: float) -> None:
+        """From the handler's thread: publish progress without waiting for it."""
+        event = messages.StageProgress(
+            job_id=self.task.job_id,
+            attempt=self.task.attempt,
+            at=time.time(),
+            stage=self._stage.index,
+            worker=self._bench.identity.name,
+            member=self._stage.member,
+            tier=self._bench.identity.tier,
+            step=step,
+            steps=steps,
+            sigma=sigma,
+            seconds_per_step=seconds_per_step,
+        )
+        asyncio.run_coroutine_threadsafe(self._publish_progress(event), self._loop)
+
+    async def _publish_progress(self, event: messages.StageProgress) -> None:
+        with contextlib.suppress(errors.RiseError):
+            await self._bench.bus.publish(subjects.progress(event.job_id), codec.encode(event))
+
+    async def _announce_start(self) -> None:
+        event = messages.StageStarted(
+            job_id=self.task.job_id,
+            attempt=self.task.attempt,
+            at=time.time(),
+            stage=self._stage.index,
+            worker=self._bench.identity.name,
+            member=self._stage.member,
+            tier=self._bench.identity.tier,
+            steps=self._stage.steps,
+            delivery=self._delivery.deliveries,
+        )
+        await self._store_event(event, discriminator=str(self._delivery.deliveries))
+
+    def _report(self, result: StageResult, started_at: float, seconds: float) -> messages.StageReport:
+        me = self._bench.identity
+        return messages.StageReport(
+            stage=self._stage.index,
+            member=self._stage.member,
+            tier=me.tier,
+            pool=me.pool,
+            worker=me.name,
+            steps=result.steps,
+            seconds=seconds,
+            timings=result.timings,
+            handoff_bytes=len(result.payload) if isinstance(result, Handoff) else 0,
+            started_at=started_at,
+            finished_at=started_at + seconds,
+        )
+
+    async def _hand_over(self, result: Handoff, report: messages.StageReport) -> None:
+        task, started = self.task, time.perf_counter()
+        following = task.model_copy(
+            update={
+                "stage_index": task.stage_index + 1,
+                "handoff": result.header,
+                "payload": None,
+                "done": (*task.done, report),
+            }
+        )
+        await tasks.send(self._bench.bus, following, result.payload)
+        seconds = time.perf_counter() - started
+        self._bench.heart.note_transfer(len(result.payload), seconds)
+        sent = messages.HandoffSent(
+            job_id=task.job_id,
+            attempt=task.attempt,
+            at=time.time(),
+            stage=self._stage.index,
+            worker=self._bench.identity.name,
+            sigma=result.header.sigma,
+            nbytes=len(result.payload),
+            dtype=result.header.dtype,
+            seconds=seconds,
+        )
+        await asyncio.gather(self._store_event(sent, result.preview), self._store_done(report))
+
+    async def _finish(self, result: Pictures, report: messages.StageReport) -> None:
+        bus, task = self._bench.bus, self.task
+        payload = b"".join(picture.png for picture in result.pictures)
+        ref, behind = await blobs.send(bus, task.job_id, "result", task.attempt, payload)
+        done = messages.JobDone(
+            job_id=task.job_id,
+            attempt=task.attempt,
+            at=time.time(),
+            worker=self._bench.identity.name,
+            arm=task.configuration.arm,
+            seed=task.request.seed,
+            digest=ref.sha256,
+            nbytes=ref.nbytes,
+            images=tuple(
+                messages.ImageRef(
+                    nbytes=len(picture.png),
+                    sha256=hashlib.sha256(picture.png).hexdigest(),
+                    width=picture.width,
+                    height=picture.height,
+                )
+                for picture in result.pictures
+            ),
+            payload=ref,
+            stages=(*task.done, report),
+        )
+        if not await self._bench.jobs.is_current(task.job_id, task.attempt):
+            log.info("job %s: the result of attempt %d comes too late", task.job_id, task.attempt)
+            return
+        kept = await endings.keep(bus, done, behind)
+        if not kept.won:
+            log.info("job %s: it has ended already (%s); this result is dropped", task.job_id, kept.ending.kind)
+        await endings.announce(bus, kept.ending)
+        await self._store_done(report)
+
+    async def _store_done(self, report: messages.StageReport) -> None:
+        await self._store_event(
+            messages.StageDone(
+                job_id=self.task.job_id,
+                attempt=self.task.attempt,
+                at=time.time(),
+                stage=self._stage.index,
+                worker=self._bench.identity.name,
+                report=report,
+            )
+        )
+
+    async def _store_event(self, event: messages.Event, payload: bytes = b"", *, discriminator: str = "") -> None:
+        msg_id = subjects.event_id(event.job_id, event.attempt, event.kind, self._stage.index, discriminator)
+        subject = subjects.event(event.job_id, event.kind)
+        await streams.store(self._bench.bus, subject, codec.encode(event, payload), msg_id=msg_id)

@@ -1,0 +1,36 @@
+"""Stage tasks: put one into the queue of its pool, read one out of it."""
+
+from __future__ import annotations
+
+from rise_contracts import codec, messages, subjects
+from rise_runtime import blobs, streams
+from rise_runtime.bus import Bus
+
+
+async def send(bus: Bus, task: messages.StageTask, payload: bytes = b"") -> streams.Stored:
+    """Store the task for the worker or pool that its configuration names, once however often it is sent.
+
+    Raises PayloadTooLarge, Busy (queue full), DiskFull, BusUnavailable.
+    """
+    behind = b""
+    if payload:
+        ref, behind = await blobs.send(bus, task.job_id, "handoff", task.attempt, payload)
+        task = task.model_copy(update={"payload": ref})
+    stage = task.configuration.stages[task.stage_index]
+    subject = subjects.work(stage.pool, stage.worker, task.job_id, task.attempt)
+    data = codec.encode(task, behind)
+    bus.check_size("stage task", len(data))
+    msg_id = subjects.task_id(task.job_id, task.attempt, task.stage_index)
+    return await streams.store(bus, subject, data, msg_id=msg_id)
+
+
+def read(data: bytes) -> tuple[messages.StageTask, bytes]:
+    """The task in a work message and the bytes behind it. Raises InvalidInput."""
+    return codec.decode_with_payload(messages.StageTask, data)
+
+
+async def payload(bus: Bus, task: messages.StageTask, behind: bytes) -> bytes:
+    """The handoff's bytes, checked. Empty for the head."""
+    if task.payload is None:
+        return b""
+    return await blobs.receive(bus, task.payload, behind)

@@ -1,0 +1,239 @@
+"""The worker loop: take a task, work it off, take the next. One task at a time, in one thread.
+
+A task that fails says so to the driver, which decides about another attempt; one that cannot be read goes to the
+dead letters; one that is interrupted goes back into the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rise_contracts import codec, errors, messages, subjects
+from rise_runtime import layout, streams, tasks
+from rise_runtime.bus import Bus, Incoming
+from rise_runtime.heartbeat import Heart
+from rise_runtime.jobs import Jobs
+from rise_runtime.pulls import Consumer, Delivery
+from rise_runtime.running import Bench, Running
+from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, WorkerStatus
+
+log = logging.getLogger(__name__)
+
+_OWN_QUEUE_IDLE_S = 3600.0
+DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """`ack_wait_s`: how long a dead worker keeps its task; `max_deliver`: how often a task is started."""
+
+    ack_wait_s: float = layout.ACK_WAIT_S
+    max_deliver: int = layout.MAX_DELIVER
+    drain_s: float = 20.0
+
+
+async def run_worker(
+    bus: Bus,
+    identity: Identity,
+    handler: StageHandler,
+    *,
+    status: StatusSource = WorkerStatus,
+    prepare: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+    settings: WorkerSettings | None = None,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Work until `stop` is set. `prepare` (loading models) runs first, on the handler's own thread.
+
+    Raises what `prepare` raises, and BusUnavailable when the connection is closed for good.
+    """
+    await asyncio.gather(layout.ensure(bus), layout.ensure_pool(bus, identity.pool))
+    worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
+    await worker.run(prepare, on_ready)
+
+
+class _Worker:
+    def __init__(
+        self,
+        bus: Bus,
+        identity: Identity,
+        handler: StageHandler,
+        status: StatusSource,
+        stop: asyncio.Event,
+        settings: WorkerSettings,
+    ) -> None:
+        self._bus, self._identity, self._stop, self._settings = bus, identity, stop, settings
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage")
+        self._running: Running | None = None
+        self._heart = Heart(bus, identity, status, self._busy_job)
+        keepalive = min(1.0, settings.ack_wait_s / 4)
+        self._bench = Bench(bus, Jobs(bus), identity, handler, self._thread, self._heart, keepalive)
+
+    async def run(self, prepare: Callable[[], None] | None, on_ready: Callable[[], None] | None) -> None:
+        if prepare is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, prepare)
+        cancels = await self._bus.subscribe(subjects.ALL_CANCELS, self._cancel)
+        consumers = [self._consumer(None), self._consumer(self._identity.name)]
+        for consumer in consumers:
+            await consumer.start()
+        await self._heart.beat()
+        beating = asyncio.create_task(self._heart.run())
+        log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
+        if on_ready is not None:
+            on_ready()
+        try:
+            await self._loop(consumers)
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+            await cancels.stop()
+            await consumers[0].stop()
+            await consumers[1].stop(delete=True)
+            await self._heart.leave()
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _loop(self, consumers: list[Consumer]) -> None:
+        while not self._stop.is_set():
+            delivery = await self._take(consumers)
+            if delivery is None:
+                continue
+            work = asyncio.create_task(self._work(delivery))
+            stopping = asyncio.create_task(self._stop.wait())
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not work.done():
+                await self._drain(work)
+            await work
+
+    async def _drain(self, work: asyncio.Task[None]) -> None:
+        """Told to stop in mid-task: end within a step and give it back, so that another worker takes it now."""
+        if self._running is not None:
+            self._running.context.stop(DRAINING)
+        await asyncio.wait({work}, timeout=self._settings.drain_s)
+        if not work.done():
+            log.warning("the stage does not stop; its task goes to another worker when its time is up")
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+
+    async def _take(self, consumers: list[Consumer]) -> Delivery | None:
+        """The next task of any queue, or None when told to stop. The other queues' tasks stay there."""
+        waits = {asyncio.create_task(consumer.next()): consumer for consumer in consumers}
+        signals = [asyncio.create_task(self._stop.wait()), asyncio.create_task(self._bus.closed.wait())]
+        await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
+        for signal in signals:
+            signal.cancel()
+        chosen: Delivery | None = None
+        for wait, consumer in waits.items():
+            wait.cancel()
+            await asyncio.gather(wait, return_exceptions=True)
+            delivery = None if wait.cancelled() else wait.result()
+            if delivery is not None and chosen is None and not self._stop.is_set():
+                chosen = delivery
+                continue
+            if delivery is not None:
+                await delivery.nak()
+            await consumer.pause()
+        if self._bus.closed.is_set():
+            raise errors.BusUnavailable(self._bus.url, "the connection was closed for good")
+        return chosen
+
+    async def _work(self, delivery: Delivery) -> None:
+        """Work off one delivery; whatever happens, say what it means for the job."""
+        try:
+            task, behind = tasks.read(delivery.data)
+            self._running = Running(self._bench, delivery, task, behind)
+        except errors.InvalidInput as error:
+            await self._reject(delivery, error)
+            return
+        try:
+            await self._running.run()
+        except Stopped as stopped:
+            log.info("job %s: stopped (%s)", task.job_id, stopped)
+            await (delivery.nak() if str(stopped) == DRAINING else delivery.ack())
+        except errors.Busy as busy:
+            log.info("job %s: given back: %s", task.job_id, busy)
+            await delivery.nak(busy.retry_after)
+        except errors.BusUnavailable as error:
+            log.warning("job %s: not finished, it will be delivered again: %s", task.job_id, error)
+        except errors.RiseError as error:
+            retriable = error.retriable or isinstance(error, errors.NotFound | errors.DiskFull)
+            await self._fail(delivery, task, error.reason, str(error), retriable=retriable)
+        except Exception as error:
+            log.exception("job %s: stage %d failed", task.job_id, task.stage_index)
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            await self._fail(delivery, task, "StageFailed", text[:1000], retriable=True)
+        finally:
+            self._running = None
+
+    async def _fail(
+        self, delivery: Delivery, task: messages.StageTask, reason: str, text: str, *, retriable: bool
+    ) -> None:
+        """Tell the driver, then acknowledge: another attempt is its decision."""
+        log.warning("job %s: stage %d failed: %s", task.job_id, task.stage_index, text)
+        event = messages.StageFailed(
+            job_id=task.job_id,
+            attempt=task.attempt,
+            at=time.time(),
+            stage=task.stage_index,
+            worker=self._identity.name,
+            reason=reason,
+            message=text,
+            retriable=retriable,
+        )
+        msg_id = subjects.event_id(task.job_id, task.attempt, event.kind, task.stage_index)
+        await self._tell(delivery, event, msg_id)
+
+    async def _tell(self, delivery: Delivery, event: messages.StageFailed, msg_id: str) -> None:
+        try:
+            subject = subjects.event(event.job_id, event.kind)
+            await streams.store(self._bus, subject, codec.encode(event), msg_id=msg_id)
+        except errors.RiseError as error:
+            log.warning("job %s: its failure could not be told, it will be tried again: %s", event.job_id, error)
+            return
+        await delivery.ack()
+
+    async def _reject(self, delivery: Delivery, error: errors.InvalidInput) -> None:
+        """A task that nobody can read: keep it among the dead letters and let the driver end its job."""
+        job_id, attempt = subjects.job_of_work(delivery.subject)
+        msg_id = f"dead.{delivery.subject}.{delivery.stream_sequence}"
+        await streams.store(self._bus, subjects.dead(job_id), delivery.data, msg_id=msg_id)
+        event = messages.StageFailed(
+            job_id=job_id,
+            attempt=attempt,
+            at=time.time(),
+            stage=0,
+            worker=self._identity.name,
+            reason="DeadLettered",
+            message=f"its task cannot be read: {error}",
+            retriable=False,
+        )
+        await self._tell(delivery, event, msg_id + ".event")
+
+    async def _cancel(self, message: Incoming) -> None:
+        cancel = codec.decode(messages.Cancel, message.data)
+        running = self._running
+        if running is None or running.task.job_id != cancel.job_id or running.task.attempt > cancel.attempt:
+            return
+        running.context.stop("cancelled")
+
+    def _busy_job(self) -> str | None:
+        return self._running.task.job_id if self._running is not None else None
+
+    def _consumer(self, worker: str | None) -> Consumer:
+        pool = self._identity.pool
+        return Consumer(
+            self._bus,
+            subjects.work_stream(pool),
+            (subjects.work_filter(pool, worker),),
+            durable=subjects.work_durable(worker),
+            ack_wait_s=self._settings.ack_wait_s,
+            max_deliver=self._settings.max_deliver,
+            inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
+        )
