@@ -1,0 +1,73 @@
+"""The preconditioner: a network of any prediction type as ``model(x, level) -> clean and noise``, in either form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from rise_stage.engine.levels import Form, Level
+from rise_stage.engine.solvers import Prediction
+
+Conditioning = TypeVar("Conditioning")
+Network = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""(VP latents (rows, C, H, W), timesteps (rows,), conditioning of the rows) -> output (rows, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Denoiser(Generic[Conditioning]):
+    """A network with its conditioning bound.
+
+    Attributes:
+        network: see Network. With guidance it is given 2B rows: first the negative ones, then the positive ones.
+        prediction: "epsilon", "v_prediction" or "sample".
+        guidance: scale of classifier-free guidance; None for none, one forward pass per row.
+    """
+
+    network: Network[Conditioning]
+    prediction: str
+    conditioning: Conditioning
+    guidance: float | None = None
+
+    def __call__(self, x: Tensor, level: Level, timestep: Tensor, form: Form) -> Prediction:
+        """Take x (B, C, H, W), which is at `level` in `form`, apart; `timestep` is (B,)."""
+        if form == "ve":
+            output = self._output(x, timestep, level)
+            return from_ve(self.prediction, x, output, level)
+        return from_vp(self.prediction, x, self._output(x, timestep), level)
+
+    def _output(self, x: Tensor, timestep: Tensor, ve: Level | None = None) -> Tensor:
+        """The network's output for x, guided; `ve` is the level of an x in VE form."""
+        rows = x if self.guidance is None else torch.cat([x] * 2)
+        if ve is not None:
+            rows = rows / ((ve.sigma**2 + 1) ** 0.5)
+        if self.guidance is None:
+            return self.network(rows, timestep, self.conditioning).float()
+        output = self.network(rows, torch.cat([timestep] * 2), self.conditioning).float()
+        negative, positive = output.chunk(2)
+        return negative + self.guidance * (positive - negative)
+
+
+def from_ve(prediction: str, x: Tensor, output: Tensor, level: Level) -> Prediction:
+    """Clean latent and noise of x in VE form, as stock Euler takes them from a network's output."""
+    sigma = level.sigma
+    if prediction == "epsilon":
+        clean = x - sigma * output
+    elif prediction == "v_prediction":
+        clean = output * (-sigma / (sigma**2 + 1) ** 0.5) + (x / (sigma**2 + 1))
+    else:
+        clean = output
+    return Prediction(clean, (x - clean) / sigma)
+
+
+def from_vp(prediction: str, x: Tensor, output: Tensor, level: Level) -> Prediction:
+    """The same of x in VP form, as stock DDIM and DPM-Solver++ do."""
+    _, alpha, spread = level
+    if prediction == "epsilon":
+        return Prediction((x - spread * output) / alpha, output)
+    if prediction == "v_prediction":
+        return Prediction(alpha * x - spread * output, alpha * output + spread * x)
+    return Prediction(output, (x - alpha * output) / spread)

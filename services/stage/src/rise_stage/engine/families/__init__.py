@@ -1,0 +1,1 @@
+"""What differs between architectures: conditioning, the call of the denoiser, decoding."""

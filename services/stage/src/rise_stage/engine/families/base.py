@@ -1,0 +1,109 @@
+"""What every family can do, and the parts that its members share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from rise_contracts.resources import LatentContract
+
+
+@dataclass(frozen=True)
+class TextStates:
+    """One text, encoded.
+
+    Attributes:
+        hidden: (1, L, D), what the denoiser attends to.
+        pooled: (1, P) or None.
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a denoiser is told besides the latent. With guidance 2B rows, the negative ones first, else B.
+
+    Attributes:
+        hidden: (rows, L, D).
+        pooled: (rows, P), SDXL only.
+        time_ids: (rows, 6), SDXL only: original size, crop, target size.
+        guidance: the scale, None without guidance.
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+    time_ids: Tensor | None = None
+    guidance: float | None = None
+
+    def rows(self, images: int) -> Conditioning:
+        """The same for `images` pictures per row: every row repeated in place."""
+        if images == 1:
+            return self
+        return Conditioning(
+            hidden=self.hidden.repeat_interleave(images, dim=0),
+            pooled=_repeated(self.pooled, images),
+            time_ids=_repeated(self.time_ids, images),
+            guidance=self.guidance,
+        )
+
+
+def _repeated(value: Tensor | None, times: int) -> Tensor | None:
+    return None if value is None else value.repeat_interleave(times, dim=0)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the members of a family have in common: the base folder and how tensors are computed with."""
+
+    folder: Path
+    variant: str | None
+    device: torch.device
+    dtype: torch.dtype
+
+
+class Family(Protocol):
+    """An architecture with its shared parts loaded."""
+
+    latent: LatentContract
+    size: tuple[int, int]
+
+    def encode_text(self, text: str) -> TextStates:
+        """One prompt, cut where the encoder ends."""
+        ...
+
+    def negative_states(self, text: str, positive: TextStates) -> TextStates:
+        """What guidance leads away from; an empty `text` is none given."""
+        ...
+
+    def conditioning(
+        self,
+        states: Sequence[TextStates],
+        negative: Sequence[TextStates] | None,
+        guidance: float | None,
+        size: tuple[int, int],
+    ) -> Conditioning:
+        """Join encoded prompts, one row each. `size` is (width, height) in pixels."""
+        ...
+
+    def check_member(self, name: str, config: dict[str, Any]) -> None:
+        """Raise InvalidInput, naming what differs, unless a denoiser with `config` fits the shared parts."""
+        ...
+
+    def predict(self, network: Any, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """One forward pass: (rows, C, H, W), (rows,) -> (rows, C, H, W)."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Clean latents (B, C, H, W) to pictures (B, 3, height, width) in [-1, 1], before any clamping."""
+        ...
+
+    def latent_digest(self) -> str:
+        """SHA-256 hex of everything that two sides must share to understand each other's latents."""
+        ...

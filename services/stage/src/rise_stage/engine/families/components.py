@@ -1,0 +1,107 @@
+"""Read one component of a diffusers folder, from safetensors only, with errors that name the missing part."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from rise_contracts.errors import InvalidInput
+
+UNET_WEIGHTS = "diffusion_pytorch_model"
+TEXT_WEIGHTS = "model"
+SCHEDULER_FILE = "scheduler/scheduler_config.json"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises InvalidInput where the file is missing, unreadable or no object."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InvalidInput(path.name, f"a readable JSON file at {path}", _why(error)) from error
+    if not isinstance(value, dict):
+        raise InvalidInput(path.name, f"a JSON object at {path}", type(value).__name__)
+    return value
+
+
+def read_network(kind: Any, folder: Path, subfolder: str, variant: str | None, dtype: torch.dtype) -> Any:
+    """A diffusers model in evaluation mode. Raises InvalidInput where the folder does not hold a whole one."""
+    _check_files(folder, subfolder, UNET_WEIGHTS, variant)
+    try:
+        model, info = kind.from_pretrained(
+            folder,
+            subfolder=subfolder,
+            variant=variant,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        raise _broken(folder / subfolder, error) from error
+    _check_whole(folder / subfolder, info)
+    return model.eval().requires_grad_(False)
+
+
+def read_text_encoder(kind: Any, folder: Path, subfolder: str, variant: str | None, dtype: torch.dtype) -> Any:
+    """A transformers model in evaluation mode, as `read_network`."""
+    _check_files(folder, subfolder, TEXT_WEIGHTS, variant)
+    try:
+        model, info = kind.from_pretrained(
+            folder,
+            subfolder=subfolder,
+            variant=variant,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        raise _broken(folder / subfolder, error) from error
+    _check_whole(folder / subfolder, info)
+    return model.eval().requires_grad_(False)
+
+
+def read_tokenizer(kind: Any, folder: Path, subfolder: str) -> Any:
+    _check_folder(folder, subfolder)
+    try:
+        return kind.from_pretrained(folder, subfolder=subfolder, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _broken(folder / subfolder, error) from error
+
+
+def _check_folder(folder: Path, subfolder: str) -> None:
+    if not (folder / subfolder).is_dir():
+        found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
+        raise InvalidInput(subfolder, f"a folder {subfolder!r} in {folder}", found, "is this a whole diffusers folder?")
+
+
+def _check_files(folder: Path, subfolder: str, stem: str, variant: str | None) -> None:
+    _check_folder(folder, subfolder)
+    read_json(folder / subfolder / "config.json")
+    dotted = f".{variant}" if variant else ""
+    wanted = f"{stem}{dotted}.safetensors"
+    names = {entry.name for entry in (folder / subfolder).iterdir()}
+    if wanted in names or f"{stem}.safetensors.index{dotted}.json" in names:
+        return
+    hint = "weights that are not safetensors are not read; convert them" if any(".bin" in n for n in names) else ""
+    raise InvalidInput(subfolder, f"{wanted} in {folder / subfolder}", sorted(names), hint)
+
+
+def _check_whole(path: Path, info: dict[str, Any]) -> None:
+    """A model with weights left out would be filled with random numbers: refuse it."""
+    for fault in ("missing_keys", "mismatched_keys"):
+        names = sorted(str(name) for name in info.get(fault, ()) if "position_ids" not in str(name))
+        if names:
+            raise InvalidInput(path.name, f"all weights in {path}", f"{len(names)} {fault}, first {names[0]}")
+
+
+def _broken(path: Path, error: Exception) -> InvalidInput:
+    return InvalidInput(path.name, f"a component that loads from {path}", _why(error), "is the folder whole?")
+
+
+def _why(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,31 @@
+"""Decoded pictures to bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+PNG_LEVEL = 4
+"""zlib's effort: above it, large pictures take several times longer for a few percent of size."""
+
+
+def to_pixels(decoded: Tensor) -> Tensor:
+    """(B, 3, H, W) in [-1, 1] to (B, H, W, 3) uint8 on the CPU, clamped and rounded as stock pipelines do."""
+    unit = (decoded * 0.5 + 0.5).clamp(0, 1)
+    return (unit.permute(0, 2, 3, 1).float().cpu() * 255).round().to(torch.uint8).contiguous()
+
+
+def to_png(pixels: Tensor) -> bytes:
+    """One picture (H, W, 3) uint8 as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.numpy()).save(buffer, "PNG", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def to_pngs(pixels: Tensor) -> Sequence[bytes]:
+    """A batch (B, H, W, 3) as PNG files."""
+    return [to_png(picture) for picture in pixels]

@@ -1,0 +1,183 @@
+"""A half-denoised latent as bytes and back: contract version 1 of `rise_contracts.handoff`.
+
+The receiver refuses with a reason whatever does not match, and never guesses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from rise_contracts.errors import HandoffRefused, Refusal
+from rise_contracts.handoff import CONTRACT_VERSION, HandoffHeader, check_payload
+from rise_contracts.model import Solver, WireDtype
+from rise_stage.engine.quantise import STORED, pack, packed_names, unpack
+from rise_stage.engine.schedules import same_sigma
+from rise_stage.engine.solvers import Past
+
+LATENT = "x"
+LOST = "x_lost"
+PAST_CLEAN = "past_clean"
+PAST_SIGMA = "past_sigma"
+PAST = (PAST_CLEAN, PAST_SIGMA)
+STATES = ((), PAST, (LOST,), (*PAST, LOST))
+"""What may travel beside the latent. It does only where it is of use: see `engine.handed_over`."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """A latent at a noise level, with what the solver remembers.
+
+    Attributes:
+        x: (B, C, H, W) float32, VE form.
+        sigma: its level, a float32 value.
+        past: what a multistep solver remembers.
+        lost: (B, C, H, W) int8, what the change of form rounded away; see `levels.to_ve`.
+    """
+
+    x: Tensor
+    sigma: float
+    past: Past | None = None
+    lost: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who makes a handoff: the job, the try and the index of the stage that ends."""
+
+    job: str
+    attempt: int
+    stage: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a receiver can take. `sigma` None is any level up to `sigma_max`, the highest that the member knows."""
+
+    origin: Origin
+    family: str
+    latent_contract: str
+    shape: tuple[int, ...]
+    dtype: WireDtype
+    solver: Solver
+    sigma: float | None
+    sigma_max: float
+
+
+def encode_handoff(
+    latent: Latent, origin: Origin, family: str, latent_contract: str, dtype: WireDtype, solver: Solver
+) -> tuple[HandoffHeader, bytes]:
+    """The header and the safetensors payload of `latent`."""
+    if not bool(torch.isfinite(latent.x).all()):
+        raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", "a latent with NaN or infinity", "not sent")
+    tensors = pack(LATENT, latent.x, dtype)
+    state: tuple[str, ...] = ()
+    if latent.past is not None:
+        tensors |= pack(PAST_CLEAN, latent.past.clean, dtype)
+        tensors[PAST_SIGMA] = latent.past.sigma.detach().to("cpu", torch.float32).reshape(())
+        state = PAST
+    if latent.lost is not None and dtype == "fp32":
+        tensors[LOST] = latent.lost.detach().cpu().contiguous()
+        state = (*state, LOST)
+    payload = save(tensors)
+    header = HandoffHeader(
+        job=origin.job,
+        attempt=origin.attempt,
+        stage=origin.stage,
+        family=family,
+        latent_contract=latent_contract,
+        sigma=latent.sigma,
+        shape=tuple(latent.x.shape),
+        dtype=dtype,
+        solver=solver,
+        solver_state=state,
+        sha256=hashlib.sha256(payload).hexdigest(),
+        nbytes=len(payload),
+    )
+    return header, payload
+
+
+def decode_handoff(header: HandoffHeader, payload: bytes, expected: Expected) -> Latent:
+    """The latent of a handoff. Raises HandoffRefused where anything is not as expected."""
+    check_header(header, expected)
+    check_payload(header, payload)
+    tensors = _load(payload)
+    names = _names(header)
+    _check_tensors(header, tensors, names)
+    x = unpack(LATENT, tensors, header.dtype)
+    past = None
+    if PAST_CLEAN in header.solver_state:
+        past = Past(unpack(PAST_CLEAN, tensors, header.dtype), tensors[PAST_SIGMA])
+    for tensor in (x, *(past or ())):
+        if not bool(torch.isfinite(tensor).all()):
+            raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", "a latent with NaN or infinity")
+    return Latent(x, header.sigma, past, tensors.get(LOST))
+
+
+def check_header(header: HandoffHeader, expected: Expected) -> None:
+    """Refuse a header that does not fit, for the first reason found."""
+    origin = expected.origin
+    wanted: list[tuple[Refusal, object, object]] = [
+        (Refusal.VERSION, CONTRACT_VERSION, header.contract_version),
+        (Refusal.JOB, origin.job, header.job),
+        (Refusal.ATTEMPT, origin.attempt, header.attempt),
+        (Refusal.STAGE, origin.stage, header.stage),
+        (Refusal.FAMILY, expected.family, header.family),
+        (Refusal.LATENT_CONTRACT, expected.latent_contract, header.latent_contract),
+        (Refusal.ENCODING, "vp", header.encoding),
+        (Refusal.SHAPE, expected.shape, header.shape),
+        (Refusal.DTYPE, expected.dtype, header.dtype),
+        (Refusal.SOLVER, expected.solver, header.solver),
+    ]
+    for refusal, want, got in wanted:
+        if want != got:
+            raise HandoffRefused(refusal, want, got)
+    if header.solver_state not in STATES:
+        raise HandoffRefused(Refusal.SOLVER, f"solver state of {STATES[-1]}", header.solver_state)
+    _check_sigma(header.sigma, expected)
+
+
+def _check_sigma(sigma: float, expected: Expected) -> None:
+    if expected.sigma is not None and not same_sigma(sigma, expected.sigma):
+        raise HandoffRefused(Refusal.SIGMA, f"sigma {expected.sigma:g}, as configured", f"{sigma:g}")
+    if sigma > expected.sigma_max and not same_sigma(sigma, expected.sigma_max):
+        wanted = f"sigma at most {expected.sigma_max:g}, the highest this member was trained for"
+        raise HandoffRefused(Refusal.SIGMA, wanted, f"{sigma:g}", "hand over later, or to another member")
+
+
+def _load(payload: bytes) -> dict[str, Tensor]:
+    try:
+        return load(payload)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise HandoffRefused(Refusal.MALFORMED, "a safetensors payload", str(error)) from error
+
+
+def _names(header: HandoffHeader) -> set[str]:
+    packed = {LATENT, PAST_CLEAN} & {LATENT, *header.solver_state}
+    return packed_names(tuple(packed), header.dtype) | set(header.solver_state)
+
+
+def _check_tensors(header: HandoffHeader, tensors: dict[str, Tensor], names: set[str]) -> None:
+    if set(tensors) != names:
+        raise HandoffRefused(Refusal.MALFORMED, f"tensors {sorted(names)}", sorted(tensors))
+    for name, tensor in tensors.items():
+        shape, dtype = _form(name, header)
+        if tuple(tensor.shape) != shape:
+            raise HandoffRefused(Refusal.SHAPE, f"{name} of {shape}", tuple(tensor.shape))
+        if tensor.dtype != dtype:
+            raise HandoffRefused(Refusal.DTYPE, f"{name} as {dtype}", tensor.dtype)
+
+
+def _form(name: str, header: HandoffHeader) -> tuple[tuple[int, ...], torch.dtype]:
+    if name == PAST_SIGMA:
+        return (), torch.float32
+    if name == LOST:
+        return header.shape, torch.int8
+    if name in (LATENT, PAST_CLEAN):
+        return header.shape, STORED[header.dtype]
+    return header.shape[:2], torch.float32

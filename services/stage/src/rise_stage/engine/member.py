@@ -1,0 +1,90 @@
+"""One loaded denoiser of a family: its network, how it was trained, how much it weighs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor
+
+from rise_contracts.errors import InvalidInput
+from rise_contracts.resources import Member as MemberSpec
+from rise_stage.engine import stock
+from rise_stage.engine.denoiser import Denoiser
+from rise_stage.engine.families.base import Conditioning, Family, Shared
+from rise_stage.engine.families.components import SCHEDULER_FILE, read_json, read_network
+from rise_stage.engine.families.sources import locate
+from rise_stage.engine.latent_contract import differences, vae_settings
+from rise_stage.engine.schedules import NoiseSchedule
+
+
+@dataclass(frozen=True)
+class Member:
+    """A denoiser in memory.
+
+    Attributes:
+        scheduler: its scheduler_config.json: the noise it was trained on and what it predicts.
+        sigma_max: the highest level that it may start from.
+    """
+
+    name: str
+    network: Any
+    family: Family
+    scheduler: dict[str, Any]
+    schedule: NoiseSchedule
+    prediction: str
+    sigma_max: float
+    nbytes: int
+
+    def denoiser(self, conditioning: Conditioning) -> Denoiser[Conditioning]:
+        """The member as ``model(x, sigma, timestep) -> denoised`` for these prompts."""
+        return Denoiser(self._predict, self.prediction, conditioning, conditioning.guidance)
+
+    def _predict(self, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        return self.family.predict(self.network, x, timesteps, conditioning)
+
+
+def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
+    """Read a member's weights. Raises InvalidInput, naming what differs, where it does not belong to the family."""
+    folder = shared.folder if spec.source is None else locate(spec.source, f"member {spec.name}")
+    variant = shared.variant if spec.source is None else spec.source.variant
+    config = read_json(folder / spec.subfolder / "config.json")
+    family.check_member(spec.name, config)
+    if folder != shared.folder:
+        _check_space(spec.name, folder, shared.folder)
+    scheduler = read_json(_scheduler_file(folder, shared.folder))
+    network = read_network(UNet2DConditionModel, folder, spec.subfolder, variant, shared.dtype).to(shared.device)
+    schedule = stock.noise_schedule(scheduler)
+    return Member(
+        name=spec.name,
+        network=network,
+        family=family,
+        scheduler=scheduler,
+        schedule=schedule,
+        prediction=stock.prediction_type(scheduler),
+        sigma_max=spec.sigma_max or schedule.sigma_max,
+        nbytes=_nbytes(network),
+    )
+
+
+def _check_space(name: str, folder: Path, base: Path) -> None:
+    """A member from a folder with a VAE of its own must have been trained on the same latents."""
+    own = folder / "vae" / "config.json"
+    if not own.is_file():
+        return
+    wrong = differences(vae_settings(read_json(base / "vae" / "config.json")), vae_settings(read_json(own)))
+    if wrong:
+        raise InvalidInput(f"member {name}", "the latent contract of its family", ", ".join(wrong))
+
+
+def _scheduler_file(folder: Path, base: Path) -> Path:
+    own = folder / SCHEDULER_FILE
+    return own if own.is_file() else base / SCHEDULER_FILE
+
+
+def _nbytes(network: torch.nn.Module) -> int:
+    tensors = (*network.parameters(), *network.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -1,0 +1,104 @@
+"""The loop over a grid. It yields after each step, so whoever drives it can stop, show or record between two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rise_contracts.model import Solver
+from rise_stage.engine.latents import Latent
+from rise_stage.engine.levels import FORMS, Form, Level, level_of, level_of_alpha_bar, to_ve, to_vp
+from rise_stage.engine.schedules import Grid
+from rise_stage.engine.solvers import Past, Prediction, step
+
+Model = Callable[[Tensor, Level, Tensor, Form], Prediction]
+"""(x (B, C, H, W), its level, timestep (B,), its form) -> clean and noise."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step that was made.
+
+    Attributes:
+        index: 0 … steps - 1.
+        x: (B, C, H, W), where the step ended, in the solver's own form. After the last step of a job it is what
+            the decoder takes.
+        level: the level that x is at.
+        predicted: what the model made of the latent at the step's start; `predicted.clean` is the preview.
+        past: the solver's memory after the step.
+        seconds: wall time of the step.
+    """
+
+    index: int
+    steps: int
+    x: Tensor
+    form: Form
+    level: Level
+    sigma: float
+    predicted: Prediction
+    past: Past | None
+    seconds: float
+
+    @property
+    def latent(self) -> Latent:
+        """The latent as it is handed over: in VE form, with all that is needed to go on as if nothing had been."""
+        if self.form == "ve":
+            return Latent(self.x, self.sigma, self.past)
+        with torch.inference_mode():
+            x, lost = to_ve(self.x, self.level.alpha)
+        return Latent(x, self.sigma, self.past, lost)
+
+
+class Intensity(NamedTuple):
+    """How strong predicted clean latents are, one value per row: what the paper compares across a handoff."""
+
+    mean: list[float]
+    std: list[float]
+    norm: list[float]
+
+
+def run_grid(
+    model: Model, start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter
+) -> Iterator[Step]:
+    """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start. Closing it stops within one step."""
+    form = FORMS[solver]
+    levels, targets = _levels(grid.sigmas, grid.alpha_bars), _levels(grid.targets, grid.target_alpha_bars)
+    x, past = _begin(start, grid, form, levels[0])
+    timesteps = torch.tensor(grid.timesteps, dtype=torch.float32, device=x.device)
+    for i in range(grid.steps):
+        began = clock()
+        last = grid.first_order_end and i == grid.steps - 1
+        # The mode is entered per step: a generator must not leave its caller in it between two.
+        with torch.inference_mode():
+            predicted = model(x, levels[i], timesteps[i].expand(x.shape[0]), form)
+            x = step(solver, x, predicted, levels[i], targets[i], past, last)
+        if solver == "dpmpp_2m":
+            past = Past(predicted.clean, levels[i].sigma)
+        yield Step(i, grid.steps, x, form, levels[i + 1], grid.sigmas[i + 1], predicted, past, clock() - began)
+
+
+def intensity(clean: Tensor) -> Intensity:
+    """Mean, standard deviation and Euclidean norm of each row of a predicted clean latent (B, C, H, W)."""
+    flat = clean.float().flatten(1)
+    return Intensity(flat.mean(1).tolist(), flat.std(1).tolist(), flat.norm(dim=1).tolist())
+
+
+def _levels(sigmas: tuple[float, ...], alpha_bars: tuple[float, ...] | None) -> list[Level]:
+    tensors = torch.tensor(sigmas, dtype=torch.float32)
+    if alpha_bars is None:
+        return [level_of(sigma) for sigma in tensors]
+    bars = torch.tensor(alpha_bars, dtype=torch.float32)
+    return [level_of_alpha_bar(sigma, bar) for sigma, bar in zip(tensors, bars, strict=True)]
+
+
+def _begin(start: Tensor | Latent, grid: Grid, form: Form, level: Level) -> tuple[Tensor, Past | None]:
+    if isinstance(start, Tensor):
+        return start * grid.start_scale, None
+    x = start.x if form == "ve" else to_vp(start.x, level.alpha, start.lost)
+    past = None if start.past is None else Past(start.past.clean.to(x.device), start.past.sigma)
+    return x, past
