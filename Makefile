@@ -31,7 +31,7 @@ check: setup ## Lint, format, types, import rules, and the lock files against py
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/test_requirements.py
+	RISE_REQUIRE= $(BIN)/pytest -q tests/test_requirements.py
 
 format: setup ## Put the code into the one format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
