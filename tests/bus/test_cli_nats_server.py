@@ -25,6 +25,7 @@ async def test_it_listens_on_loopback_and_wants_its_token(tmp_path: Path) -> Non
             assert bus.connected
         with pytest.raises(errors.BusUnavailable, match="does not accept this token"):
             await buses.open_bus(server.url, "wrong")
+        assert server.token
         process = psutil.Process(supervisor.pids()["nats-server"])
         assert server.token not in " ".join(process.cmdline())
         assert (tmp_path / "nats.conf").stat().st_mode & 0o777 == 0o600

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -49,9 +51,15 @@ def program(tmp_path: Path, code: str, name: str = "child", *, last: bool = Fals
 
 
 async def said(file: Path, word: str, times: int = 1) -> None:
-    async with asyncio.timeout(PATIENCE):
+    """Until a program has written `word`."""
+
+    def look() -> None:
+        give_up = time.monotonic() + PATIENCE
         while not file.exists() or file.read_text().count(word) < times:
-            await asyncio.sleep(0.01)
+            assert time.monotonic() < give_up, f"{file} never said {word!r}"
+            threading.Event().wait(0.01)
+
+    await asyncio.to_thread(look)
 
 
 @pytest.mark.parametrize("mode", ["exec", "watch"])
@@ -71,7 +79,7 @@ def test_children_die_with_a_parent_that_is_killed(mode: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("mode", ["exec", "watch"])
 async def test_stop_asks_first(mode: str, tmp_path: Path) -> None:
-    code = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(600)"
+    code = f"import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); {SLEEPER}"
     child = await processes.start(program(tmp_path, code), mode)
     await said(child.program.log, "up")
     await child.stop(grace=PATIENCE)

@@ -126,6 +126,15 @@ def comparison(family: resources.ModelFamily, most: int = 6) -> list[str]:
     return list(dict.fromkeys([*arms, *spread]))
 
 
+def warm_up(chosen: Sequence[str]) -> list[str]:
+    """The shortest arms that bring every member of `chosen` to work once, in the roles they have there."""
+    shortest: dict[tuple[str, ...], str] = {}
+    for arm in chosen:
+        stages = [stage._replace(steps=1) for stage in configuration.parse_arm(arm)]
+        shortest.setdefault(tuple(stage.member for stage in stages), configuration.format_arm(stages))
+    return list(shortest.values())
+
+
 def describe(arm: str) -> str:
     """An arm in a person's words: "large alone, 20 steps" or "large 6 steps, then finisher 6 below sigma 1.2"."""
     stages = configuration.parse_arm(arm)

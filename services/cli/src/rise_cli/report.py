@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -59,6 +60,7 @@ class Run(_Part):
     """One job. `seconds` is from submission to the stored result, as the front door saw it."""
 
     job: str
+    seed: int
     state: str
     attempt: int
     arm: str
@@ -90,6 +92,14 @@ class Report(_Part):
     sheet: str | None = None
 
 
+def version() -> str:
+    """The installed version; "0" in a checkout that is not installed."""
+    try:
+        return metadata.version("rise-relay")
+    except metadata.PackageNotFoundError:
+        return "0"
+
+
 def machine() -> Machine:
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
@@ -113,6 +123,7 @@ def tell(
     edge, device = (sum(s.seconds for s in stages if s.tier == tier) for tier in ("edge", "device"))
     return Run(
         job=record.job_id,
+        seed=done.seed,
         state=records.JobState.COMPLETE,
         attempt=done.attempt,
         arm=done.arm,
@@ -127,6 +138,21 @@ def tell(
         handoffs=tuple(_handoff(sent, path) for sent, path in handoffs if sent.attempt == done.attempt),
         pictures=tuple(pictures),
         digest=done.digest,
+    )
+
+
+def of_run(record: records.JobRecord, run: Run, warnings: Sequence[str] = ()) -> Report:
+    """The report of one job."""
+    spec = record.request.spec
+    return Report(
+        rise=version(),
+        kind="run",
+        prompt=spec.prompt,
+        family=spec.family,
+        seed=run.seed,
+        machine=machine(),
+        warnings=tuple(warnings),
+        runs=(run,),
     )
 
 

@@ -11,7 +11,6 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rise_cli import progress
 from rise_cli.progress import Bar, Progress
 from rise_contracts import messages
 
@@ -104,6 +103,10 @@ class Screen:
             self._print(text)
         self._note = text
 
+    def warn(self, text: str) -> None:
+        """Something to know that stops nothing. Said in quiet too: it is on stderr."""
+        self.console.print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
+
     def begin(self) -> None:
         """A new job: empty bars."""
         self.state = Progress()
@@ -142,6 +145,3 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return drawn
-
-
-__all__ = ["Screen", "changes", "handoff", "progress", "render", "seconds", "size", "table"]

@@ -30,15 +30,21 @@ GRACE_S = 3.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What to start. `server` None: a nats-server of our own, on `port` or one that the system chooses."""
+    """What to start.
 
-    families: tuple[Path, ...] = ()
+    `families`: built-in names and manifests; none means the embedded family. `server` None: a nats-server of our own,
+    on `port` or one that the system chooses.
+    """
+
+    families: tuple[str, ...] = ()
     edge: int = 1
     device: int = 1
+    scheduler: bool = True
     threads: int | None = None
     policy: str | None = None
     server: Server | None = None
     port: int | None = None
+    logs: Path | None = None
     start_s: float = START_S
 
 
@@ -49,10 +55,6 @@ class Platform:
     supervisor: Supervisor
     ready_seconds: float
 
-    async def guarded(self, work: Awaitable[T]) -> T:
-        """`work`'s result; raises WorkerLost as soon as the platform cannot go on."""
-        return await unless_broken(self.supervisor, work)
-
 
 @contextlib.asynccontextmanager
 async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell) -> AsyncIterator[Platform]:
@@ -61,6 +63,7 @@ async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell)
     `folder` takes configuration and logs, `store` what JetStream keeps. `note` is told what is being waited for.
     """
     began = time.monotonic()
+    logs = _writable(plan.logs) if plan.logs else folder
     async with contextlib.AsyncExitStack() as stack:
         supervisor = Supervisor(tell)
         stack.push_async_callback(supervisor.stop, GRACE_S)
@@ -68,7 +71,7 @@ async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell)
         server = plan.server or await start_nats(plan, supervisor, folder, store)
         bus = await stack.enter_async_context(buses.connect(server.url, server.token, name="rise-cli", patience=5.0))
         await layout.ensure(bus)
-        names = await _start_processes(plan, server, supervisor, folder)
+        names = await _start_processes(plan, server, supervisor, logs)
         note("starting the workers")
         await unless_broken(supervisor, _until_ready(bus, names, plan.start_s, note))
         supervisor.keep()
@@ -105,6 +108,14 @@ async def start_nats(plan: Plan, supervisor: Supervisor, folder: Path, store: Pa
     return Server(url, token)
 
 
+def _writable(logs: Path) -> Path:
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.DiskFull(str(logs), error.strerror or str(error)) from error
+    return logs
+
+
 def _explain(error: errors.WorkerLost, port: int | None) -> errors.RiseError:
     text = str(error)
     if "address already in use" in text:
@@ -123,16 +134,17 @@ async def _until_listening(folder: Path, patience: float) -> str:
     return url
 
 
-async def _start_processes(plan: Plan, server: Server, supervisor: Supervisor, folder: Path) -> tuple[str, ...]:
+async def _start_processes(plan: Plan, server: Server, supervisor: Supervisor, logs: Path) -> tuple[str, ...]:
     tiers: tuple[tuple[Tier, int], ...] = (("edge", plan.edge), ("device", plan.device))
     # On a server of somebody else's there may be workers with our plain names.
     suffix = f"-{secrets.token_hex(2)}" if plan.server else ""
     workers = [
-        programs.worker(f"{tier}-{number}{suffix}", tier, server, folder, plan.families, plan.threads)
+        programs.worker(f"{tier}-{number}{suffix}", tier, server, logs, plan.families, plan.threads)
         for tier, count in tiers
         for number in range(1, count + 1)
     ]
-    for program in (programs.scheduler(server, folder, plan.policy), *workers):
+    scheduler = [programs.scheduler(server, logs, plan.policy)] if plan.scheduler else []
+    for program in (*scheduler, *workers):
         await supervisor.add(program)
     return tuple(program.name for program in workers)
 

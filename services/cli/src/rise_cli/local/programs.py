@@ -29,11 +29,11 @@ def scheduler(server: Server, logs: Path, policy: str | None = None) -> Program:
 
 
 def worker(
-    name: str, tier: Tier, server: Server, logs: Path, families: Sequence[Path] = (), threads: int | None = None
+    name: str, tier: Tier, server: Server, logs: Path, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:
     """A worker of a tier; its pool is named like the tier."""
     command = [sys.executable, "-m", "rise_stage", "--tier", tier, "--pool", tier, "--name", name]
     for family in families:
-        command += ["--family", str(family)]
+        command += ["--family", family]
     env = {**server.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
     return Program(name, tuple(command), logs / f"{name}.log", env)

@@ -1,4 +1,4 @@
-"""Keeps child processes running: starts again what dies, gives up on what dies again and again, stops all at the end."""
+"""Keeps child processes running: starts again what dies, gives up on what keeps dying, stops all at the end."""
 
 from __future__ import annotations
 

@@ -1,0 +1,116 @@
+"""The commands put together, and the one seam where an error becomes a line and an exit code.
+
+===== ==================================================================================================
+code  meaning
+===== ==================================================================================================
+0     it worked
+1     an error without a code of its own, or `rise doctor` found something that keeps a picture from being made
+2     the input cannot be accepted (option, manifest, name, key); nothing was started
+3     the job, result or file does not exist
+4     the job was accepted and failed
+5     the job was cancelled
+6     nobody free, or a wait ran out of time; the same command may work later
+7     no NATS server answers, or it is too old or without JetStream
+8     a worker or another process was lost and could not be kept running
+9     a file cannot be written: no room, no right, a read-only folder
+70    a bug in rise: please report it (RISE_DEBUG=1 shows where)
+130   stopped by Ctrl-C; 143 by SIGTERM, 129 by a closed terminal
+===== ==================================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from rise_cli import interrupts
+from rise_cli.commands import bench, doctor, jobs, platform, run
+from rise_contracts import errors, words
+
+BUG = 70
+
+app = typer.Typer(
+    name="rise",
+    help="One picture, two processes: a large model begins it, a small one finishes it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("up")(platform.up)
+app.command("down")(platform.down)
+app.command("submit")(jobs.submit)
+app.command("get")(jobs.get)
+app.command("watch")(jobs.watch)
+app.command("result")(jobs.result)
+app.command("cancel")(jobs.cancel)
+app.command("explain")(jobs.explain)
+app.command("doctor")(doctor.doctor)
+app.command("bench", context_settings=bench.PASSED_ON)(bench.bench)
+
+
+def main() -> NoReturn:
+    """The `rise` script."""
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code. Every error ends here, as one line on stderr."""
+    debugging = bool(os.environ.get("RISE_DEBUG"))
+    try:
+        code = app(list(arguments), prog_name="rise", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except interrupts.Stopped as error:
+        return _say(f"stopped by {error.name}", error.exit_code)
+    except KeyboardInterrupt:
+        return _say("stopped by Ctrl-C", interrupts.exit_code_of("SIGINT"))
+    except errors.RiseError as error:
+        if debugging:
+            raise
+        return _say(str(error), error.exit_code)
+    except BrokenPipeError:
+        # The reader has seen enough (`rise get | head`). Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except typer.Abort:
+        return _say("stopped", 1)
+    except OSError as error:
+        if debugging:
+            raise
+        return _say(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), errors.DiskFull.exit_code)
+    except Exception as error:
+        if debugging:
+            raise
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """A complaint of the option parser, which has a text of its own, or a bug."""
+    complaint = getattr(error, "format_message", None)
+    if complaint is not None:
+        text = str(complaint())
+        if not text:
+            return 0  # the help was shown instead of a complaint
+        return _say(_with_suggestion(text), int(getattr(error, "exit_code", 2)))
+    return _say(f"a bug: {type(error).__name__}: {error}; please report it, with the output of RISE_DEBUG=1", BUG)
+
+
+def _with_suggestion(text: str) -> str:
+    line = " ".join(text.split()).rstrip(".")
+    line = line[:1].lower() + line[1:]
+    if line.startswith("no such command"):
+        name = line.split("'")[1] if "'" in line else ""
+        known = [command.name or "" for command in app.registered_commands]
+        return f"{line}; {words.suggestion(name, known, most=20)}"
+    return line if "rise --help" in line else f"{line}; see rise --help"
+
+
+def _say(text: str, code: int) -> int:
+    sys.stderr.write(f"rise: {' '.join(text.split())}\n")
+    return code

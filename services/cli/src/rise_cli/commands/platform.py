@@ -1,0 +1,55 @@
+"""`rise up` and `rise down`: a platform that stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rise_cli.commands import options
+
+
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", help="Stay attached; Ctrl-C stops it.")] = False,
+    family: Annotated[
+        list[Path] | None, typer.Option("--family", help="Also serve this ModelFamily manifest (repeatable).")
+    ] = None,
+    edge: Annotated[int, typer.Option("--edge", min=0, max=64, help="Edge workers.")] = 1,
+    device: Annotated[int, typer.Option("--device", min=0, max=64, help="Device workers.")] = 1,
+    threads: Annotated[int | None, typer.Option("--threads", min=0, max=1024, help="CPU threads per worker.")] = None,
+    policy: Annotated[str | None, typer.Option("--policy", help="The scheduler's policy: fixed or linucb.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="The bus's port on loopback; by default a free one.")
+    ] = None,
+    nats: options.Nats = None,
+    json: options.Json = False,
+) -> None:
+    """Start a platform that stays up: bus, scheduler, workers, job driver. What dies is started again."""
+    import os
+
+    from rise_cli import interrupts, standing
+    from rise_cli.local.platform import Plan
+    from rise_cli.sessions import server_from
+
+    names = tuple(str(path.resolve()) for path in family or ())
+    plan = Plan(
+        families=("rise-shapes", *names) if names else (),
+        edge=edge,
+        device=device,
+        threads=threads,
+        policy=standing.known_policy(policy),
+        server=server_from(nats, os.environ),
+        port=port,
+    )
+    interrupts.run(standing.up(plan, foreground=foreground, as_json=json))
+
+
+def down(
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds until the hard way.")] = 30.0,
+    json: options.Json = False,
+) -> None:
+    """Stop the platform that is up. Jobs that are not finished go on when it is up again."""
+    from rise_cli import standing
+
+    standing.down(timeout, as_json=json)

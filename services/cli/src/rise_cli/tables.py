@@ -1,0 +1,146 @@
+"""Lists and explanations for people; the same as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+from rich.console import Console
+
+from rise_cli import arms, follow, view
+from rise_contracts import messages, records
+from rise_contracts.decisions import Candidate, DecisionRecord
+
+MOST_PROMPT = 44
+
+
+def jobs(found: Sequence[records.JobRecord], now: float, *, as_json: bool) -> None:
+    if as_json:
+        print(_json_list(found))
+        return
+    if not found:
+        print('no jobs; hand one in with: rise submit "a red circle"')
+        return
+    rows = [
+        (
+            record.job_id,
+            str(record.state),
+            record.decision.arm if record.decision else "",
+            _age(now - record.request.accepted_at),
+            follow.why_waiting(record) or _short(record.request.spec.prompt),
+        )
+        for record in found
+    ]
+    _print(view.table(("JOB", "STATE", "ARM", "AGE", "WHY IT WAITS, OR PROMPT"), rows))
+
+
+def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
+    if as_json:
+        print(_json_list(found))
+        return
+    if not found:
+        print("no workers; the platform has none, or they are starting")
+        return
+    rows = [
+        (
+            beat.worker,
+            beat.tier,
+            "ready" if beat.ready else "not ready",
+            ", ".join(beat.members),
+            beat.busy_job or "",
+            ", ".join(f"{name} {view.seconds(value)}" for name, value in sorted(beat.seconds_per_step.items())),
+            view.size(beat.rss_bytes),
+        )
+        for beat in sorted(found, key=lambda beat: (beat.tier != "edge", beat.worker))
+    ]
+    _print(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOB", "SECONDS PER STEP", "MEMORY"), rows))
+
+
+def job(record: records.JobRecord, *, as_json: bool) -> None:
+    if as_json:
+        print(record.model_dump_json(indent=2))
+        return
+    lines = [("job", record.job_id), ("state", str(record.state)), ("prompt", record.request.spec.prompt)]
+    lines.append(("seed", str(record.request.seed)))
+    if record.decision is not None:
+        lines.append(("arm", f"{arms.describe(record.decision.arm)} ({record.decision.arm})"))
+    lines += [("attempt", str(record.attempt))] if record.attempt > 1 else []
+    lines += [("waits", why)] if (why := follow.why_waiting(record)) else []
+    lines += [_stage_line(record, status) for status in record.stages]
+    if record.result is not None:
+        lines.append(("result", f"{arms.plural(len(record.result.images), 'picture')}; rise result {record.job_id}"))
+    if record.error is not None:
+        lines.append(("error", f"{record.error.reason}: {record.error.message}"))
+    for label, text in lines:
+        print(f"{label:<9}{text}")
+
+
+def explain(record: records.JobRecord, note: DecisionRecord | None, *, as_json: bool) -> None:
+    """Why the job waits, what was decided and why, what came of it."""
+    if as_json:
+        parts = {"job": record.model_dump(mode="json"), "decision": note.model_dump(mode="json") if note else None}
+        print(json.dumps(parts, indent=2))
+        return
+    job(record, as_json=False)
+    for failure in record.failures:
+        print(f"{'failed':<9}attempt {failure.attempt}: {failure.reason}: {failure.message}")
+    if note is None:
+        gone = "none yet" if record.decision is None else "its note is gone; they are kept some days"
+        print(f"{'decision':<9}{gone}")
+        return
+    decision = note.decision
+    context = ", ".join(f"{name} {value:.3g}" for name, value in decision.context.items())
+    print(f"{'decision':<9}by {decision.policy}, propensity {decision.propensity:.2f}")
+    print(f"{'context':<9}{context or 'none'}")
+    if note.outcome is not None:
+        told = note.outcome
+        print(f"{'outcome':<9}{view.seconds(told.latency_s)} in all, edge {view.seconds(told.edge_s)}")
+    rows = [_candidate_row(candidate, decision.arm) for candidate in note.candidates]
+    _print(view.table(("", "ARM", "LATENCY", "EDGE", "QUALITY", "SCORE", "LEFT OUT BECAUSE"), rows))
+
+
+def _candidate_row(candidate: Candidate, chosen: str) -> tuple[str, ...]:
+    expected = candidate.predictions
+    return (
+        "→" if candidate.arm == chosen else "",
+        candidate.arm,
+        "" if expected.latency_s is None else view.seconds(expected.latency_s),
+        "" if expected.edge_s is None else view.seconds(expected.edge_s),
+        "" if expected.quality is None else f"{expected.quality:.2f}",
+        "" if candidate.score is None else f"{candidate.score:.3f}",
+        candidate.masked,
+    )
+
+
+def _stage_line(record: records.JobRecord, status: records.StageStatus) -> tuple[str, str]:
+    planned = record.decision.configuration.stages[status.index] if record.decision else None
+    name = f"{planned.tier} {planned.member}" if planned else ""
+    if status.report is not None:
+        state = f"done on {status.report.worker} in {view.seconds(status.report.seconds)}"
+    else:
+        state = f"running on {status.worker}" if status.worker else "waiting"
+    return f"stage {status.index}", f"{name}: {state}"
+
+
+def _json_list(found: Sequence[BaseModel]) -> str:
+    return json.dumps([item.model_dump(mode="json") for item in found], indent=2)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MOST_PROMPT else text[: MOST_PROMPT - 1] + "…"
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+def _print(table: object) -> None:
+    # A pipe gets whole lines: what is cut off at 80 columns cannot be read by a script.
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=400)
+    console.print(table)
