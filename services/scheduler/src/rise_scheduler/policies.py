@@ -69,7 +69,7 @@ class FixedPolicy:
         relays = [i for i in indices if question.candidates[i].arm.kind == "relay"]
         if relays:
             relays.sort(key=lambda i: edge_work(question.candidates[i], question.family))
-            return Choice(relays[round(question.preference * (len(relays) - 1))])
+            return Choice(relays[int(question.preference * (len(relays) - 1) + 0.5)])  # halves go to quality
         base = base_member(question.family).name
 
         def rank(i: int) -> tuple[bool, bool, int]:
@@ -83,7 +83,7 @@ class FixedPolicy:
 class LinUcbPolicy:
     """Disjoint LinUCB; see the module. ``alpha`` scales the width, ``ridge`` is the prior's precision."""
 
-    alpha: float = 0.2
+    alpha: float = 0.02
     ridge: float = 1.0
     epsilon: float = 0.0
     band: float = 0.05

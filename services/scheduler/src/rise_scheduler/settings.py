@@ -21,7 +21,7 @@ class Settings:
     nats_url: str = "nats://127.0.0.1:4222"
     token: str | None = None
     policy: str = "fixed"
-    alpha: float = 0.2
+    alpha: float = 0.02
     ridge: float = 1.0
     epsilon: float = 0.0
     band: float = 0.05
@@ -37,12 +37,12 @@ class Settings:
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
-    """Read the settings. Raises InvalidInput for a value out of range; argparse ends the process for an unknown flag."""
+    """Read the settings. Raises InvalidInput for a value out of range; argparse ends the process for an unknown one."""
     default = Settings()
     parser = argparse.ArgumentParser(prog="rise_scheduler", description="Answers jobs with relay configurations.")
     parser.add_argument("--nats-url", default=environment.get("RISE_NATS_URL", default.nats_url))
     parser.add_argument("--policy", choices=POLICIES, default=environment.get("RISE_POLICY", default.policy))
-    parser.add_argument("--alpha", type=float, default=default.alpha, help="linucb: weight of the width (0.2)")
+    parser.add_argument("--alpha", type=float, default=default.alpha, help="linucb: weight of the width (0.02)")
     parser.add_argument("--ridge", type=float, default=default.ridge, help="linucb: precision of the prior (1)")
     parser.add_argument("--epsilon", type=float, default=default.epsilon, help="linucb: share of drawn choices (0)")
     parser.add_argument("--band", type=float, default=default.band, help="linucb: score range to draw in (0.05)")

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rise_contracts.messages import LinkQuality
+from rise_scheduler.fleet import Fleet, Place, seconds_per_step
+from tests.unit.scheduler.builders import fleet, worker
+
+FAMILY = "rise-shapes"
+
+
+def placed(among: Fleet, member: str = "finisher", **options: object) -> Place:
+    place = among.place("device", FAMILY, member, **options)  # type: ignore[arg-type]
+    assert isinstance(place, Place), place
+    return place
+
+
+def test_a_tier_without_ready_workers_says_so() -> None:
+    assert Fleet().place("edge", FAMILY, "large") == "no edge worker is ready"
+    loading = fleet(worker(ready=False))
+    assert loading.place("edge", FAMILY, "large") == "no edge worker is ready"
+
+
+def test_a_pool_that_holds_the_member_comes_first_then_the_less_busy_then_the_name() -> None:
+    cold = worker("d0", "device", pool="cold", members=())
+    busy = worker("d1", "device", pool="busy", queue_depth=3)
+    idle = worker("d2", "device", pool="idle")
+    other = worker("d3", "device", pool="other")
+    assert placed(Fleet((cold, busy, idle, other))).pool == "idle"
+    assert placed(Fleet((cold, busy))).pool == "busy"
+    assert placed(Fleet((cold,))).loaded is False
+
+
+def test_any_worker_of_the_pool_unless_some_will_not_do() -> None:
+    d0, d1 = worker("d0", "device"), worker("d1", "device")
+    assert placed(Fleet((d0, d1))).worker is None
+    assert placed(Fleet((d0, d1)), avoid=("d0",)).worker == "d1"
+    assert placed(Fleet((d0, d1)), avoid=("d0", "d1")).worker is None
+    assert placed(Fleet((d0,)), avoid=("d0",)).worker is None
+
+
+def test_a_selector_binds_to_the_worker_with_the_labels() -> None:
+    mine = worker("d0", "device", labels={"owner": "ada", "os": "linux"})
+    other = worker("d1", "device", labels={"owner": "bob"})
+    assert placed(Fleet((mine, other)), selector={"owner": "ada"}).worker == "d0"
+    missing = Fleet((mine, other)).place("device", FAMILY, "small", selector={"owner": "eve", "os": "linux"})
+    assert missing == "no device worker has the labels owner=eve, os=linux"
+
+
+def test_an_idle_holder_is_preferred_among_bound_workers() -> None:
+    workers = (
+        worker("d0", "device"),
+        worker("d1", "device", busy_job="job-9"),
+        worker("d2", "device"),
+        worker("d3", "device", members=()),
+    )
+    assert placed(Fleet(workers), avoid=("d0",)).worker == "d2"
+
+
+def test_waiting_is_the_queue_of_the_pool_per_worker_and_half_a_task_per_busy_one() -> None:
+    workers = (worker("d0", "device", queue_depth=4, busy_job="j"), worker("d1", "device", queue_depth=3))
+    assert placed(Fleet(workers)).waiting == pytest.approx((4 + 0.5) / 2)
+
+
+def test_speeds_are_averaged_over_those_who_know_one() -> None:
+    workers = (
+        worker("d0", "device", seconds_per_step={"finisher": 0.1}),
+        worker("d1", "device", seconds_per_step={"finisher": 0.3}),
+        worker("d2", "device", seconds_per_step={}),
+    )
+    assert placed(Fleet(workers)).seconds_per_step == pytest.approx(0.2)
+    assert placed(Fleet(workers), "small").seconds_per_step is None
+
+
+def test_a_speed_may_be_stated_by_family_and_nonsense_is_no_speed() -> None:
+    beat = worker(seconds_per_step={"large": 9.0, "rise-shapes/large": 0.1, "small": 0.0, "finisher": math.inf})
+    assert seconds_per_step(beat, "rise-shapes", "large") == 0.1
+    assert seconds_per_step(beat, "other", "large") == 9.0
+    assert seconds_per_step(beat, "other", "small") is None
+    assert seconds_per_step(beat, "other", "finisher") is None
+
+
+def test_load_grows_with_tasks_and_stays_below_1() -> None:
+    loads = [fleet(worker(queue_depth=depth)).load("edge") for depth in (0, 1, 3, 1000)]
+    assert loads[:3] == [0.0, 0.5, 0.75]
+    assert loads[2] < loads[3] < 1.0
+    assert fleet(worker(busy_job="j")).load("edge") == 0.5
+    assert fleet(worker()).load("device") == 0.0
+
+
+def test_the_queue_of_a_pool_is_counted_once_whoever_reports_it() -> None:
+    one = fleet(worker("e0", queue_depth=2), worker("e1", queue_depth=2))
+    assert one.load("edge") == pytest.approx(0.5)
+
+
+def test_the_middle_of_the_measured_rates() -> None:
+    def beat(name: str, rate: float | None) -> object:
+        return worker(name, link=LinkQuality(rtt_s=0.001, bytes_per_s=rate))
+
+    rates = [beat("e0", 1e6), beat("e1", 9e6), beat("e2", 3e6), beat("e3", None)]
+    assert Fleet(tuple(rates)).bytes_per_s() == 3e6  # type: ignore[arg-type]
+    assert fleet(worker(link=None)).bytes_per_s() is None

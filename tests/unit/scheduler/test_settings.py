@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rise_contracts.errors import InvalidInput
+from rise_scheduler.app import main
+from rise_scheduler.policies import FixedPolicy, LinUcbPolicy
+from rise_scheduler.settings import Settings, read
+
+
+def test_the_defaults() -> None:
+    assert read([], {}) == Settings()
+    assert Settings().make_policy() == FixedPolicy()
+
+
+def test_the_environment_is_read_and_flags_come_before_it() -> None:
+    environment = {"RISE_NATS_URL": "nats://there:1", "RISE_NATS_TOKEN": "s3cret", "RISE_POLICY": "linucb"}
+    settings = read([], environment)
+    assert (settings.nats_url, settings.token, settings.policy) == ("nats://there:1", "s3cret", "linucb")
+    assert read(["--nats-url", "nats://here:2", "--policy", "fixed"], environment).nats_url == "nats://here:2"
+
+
+def test_a_policy_with_its_numbers() -> None:
+    chosen = read(["--policy", "linucb", "--alpha", "0.5", "--epsilon", "0.02", "--ridge", "2", "--band", "0.1"], {})
+    assert chosen.make_policy() == LinUcbPolicy(alpha=0.5, ridge=2.0, epsilon=0.02, band=0.1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--alpha", "-1"], ["--alpha", "nan"], ["--ridge", "0"], ["--epsilon", "1.5"], ["--reference-seconds", "0"]],
+)
+def test_numbers_out_of_range_are_named(arguments: list[str]) -> None:
+    with pytest.raises(InvalidInput, match=arguments[0]):
+        read(arguments, {})
+
+
+def test_an_unknown_policy_in_the_environment_is_named() -> None:
+    with pytest.raises(InvalidInput, match="RISE_POLICY"):
+        read([], {"RISE_POLICY": "linucbb"})
+
+
+def test_the_token_is_no_flag() -> None:
+    with pytest.raises(SystemExit):
+        read(["--token", "x"], {})
+
+
+def test_a_bad_family_ends_with_one_line_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--family", str(tmp_path / "none.yaml")]) == 2
+    broken = tmp_path / "family.yaml"
+    broken.write_text("kind: ModelFamily\n")
+    assert main(["--family", str(broken)]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("rise_scheduler: ") for line in lines)
