@@ -167,13 +167,17 @@ class Engine:
         return to_pixels(self.family.decode(latents.to(self.device)))
 
     def warm(self, member: str) -> float:
-        """Make two steps for nothing, and return the seconds of the second: what a step takes from now on."""
-        conditioning = self.encode(["warm"], guidance=1.0)
-        configuration = configuration_of(f"{member}:2", self.manifest)
+        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds."""
         loaded = self.member(member)
+        configuration = configuration_of(f"{member}:3", self.manifest)
+        noise = self.noise([0])
+        conditioning = self.encode(["warm"], configuration.stages[0].guidance)
+        loaded.trace(noise, conditioning)
+        self.family.trace_decoder(noise)
         grid = stage_grid(configuration, 0, loaded.scheduler, loaded.schedule, None)
-        steps = list(self.run(member, conditioning, self.noise([0]), grid))
-        return steps[-1].seconds
+        steps = list(self.run(member, conditioning, noise, grid, configuration.solver))
+        self.decode(steps[-1].x)
+        return steps[-1].seconds / (1 if conditioning.guidance is None else 2)
 
     def generate(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rise_stage.engine.families.components import SCHEDULER_FILE, read_json, rea
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.latent_contract import differences, vae_settings
 from rise_stage.engine.schedules import NoiseSchedule
+from rise_stage.engine.traced import Traced, worthwhile
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Member:
     """
 
     name: str
-    network: Any
-    family: Family
+    network: Traced
+    dtype: torch.dtype
     scheduler: dict[str, Any]
     schedule: NoiseSchedule
     prediction: str
@@ -43,8 +45,14 @@ class Member:
         """The member as ``model(x, sigma, timestep) -> denoised`` for these prompts."""
         return Denoiser(self._predict, self.prediction, conditioning, conditioning.guidance)
 
+    def trace(self, x: Tensor, conditioning: Conditioning) -> None:
+        """Get ready for latents like x (B, C, H, W) with such conditioning."""
+        rows = x.shape[0] * (1 if conditioning.guidance is None else 2)
+        example = x.new_zeros((rows, *x.shape[1:]), dtype=self.dtype)
+        self.network.trace(example, x.new_zeros(rows), *conditioning.tensors)
+
     def _predict(self, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        return self.family.predict(self.network, x, timesteps, conditioning)
+        return self.network(x.to(self.dtype), timesteps, *conditioning.tensors)
 
 
 def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
@@ -58,15 +66,17 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     scheduler = read_json(_scheduler_file(folder, shared.folder))
     network = read_network(UNet2DConditionModel, folder, spec.subfolder, variant, shared.dtype).to(shared.device)
     schedule = stock.noise_schedule(scheduler)
+    nbytes = _nbytes(network)
+    call = partial(family.predict, network)
     return Member(
         name=spec.name,
-        network=network,
-        family=family,
+        network=Traced(network, call, enabled=worthwhile(shared.device, nbytes)),
+        dtype=shared.dtype,
         scheduler=scheduler,
         schedule=schedule,
         prediction=stock.prediction_type(scheduler),
         sigma_max=spec.sigma_max or schedule.sigma_max,
-        nbytes=_nbytes(network),
+        nbytes=nbytes,
     )
 
 

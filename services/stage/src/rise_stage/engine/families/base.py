@@ -42,6 +42,11 @@ class Conditioning:
     time_ids: Tensor | None = None
     guidance: float | None = None
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What there is of hidden, pooled and time_ids, in this order."""
+        return tuple(value for value in (self.hidden, self.pooled, self.time_ids) if value is not None)
+
     def rows(self, images: int) -> Conditioning:
         """The same for `images` pictures per row: every row repeated in place."""
         if images == 1:
@@ -96,12 +101,16 @@ class Family(Protocol):
         """Raise InvalidInput, naming what differs, unless a denoiser with `config` fits the shared parts."""
         ...
 
-    def predict(self, network: Any, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """One forward pass: (rows, C, H, W), (rows,) -> (rows, C, H, W)."""
+    def predict(self, network: Any, *inputs: Tensor) -> Tensor:
+        """One forward pass over latents (rows, C, H, W), timesteps (rows,) and `Conditioning.tensors`."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
         """Clean latents (B, C, H, W) to pictures (B, 3, height, width) in [-1, 1], before any clamping."""
+        ...
+
+    def trace_decoder(self, latents: Tensor) -> None:
+        """Get ready to decode latents of this shape quickly."""
         ...
 
     def latent_digest(self) -> str:

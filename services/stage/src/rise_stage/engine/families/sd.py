@@ -13,7 +13,8 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates
 from rise_stage.engine.families.components import read_json, read_network, read_text_encoder, read_tokenizer
-from rise_stage.engine.latent_contract import contract_of, latent_digest
+from rise_stage.engine.latent_contract import contract_of, differences, latent_digest
+from rise_stage.engine.traced import Traced, worthwhile
 
 
 class StableDiffusion:
@@ -22,6 +23,9 @@ class StableDiffusion:
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
         self.vae = self._read_vae()
+        self._decoder = Traced(
+            self.vae, self._decode, enabled=worthwhile(shared.device, self.vae.get_memory_footprint())
+        )
         self.latent = contract_of(self.vae.config)
         self._load_text()
         cells = read_json(shared.folder / "unet" / "config.json").get("sample_size") or 64
@@ -57,26 +61,29 @@ class StableDiffusion:
             "time_cond_proj_dim": None,
             **self._wanted_extras(),
         }
-        wrong = [
-            f"{key} {config.get(key)} instead of {value}" for key, value in wanted.items() if config.get(key) != value
-        ]
+        wrong = differences(wanted, config)
         if wrong:
             hint = "members of a family share the base's VAE and text encoders"
             raise InvalidInput(f"member {name}", "a denoiser that fits its family", ", ".join(wrong), hint)
 
-    def predict(self, network: Any, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        sample = x.to(self.shared.dtype)
-        predicted: Tensor = network(sample, timesteps, conditioning.hidden, return_dict=False)[0]
+    def predict(self, network: Any, *inputs: Tensor) -> Tensor:
+        x, timesteps, hidden = inputs
+        predicted: Tensor = network(x, timesteps, hidden, return_dict=False)[0]
         return predicted
 
     def decode(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
-            scaled = self._unscaled(latents).to(self.vae.dtype)
-            decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
-            return decoded.float()
+            return self._decoder(self._unscaled(latents).to(self.vae.dtype)).float()
+
+    def trace_decoder(self, latents: Tensor) -> None:
+        self._decoder.trace(self._unscaled(latents).to(self.vae.dtype))
 
     def latent_digest(self) -> str:
         return latent_digest(self.vae.config, self.vae.state_dict())
+
+    def _decode(self, scaled: Tensor) -> Tensor:
+        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
+        return decoded
 
     def _read_vae(self) -> AutoencoderKL:
         shared = self.shared

@@ -53,11 +53,10 @@ class StableDiffusionXL(StableDiffusion):
             guidance=guidance,
         )
 
-    def predict(self, network: Any, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        added = {"text_embeds": conditioning.pooled, "time_ids": conditioning.time_ids}
-        predicted: Tensor = network(
-            x.to(self.shared.dtype), timesteps, conditioning.hidden, added_cond_kwargs=added, return_dict=False
-        )[0]
+    def predict(self, network: Any, *inputs: Tensor) -> Tensor:
+        x, timesteps, hidden, pooled, time_ids = inputs
+        added = {"text_embeds": pooled, "time_ids": time_ids}
+        predicted: Tensor = network(x, timesteps, hidden, added_cond_kwargs=added, return_dict=False)[0]
         return predicted
 
     def _read_vae(self) -> AutoencoderKL:

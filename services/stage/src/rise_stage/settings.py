@@ -1,0 +1,122 @@
+"""What a stage worker is started with: flags, or else RISE_ variables, or else these defaults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rise_contracts.errors import InvalidInput
+from rise_contracts.model import Tier
+from rise_runtime.seam import Identity
+
+TIERS: tuple[Tier, ...] = ("edge", "device")
+PRECISIONS = ("fp32", "fp16", "bf16")
+EMBEDDED = "rise-shapes"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`token` comes from the environment only: command lines are seen by every user of the machine.
+
+    Attributes:
+        families: names of built-in families or paths of manifests.
+        members: to load before the worker is ready; empty stands for those of the worker's tier.
+        threads: of the CPU; None leaves it to torch.
+        memory_mib: what loaded denoisers of one family may take; None is no limit.
+    """
+
+    identity: Identity
+    nats_url: str = "nats://127.0.0.1:4222"
+    token: str | None = None
+    families: tuple[str, ...] = (EMBEDDED,)
+    members: tuple[str, ...] = ()
+    threads: int | None = 1
+    device: str = "auto"
+    precision: str = "fp32"
+    memory_mib: int | None = None
+    patience: float = 10.0
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """Read the settings. Raises InvalidInput for a value out of range; argparse ends the process for an unknown one."""
+    given = _parser(environment).parse_args(list(arguments))
+    tier = _choice("--tier", given.tier, TIERS)
+    labels = dict(_label(text) for text in given.label)
+    name = given.name or f"{tier}-0"
+    return Settings(
+        identity=Identity(
+            name=name, tier="edge" if tier == "edge" else "device", pool=given.pool or tier, labels=labels
+        ),
+        nats_url=given.nats_url,
+        token=environment.get("RISE_NATS_TOKEN") or None,
+        families=tuple(given.family) or (EMBEDDED,),
+        members=tuple(given.member),
+        threads=_whole("--threads", given.threads, 0, 1024) or None,
+        device=given.device,
+        precision=_choice("--precision", given.precision, PRECISIONS),
+        memory_mib=_whole("--memory-mib", given.memory_mib, 0, 2**30) or None,
+        patience=_seconds("--patience", given.patience),
+    )
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    def add(flag: str, variable: str, default: str, text: str, **more: Any) -> None:
+        parser.add_argument(flag, default=environment.get(variable) or default, help=text, **more)
+
+    parser = argparse.ArgumentParser(
+        prog="rise_stage", description="Denoises stages of relay jobs.", allow_abbrev=False
+    )
+    add("--nats-url", "RISE_NATS_URL", "nats://127.0.0.1:4222", "the NATS server")
+    add("--tier", "RISE_TIER", "edge", "edge or device")
+    add("--pool", "RISE_POOL", "", "the pool to take work of (the tier's name)")
+    parser.add_argument("--name", "--worker", default=environment.get("RISE_WORKER", ""), help="unique among workers")
+    parser.add_argument(
+        "--family", action="append", default=_words(environment, "RISE_FAMILIES"), help="a manifest, or rise-shapes"
+    )
+    parser.add_argument(
+        "--member", action="append", default=_words(environment, "RISE_MEMBERS"), help="load it before being ready"
+    )
+    parser.add_argument(
+        "--label", action="append", default=_words(environment, "RISE_LABELS"), help="key=value, for device selectors"
+    )
+    add("--threads", "RISE_THREADS", "1", "CPU threads (1); 0 leaves it to torch")
+    add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
+    add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")
+    add("--memory-mib", "RISE_MEMORY_MIB", "0", "what loaded denoisers may take; 0 is no limit")
+    add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
+    return parser
+
+
+def _words(environment: Mapping[str, str], variable: str) -> list[str]:
+    return [word for word in environment.get(variable, "").split(",") if word]
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise InvalidInput("--label", "key=value", text)
+    return key, value
+
+
+def _choice(flag: str, value: str, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise InvalidInput(flag, f"one of {', '.join(choices)}", value)
+    return value
+
+
+def _whole(flag: str, text: str, low: int, high: int) -> int:
+    if not text.isdecimal() or not low <= int(text) <= high:
+        raise InvalidInput(flag, f"a whole number from {low} to {high}", text)
+    return int(text)
+
+
+def _seconds(flag: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise InvalidInput(flag, "seconds from 0 to 3600", text)
+    return value
