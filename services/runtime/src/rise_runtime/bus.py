@@ -109,6 +109,8 @@ class Bus:
     ) -> Incoming:
         """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds."""
         self.check_size(f"request on {subject}", len(data))
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task is not None else 0
         try:
             message = await self._client.request(subject, data, timeout=timeout, headers=dict(headers) or None)
         except nats.errors.NoRespondersError as error:
@@ -117,6 +119,9 @@ class Bus:
             raise errors.Waited(f"an answer on {subject}", timeout) from error
         except (nats.errors.Error, OSError) as error:
             raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
+        if task is not None and task.cancelling() > cancels:
+            # nats-py uses wait_for, which before Python 3.12 loses a cancellation that comes together with the answer.
+            raise asyncio.CancelledError
         return _incoming(message)
 
     async def subscribe(self, subject: str, callback: Callback, *, queue: str = "") -> Subscription:

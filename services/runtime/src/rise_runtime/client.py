@@ -217,7 +217,8 @@ async def _next_event(
     """The next event. In silence the ending is looked up: events are kept for a day only, endings longer."""
     while True:
         try:
-            return await asyncio.wait_for(queue.get(), _LOOK_S)
+            async with asyncio.timeout(_LOOK_S):
+                return await queue.get()
         except TimeoutError:
             if following.done():
                 following.result()

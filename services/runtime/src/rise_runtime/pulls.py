@@ -87,13 +87,12 @@ class Consumer:
         durable: str | None = None,
         deliver: str = "all",
         ack_wait_s: float = 5.0,
-        max_deliver: int = -1,
         batch: int = 1,
         inactive_s: float = 0,
     ) -> None:
         self._bus, self._stream, self._filters = bus, stream, filters
         self._durable, self._deliver, self._batch = durable, deliver, batch
-        self._ack_wait_s, self._max_deliver, self._inactive_s = ack_wait_s, max_deliver, inactive_s
+        self._ack_wait_s, self._inactive_s = ack_wait_s, inactive_s
         self._name = durable or ""
         self._last_sequence = 0
         self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
@@ -140,7 +139,9 @@ class Consumer:
             await self._see_to_request()
             left = _SILENCE_S if deadline is None else min(_SILENCE_S, deadline - time.monotonic())
             try:
-                delivery = await asyncio.wait_for(self._queue.get(), max(0.0, left))
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes together with a message.
+                async with asyncio.timeout(max(0.0, left)):
+                    delivery = await self._queue.get()
             except TimeoutError:
                 if deadline is not None and time.monotonic() >= deadline:
                     return None
@@ -228,7 +229,7 @@ class Consumer:
                 "durable_name": self._name,
                 "ack_policy": "explicit",
                 "ack_wait": int(self._ack_wait_s * _SECOND),
-                "max_deliver": self._max_deliver,
+                "max_deliver": -1,
                 "max_ack_pending": 1000,
             }
             if self._inactive_s:
