@@ -36,7 +36,6 @@ BUG = 70
 app = typer.Typer(
     name="rise",
     help="One picture, two processes: a large model begins it, a small one finishes it.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -63,7 +62,7 @@ def call(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Every error ends here, as one line on stderr."""
     debugging = bool(os.environ.get("RISE_DEBUG"))
     try:
-        code = app(list(arguments), prog_name="rise", standalone_mode=False)
+        code = app(list(arguments) or ["--help"], prog_name="rise", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except interrupts.Stopped as error:
@@ -94,10 +93,7 @@ def _unforeseen(error: Exception) -> int:
     """A complaint of the option parser, which has a text of its own, or a bug."""
     complaint = getattr(error, "format_message", None)
     if complaint is not None:
-        text = str(complaint())
-        if not text:
-            return 0  # the help was shown instead of a complaint
-        return _say(_with_suggestion(text), int(getattr(error, "exit_code", 2)))
+        return _say(_with_suggestion(str(complaint())), int(getattr(error, "exit_code", 2)))
     return _say(f"a bug: {type(error).__name__}: {error}; please report it, with the output of RISE_DEBUG=1", BUG)
 
 

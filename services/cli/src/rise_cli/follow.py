@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rise_cli import progress
 from rise_cli.progress import Progress
+from rise_cli.view import Screen
 from rise_contracts import errors, messages, records, resources
 from rise_runtime import client
 from rise_runtime.bus import Bus
-
-Show = Callable[[Progress], None]
-Note = Callable[[str], None]
 
 _WHY = {
     records.Waiting.ACCEPTED: "waiting for the job driver",
@@ -25,6 +22,10 @@ _WHY = {
     records.Waiting.BACKOFF: "waiting for the next attempt",
     records.Waiting.IN_QUEUE: "waiting in the queue",
 }
+
+
+_USUAL = (None, records.Waiting.ACCEPTED, records.Waiting.IN_QUEUE)
+"""What every job waits for, mostly for a moment."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ async def submit(bus: Bus, job: resources.RelayJob, *, preview: bool = False) ->
     return await client.submit(bus, job.spec, name=name, preview=preview)
 
 
-async def make(bus: Bus, job: resources.RelayJob, show: Show, note: Note, *, preview: bool = False) -> Made:
+async def make(bus: Bus, job: resources.RelayJob, screen: Screen, *, preview: bool = False) -> Made:
     """Submit, follow, fetch. A job that nobody waits for any more is cancelled: this one is ours.
 
     Raises JobEndedBadly, Cancelled, and what submitting raises.
@@ -61,7 +62,7 @@ async def make(bus: Bus, job: resources.RelayJob, show: Show, note: Note, *, pre
     began = time.perf_counter()
     record = await submit(bus, job, preview=preview)
     try:
-        handoffs = await follow(bus, record.job_id, show, note)
+        handoffs = await follow(bus, record.job_id, screen)
         result = await client.fetch_result(bus, record.job_id)
         seconds = time.perf_counter() - began
     except asyncio.CancelledError:
@@ -72,7 +73,7 @@ async def make(bus: Bus, job: resources.RelayJob, show: Show, note: Note, *, pre
     return Made(record, result.done, result.images, handoffs, seconds)
 
 
-async def follow(bus: Bus, job_id: str, show: Show, note: Note) -> tuple[tuple[messages.HandoffSent, bytes], ...]:
+async def follow(bus: Bus, job_id: str, screen: Screen) -> tuple[tuple[messages.HandoffSent, bytes], ...]:
     """Show the job's progress until it has ended; its handoffs, with their previews."""
     state = Progress()
     handoffs: list[tuple[messages.HandoffSent, bytes]] = []
@@ -80,16 +81,17 @@ async def follow(bus: Bus, job_id: str, show: Show, note: Note) -> tuple[tuple[m
     async def watch_record() -> None:
         nonlocal state
         async for record in client.watch_job(bus, job_id):
-            note(why_waiting(record))
+            usual = record.waiting_reason in _USUAL
+            (screen.status if usual else screen.note)(why_waiting(record))
             if record.decision is not None:
                 state = progress.plan(state, record.decision.configuration, record.attempt)
-                show(state)
+                screen.show(state)
 
     watching = asyncio.create_task(watch_record())
     try:
         async for event, behind in client.watch(bus, job_id):
             state = progress.advance(state, event)
-            show(state)
+            screen.show(state)
             if isinstance(event, messages.HandoffSent):
                 handoffs.append((event, behind))
     finally:

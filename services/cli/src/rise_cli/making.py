@@ -94,6 +94,7 @@ async def _single(work: Work) -> Done:
     alone = arms.alone("edge", work.family)
     if alone is None or alone == run.arm or not _wants_baseline(work):
         return Done((run,))
+    work.screen.begin()
     work.screen.note("timing the large model alone, for comparison")
     baseline = await _make_one(work, requests.with_arm(work.job, alone, run.seed, work.family), keep=False)
     return Done(reports.with_speedups((run, baseline), alone))
@@ -112,7 +113,7 @@ async def _compare(work: Work) -> Done:
     work.screen.note("warming up: the first steps of a fresh worker are slower")
     for arm in arms.warm_up(chosen):
         job = requests.with_arm(work.job, arm, seed, work.family)
-        await follow.make(work.session.bus, job, lambda _: None, lambda _: None)
+        await follow.make(work.session.bus, job, Screen(work.screen.console, quiet=True))
     runs = []
     for number, arm in enumerate(chosen, 1):
         work.screen.begin()
@@ -126,7 +127,7 @@ async def _compare(work: Work) -> Done:
 
 async def _make_one(work: Work, job: resources.RelayJob, *, preview: bool = False, keep: bool = True) -> reports.Run:
     """One job, its files written and judged. `keep` False: only its figures are wanted."""
-    made = await follow.make(work.session.bus, job, work.screen.show, work.screen.note, preview=preview)
+    made = await follow.make(work.session.bus, job, work.screen, preview=preview)
     if not keep:
         return reports.tell(made.record, made.done, made.seconds, (), ())
     handoffs = written.previews(made, work.order.out)

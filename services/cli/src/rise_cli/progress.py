@@ -51,7 +51,12 @@ def advance(progress: Progress, event: messages.Event) -> Progress:
         return progress
     if event.attempt > progress.attempt:
         progress = replace(progress, attempt=event.attempt, bars={})
-    if isinstance(event, messages.JobDone | messages.JobFailed | messages.JobCancelled):
+    if isinstance(event, messages.JobDone):
+        # It may overtake the last stage's own word.
+        for report in event.stages:
+            progress = _with_bar(progress, report.stage, _done(progress.bars.get(report.stage), report))
+        return replace(progress, ending=event)
+    if isinstance(event, messages.JobFailed | messages.JobCancelled):
         return replace(progress, ending=event)
     bar = progress.bars.get(event.stage)
     match event:
@@ -73,13 +78,17 @@ def advance(progress: Progress, event: messages.Event) -> Progress:
         case messages.HandoffSent():
             bar = replace(bar, handoff=event) if bar else None
         case messages.StageDone(report=report):
-            bar = bar or Bar(report.member, report.tier, max(report.steps, 1))
-            bar = replace(bar, worker=report.worker, step=bar.steps, seconds=report.seconds, state="done")
+            bar = _done(bar, report)
         case messages.StageFailed():
             said = f"stage {event.stage} on {event.worker} failed ({event.reason}): {event.message}"
             bar = replace(bar, state="failed") if bar else None
             progress = replace(progress, said=(*progress.said, said))
     return progress if bar is None else _with_bar(progress, event.stage, bar)
+
+
+def _done(bar: Bar | None, report: messages.StageReport) -> Bar:
+    bar = bar or Bar(report.member, report.tier, max(report.steps, 1))
+    return replace(bar, worker=report.worker, step=bar.steps, seconds=report.seconds, state="done")
 
 
 def _started(progress: Progress, event: messages.StageStarted) -> Progress:

@@ -123,7 +123,7 @@ def ended(record: records.JobRecord) -> None:
 
 async def _show(bus: Bus, job_id: str) -> None:
     with Screen(Console(stderr=True)) as screen:
-        await follow.follow(bus, job_id, screen.show, screen.note)
+        await follow.follow(bus, job_id, screen)
         screen.note("")
 
 

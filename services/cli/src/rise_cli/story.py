@@ -19,7 +19,7 @@ def tell(report: reports.Report, out: Path, *, as_json: bool) -> None:
     if as_json:
         print(report.model_dump_json(indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     if report.kind == "compare":
         _compare(console, report)
     else:
@@ -37,10 +37,16 @@ def _single(console: Console, report: reports.Report) -> None:
         console.print(_line("handoff", text, Text(handoff.preview or "")))
     console.print(_line("time", _times(run)))
     for other in report.runs[1:]:
-        faster = f": this was {run.speedup:.2f} times as fast" if run.speedup else ""
-        saved = 1 - run.edge_seconds / other.edge_seconds if other.edge_seconds > 0 else 0.0
-        text = f"{arms.describe(other.arm)}, timed here too: {view.seconds(other.seconds)}{faster}"
-        console.print(_line("against", f"{text}, with {saved:.0%} of the edge's time saved" if saved > 0 else text))
+        text = f"{arms.describe(other.arm)}, timed here too: {view.seconds(other.seconds)}"
+        console.print(_line("against", text))
+        console.print(_line("", _against(run, other)))
+
+
+def _against(run: reports.Run, other: reports.Run) -> str:
+    speed = run.speedup or 1.0
+    text = f"this was {speed:.2f} times as fast" if speed >= 1 else f"this took {1 / speed:.2f} times as long"
+    saved = 1 - run.edge_seconds / other.edge_seconds if other.edge_seconds > 0 else 0.0
+    return f"{text}, with {saved:.0%} of the edge's time saved" if saved > 0 else text
 
 
 def _compare(console: Console, report: reports.Report) -> None:
@@ -56,7 +62,9 @@ def _compare(console: Console, report: reports.Report) -> None:
 
 
 def _chosen(run: reports.Run) -> str:
-    return f" (chosen by policy {run.policy})" if run.policy else ""
+    if not run.policy:
+        return ""
+    return ", as asked" if run.policy == "job" else f", chosen by policy {run.policy}"
 
 
 def _times(run: reports.Run) -> str:

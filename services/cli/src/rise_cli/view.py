@@ -103,12 +103,18 @@ class Screen:
             self._print(text)
         self._note = text
 
+    def status(self, text: str) -> None:
+        """What is going on now, of no interest once it is over: only a live display shows it."""
+        self._note = text
+
     def warn(self, text: str) -> None:
         """Something to know that stops nothing. Said in quiet too: it is on stderr."""
         self.console.print(Text(f"warning: {text}", style="yellow"), soft_wrap=True)
 
     def begin(self) -> None:
-        """A new job: empty bars."""
+        """A new job: what was shown of the last one stays above, and the bars are empty."""
+        if self._live is not None and self.state.bars:
+            self.console.print(render(self.state))
         self.state = Progress()
 
     def show(self, state: Progress) -> None:

@@ -15,6 +15,7 @@ def up(
     family: Annotated[
         list[Path] | None, typer.Option("--family", help="Also serve this ModelFamily manifest (repeatable).")
     ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Serve those families alone, not the embedded one.")] = False,
     edge: Annotated[int, typer.Option("--edge", min=0, max=64, help="Edge workers.")] = 1,
     device: Annotated[int, typer.Option("--device", min=0, max=64, help="Device workers.")] = 1,
     threads: Annotated[int | None, typer.Option("--threads", min=0, max=1024, help="CPU threads per worker.")] = None,
@@ -34,7 +35,7 @@ def up(
 
     names = tuple(str(path.resolve()) for path in family or ())
     plan = Plan(
-        families=("rise-shapes", *names) if names else (),
+        families=names if only else ("rise-shapes", *names),
         edge=edge,
         device=device,
         threads=threads,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +11,9 @@ from pathlib import Path
 
 from rise_cli.local.processes import Program
 from rise_contracts.model import Tier
+
+WORKER_VARIABLE = "RISE_WORKER_COMMAND"
+"""Another command that runs a stage worker and takes the same flags, for example in a container or a sandbox."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ def worker(
     name: str, tier: Tier, server: Server, logs: Path, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:
     """A worker of a tier; its pool is named like the tier."""
-    command = [sys.executable, "-m", "rise_stage", "--tier", tier, "--pool", tier, "--name", name]
+    start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
+    command = [*start, "--tier", tier, "--pool", tier, "--name", name]
     for family in families:
         command += ["--family", family]
     env = {**server.env(), **({"RISE_THREADS": str(threads)} if threads else {})}

@@ -1,0 +1,189 @@
+"""A platform that stays up, and every command that works with it. One platform serves all tests of this file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.bus import cli
+
+PROMPT = "a small red circle above a large blue square"
+ARM = "large:3@1.2+finisher:3"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cli.Home]:
+    place = cli.Home(tmp_path_factory.mktemp("up"))
+    # The embedded family is served besides, and what is given here has its name; so a platform of this one alone.
+    said = place.rise("up", "--only", "--family", str(place.family), "--json")
+    try:
+        up = said.json()
+        assert up["families"] == ["rise-shapes"]
+        assert up["url"].startswith("nats://127.0.0.1:")
+        assert "token" not in said.out
+        yield place
+    finally:
+        down = place.rise("down")
+    assert down.code == 0, down.err
+    place.assert_clean()
+    assert not (place.state / "platform.json").exists()
+
+
+def submitted(home: cli.Home, *arguments: str) -> str:
+    said = home.rise("submit", *arguments)
+    assert said.code == 0, said.err
+    return said.out.strip()
+
+
+def test_a_job_is_submitted_watched_and_fetched(home: cli.Home) -> None:
+    job = submitted(home, PROMPT, "--seed", "7", "--fixed", ARM)
+    assert job.startswith("a-small-red-circle")
+    watched = home.rise("watch", job, "--json")
+    assert watched.code == 0, watched.err
+    kinds = [json.loads(line)["kind"] for line in watched.out.splitlines()]
+    assert kinds[-1] == "job-done"
+    report = home.rise("result", job, "--out", str(home.out), "--json").json()
+    assert report["runs"][0]["pictures"][0]["verdict"]["ok"] is True
+    shown = home.rise("get", job, "--json").json()
+    assert shown["state"] == "Complete"
+    told = home.rise("explain", job)
+    assert "decision" in told.out
+    assert "outcome" in told.out
+    (listed,) = [row for row in home.rise("get", "--json").json() if row["request"]["job_id"] == job]
+    assert listed["attempt"] == 1
+
+
+def test_a_run_uses_the_platform_that_is_up(home: cli.Home) -> None:
+    report = home.run(PROMPT, "--seed", "7", "--fixed", ARM, "--json").json()
+    assert len(report["runs"]) == 1  # the large member is not timed on a platform that others use
+    jobs = [row["request"]["job_id"] for row in home.rise("get", "--json").json()]
+    assert report["runs"][0]["job"] in jobs
+
+
+def test_the_workers_are_listed(home: cli.Home) -> None:
+    workers = home.rise("get", "--workers", "--json").json()
+    assert sorted(beat["worker"] for beat in workers) == ["device-1", "edge-1"]
+    assert "edge-1" in home.rise("get", "--workers").out
+
+
+def test_one_key_is_one_job(home: cli.Home) -> None:
+    first = submitted(home, PROMPT, "--key", "k1", "--seed", "1")
+    assert submitted(home, PROMPT, "--key", "k1", "--seed", "1") == first
+    said = home.rise("submit", "a red circle", "--key", "k1", "--seed", "1")
+    assert said.code == 2
+    assert f"job {first} has this key and a different spec" in said.one_line()
+
+
+def test_a_running_job_is_cancelled(home: cli.Home) -> None:
+    hold = home.folder / "hold"
+    hold.touch()
+    try:
+        job = submitted(home, PROMPT, "--fixed", "small:5")
+        home.wait_for("held-device-1")
+        assert home.rise("cancel", job).out.strip() == f"{job}: Cancelled"
+        said = home.rise("result", job)
+        assert (said.code, said.one_line()) == (5, f"rise: job {job} was cancelled")
+        assert home.rise("watch", job).code == 5
+    finally:
+        hold.unlink()
+    assert home.rise("cancel", job, "--json").json()["state"] == "Cancelled"
+
+
+def test_a_killed_worker_is_started_again(home: cli.Home) -> None:
+    (before,) = [p for p in home.processes() if "device-1" in p.cmdline()]
+    before.kill()
+    job = submitted(home, PROMPT, "--fixed", ARM)
+    assert home.rise("result", job, "--wait", "--out", str(home.out)).code == 0
+    (after,) = [p for p in home.processes() if "device-1" in p.cmdline()]
+    assert after.pid != before.pid
+
+
+BAD = {
+    "an unknown job": (("get", "nothing-like-it"), 3, "job 'nothing-like-it' does not exist"),
+    "an unknown family": (("submit", "x", "--family", "rise-shaeps"), 2, "did you mean 'rise-shapes'?"),
+    "an unknown member": (("submit", "x", "--fixed", "lagre"), 2, "did you mean 'large'?"),
+    "a second platform": (("up",), 6, "a platform is up already"),
+    "a wait that is too short": (("watch", "PENDING", "--timeout", "0.3"), 6, "did not happen within 0.3 s"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_done_is_told(case: str, home: cli.Home) -> None:
+    arguments, code, want = BAD[case]
+    hold = home.folder / "hold"
+    if "PENDING" in arguments:
+        hold.touch()
+        job = submitted(home, PROMPT)
+        arguments = tuple(job if word == "PENDING" else word for word in arguments)
+    try:
+        said = home.rise(*arguments)
+    finally:
+        hold.unlink(missing_ok=True)
+    assert said.code == code, said.err
+    assert want in said.one_line()
+
+
+def test_a_dead_platform_is_seen_through(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = cli.Home(tmp_path_factory.mktemp("dead"))
+    up = place.rise("up", "--only", "--family", str(place.family), "--json").json()
+    holder = psutil.Process(up["pid"])
+    children = holder.children(recursive=True)
+    os.kill(holder.pid, signal.SIGKILL)
+    _, left = psutil.wait_procs([holder, *children], timeout=60)
+    assert not left
+    said = place.rise("get")
+    assert (said.code, said.one_line()) == (
+        7,
+        "rise: NATS at this machine: no platform is up; start one with: rise up",
+    )
+    assert not (place.state / "platform.json").exists()
+
+
+def test_a_foreground_platform_stops_by_ctrl_c(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = cli.Home(tmp_path_factory.mktemp("foreground"))
+    process = place.start("up", "--foreground", "--only", "--family", str(place.family))
+    place.wait_for("state/platform.json")
+    process.send_signal(signal.SIGINT)
+    said = cli.ended(process)
+    assert said.code == 130
+    assert "ready in" in said.err
+    place.assert_clean()
+    assert not (place.state / "platform.json").exists()
+
+
+def test_a_port_in_use_is_told(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = cli.Home(tmp_path_factory.mktemp("port"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = place.rise("up", "--port", str(taken.getsockname()[1]))
+    assert said.code == 2
+    assert "--port: wanted a free port" in said.one_line()
+    place.assert_clean()
+
+
+def test_a_job_survives_down_and_up(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = cli.Home(tmp_path_factory.mktemp("again"))
+    up = ("up", "--only", "--family", str(place.family))
+    assert place.rise(*up).code == 0
+    (place.folder / "hold").touch()
+    job = submitted(place, PROMPT, "--fixed", ARM, "--seed", "3")
+    place.wait_for("held-edge-1")
+    assert place.rise("down").code == 0
+    place.assert_clean()
+    (place.folder / "hold").unlink()
+    began = time.time()
+    assert place.rise(*up).code == 0
+    try:
+        assert place.rise("result", job, "--wait", "--out", str(place.out)).code == 0
+        record = place.rise("get", job, "--json").json()
+        assert record["request"]["accepted_at"] < began < record["finished_at"]
+    finally:
+        assert place.rise("down").code == 0
