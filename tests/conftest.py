@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.rings"]
+pytest_plugins = ["tests.rings", "tests.servers"]

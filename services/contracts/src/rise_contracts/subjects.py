@@ -1,16 +1,16 @@
 """Every name on the bus: subjects, streams, durable consumers, key-value buckets, limits.
 
-============================  =============================================================================
-``rise.work.<pool>.any.…``     a stage for any worker of the pool (stream ``RISE_WORK_<POOL>``, work queue)
-``rise.work.<pool>.<worker>.…``  a stage for one worker; both end in ``<job>.<attempt>``
-``rise.events.<job>.<kind>``         what happened to a job (stream ``RISE_EVENTS``)
-``rise.progress.<job>``              steps done, over core NATS: may be missed
-``rise.blobs.<job>.<use>.<…>``       bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
-``rise.dead.<job>``                  work that was given up (stream ``RISE_DEAD``)
-``rise.outcomes``                    what came of each decision (stream ``RISE_OUTCOMES``)
-``rise.scheduler.configure``         request Configure, answer Decision or Problem
-``rise.cancel.<job>``                stop working on a job, over core NATS
-============================  =============================================================================
+================================  ===============================================================================
+``rise.work.<pool>.any.<…>``        a stage for any worker of the pool (stream ``RISE_WORK_<POOL>``, work queue)
+``rise.work.<pool>.<worker>.<…>``   a stage for one worker; both end in ``<job>.<attempt>``
+``rise.events.<job>.<kind>``        what happened to a job (stream ``RISE_EVENTS``)
+``rise.progress.<job>``             steps done, over core NATS: may be missed
+``rise.blobs.<job>.<use>.<…>``      bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
+``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
+``rise.outcomes``                   what came of each decision (stream ``RISE_OUTCOMES``)
+``rise.scheduler.configure``        request Configure, answer Decision or Problem
+``rise.cancel.<job>``               stop working on a job, over core NATS
+================================  ===============================================================================
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ STREAM_EVENTS = "RISE_EVENTS"
 STREAM_OUTCOMES = "RISE_OUTCOMES"
 STREAM_DEAD = "RISE_DEAD"
 STREAM_BLOBS = "RISE_BLOBS"
-STREAM_ADVISORIES = "RISE_ADVISORIES"
-MAX_DELIVERIES = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*"
 WORK_STREAM_PREFIX = "RISE_WORK_"
 
 KV_JOBS = "rise_jobs"

@@ -305,6 +305,12 @@ async def _check_suitable(bus: Bus) -> None:
         raise errors.BusUnsuitable(bus.url, "wanted JetStream, got a server without it", "start it with -js") from error
 
 
+def _cancels() -> int:
+    """How often the running task was asked to cancel."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
 def _incoming(message: Msg) -> Incoming:
     return Incoming(message.subject, message.data or b"", message.reply or "", message.headers or {})
 

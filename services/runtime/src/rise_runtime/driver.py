@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import Failure
-from rise_runtime import advisories, endings, layout, plan
+from rise_runtime import endings, layout, plan
 from rise_runtime.bus import Bus
 from rise_runtime.driving import DriverSettings, Hands
 from rise_runtime.heartbeat import Workers
@@ -73,7 +73,6 @@ class _Driver:
             for part in (
                 self._watch_jobs(ready),
                 self._follow_events(),
-                self._follow_advisories(),
                 self._workers.run(),
                 self._tick(),
             )
@@ -129,14 +128,6 @@ class _Driver:
             desk = self._see(held)
         desk.mail.append((event, delivery))
         self._kick(desk)
-
-    async def _follow_advisories(self) -> None:
-        async for dead in advisories.dead_letters(self._bus):
-            held = await self._jobs.get(dead.job_id)
-            if held is None or held.record.finished or held.record.attempt != dead.attempt:
-                continue
-            failure = Failure(reason="DeadLettered", message=dead.message, attempt=dead.attempt)
-            await self._hands.act(held, plan.Fail(failure))
 
     async def _tick(self) -> None:
         """The clock's share: deadlines, backoff, lost workers, lost work, removal."""

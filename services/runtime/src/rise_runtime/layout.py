@@ -16,7 +16,7 @@ KEEP_JOBS_S: Final = 7 * _DAY
 ACK_WAIT_S: Final = 5.0
 """A worker that has not said for this long that it is still at its task has lost it."""
 MAX_DELIVER: Final = 5
-"""A task that was started this often and never finished is given up."""
+"""A task that was started this often and never finished is given up by the worker that gets it next."""
 
 
 async def ensure(bus: Bus) -> None:
@@ -25,7 +25,6 @@ async def ensure(bus: Bus) -> None:
         streams.ensure(bus, subjects.STREAM_EVENTS, (subjects.ALL_EVENTS,), max_age_s=_DAY),
         streams.ensure(bus, subjects.STREAM_OUTCOMES, (subjects.OUTCOMES,), max_age_s=30 * _DAY),
         streams.ensure(bus, subjects.STREAM_DEAD, (subjects.ALL_DEAD,), max_age_s=30 * _DAY),
-        streams.ensure(bus, subjects.STREAM_ADVISORIES, (subjects.MAX_DELIVERIES,), max_age_s=_DAY),
         streams.ensure(bus, subjects.STREAM_BLOBS, (subjects.ALL_BLOBS,), max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_JOBS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_RESULTS).ensure(max_age_s=KEEP_JOBS_S),

@@ -148,10 +148,13 @@ class _Worker:
         """Work off one delivery; whatever happens, say what it means for the job."""
         try:
             task, behind = tasks.read(delivery.data)
-            self._running = Running(self._bench, delivery, task, behind)
         except errors.InvalidInput as error:
-            await self._reject(delivery, error)
+            await self._reject(delivery, f"its task cannot be read: {error}")
             return
+        if delivery.deliveries > self._settings.max_deliver:
+            await self._reject(delivery, f"its task was started {delivery.deliveries - 1} times and never finished")
+            return
+        self._running = Running(self._bench, delivery, task, behind)
         try:
             await self._running.run()
         except Stopped as stopped:
@@ -199,8 +202,12 @@ class _Worker:
             return
         await delivery.ack()
 
-    async def _reject(self, delivery: Delivery, error: errors.InvalidInput) -> None:
-        """A task that nobody can read: keep it among the dead letters and let the driver end its job."""
+    async def _reject(self, delivery: Delivery, why: str) -> None:
+        """A task that nobody can do: keep it among the dead letters and let the driver end its job.
+
+        JetStream's own bound on deliveries is not used: it leaves the message lying, and says so only over an
+        advisory that nobody may hear.
+        """
         job_id, attempt = subjects.job_of_work(delivery.subject)
         msg_id = f"dead.{delivery.subject}.{delivery.stream_sequence}"
         await streams.store(self._bus, subjects.dead(job_id), delivery.data, msg_id=msg_id)
@@ -211,7 +218,7 @@ class _Worker:
             stage=0,
             worker=self._identity.name,
             reason="DeadLettered",
-            message=f"its task cannot be read: {error}",
+            message=why,
             retriable=False,
         )
         await self._tell(delivery, event, msg_id + ".event")
@@ -234,6 +241,5 @@ class _Worker:
             (subjects.work_filter(pool, worker),),
             durable=subjects.work_durable(worker),
             ack_wait_s=self._settings.ack_wait_s,
-            max_deliver=self._settings.max_deliver,
             inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
         )
