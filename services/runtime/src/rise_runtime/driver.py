@@ -39,8 +39,8 @@ async def run_driver(
 
     Raises BusUnavailable when the connection is closed for good.
     """
-    await layout.ensure(bus)
-    await _Driver(bus, settings or DriverSettings()).run(stop or asyncio.Event(), ready or asyncio.Event())
+    async with layout.kept(bus):
+        await _Driver(bus, settings or DriverSettings()).run(stop or asyncio.Event(), ready or asyncio.Event())
 
 
 @dataclass(slots=True)

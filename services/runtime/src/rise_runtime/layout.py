@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
 from typing import Final
 
-from rise_contracts import subjects
+from rise_contracts import errors, subjects
 from rise_runtime import streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+
+log = logging.getLogger(__name__)
 
 _DAY: Final = 86_400.0
 KEEP_JOBS_S: Final = 7 * _DAY
@@ -28,7 +33,8 @@ async def ensure(bus: Bus) -> None:
         streams.ensure(bus, subjects.STREAM_BLOBS, (subjects.ALL_BLOBS,), max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_JOBS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_RESULTS).ensure(max_age_s=KEEP_JOBS_S),
-        Bucket(bus, subjects.KV_WORKERS).ensure(max_age_s=subjects.WORKER_TTL_S, storage="memory"),
+        # On disk as well: a stream in memory would be gone after a restart of the server, and its watchers with it.
+        Bucket(bus, subjects.KV_WORKERS).ensure(max_age_s=subjects.WORKER_TTL_S),
         Bucket(bus, subjects.KV_SCHEDULER).ensure(),
         Bucket(bus, subjects.KV_DECISIONS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_FAMILIES).ensure(),
@@ -38,3 +44,33 @@ async def ensure(bus: Bus) -> None:
 async def ensure_pool(bus: Bus, pool: str) -> None:
     """Make a pool's work queue. A task leaves it when it is acknowledged, and at no other time."""
     await streams.ensure(bus, subjects.work_stream(pool), (subjects.work_stream_subjects(pool),), retention="workqueue")
+
+
+@contextlib.asynccontextmanager
+async def kept(bus: Bus, *pools: str) -> AsyncIterator[None]:
+    """`ensure`, now and after every reconnection: the server that comes back may have an empty store."""
+    running: set[asyncio.Task[None]] = set()
+
+    async def make() -> None:
+        await asyncio.gather(ensure(bus), *(ensure_pool(bus, pool) for pool in pools))
+
+    async def make_again() -> None:
+        try:
+            await make()
+        except errors.RiseError as error:
+            log.warning("the streams could not be looked after: %s", error)
+
+    def on_reconnect() -> None:
+        task = asyncio.create_task(make_again())
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    await make()
+    remove = bus.on_reconnect(on_reconnect)
+    try:
+        yield
+    finally:
+        remove()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -19,10 +20,13 @@ from rise_contracts import errors
 from rise_runtime import streams
 from rise_runtime.bus import Bus, Incoming, Subscription
 
+log = logging.getLogger(__name__)
+
 _SECOND: Final = 1_000_000_000
 _EXPIRES_S: Final = 20.0
 _HEARTBEAT_S: Final = 1.0
 _SILENCE_S: Final = 2.5
+_PAUSE_S: Final = 0.2
 _IDLE: Final = "100"
 _GONE: Final = frozenset({"503", "404"})
 
@@ -211,7 +215,9 @@ class Consumer:
                     raise
             except (errors.Busy, errors.Waited):
                 pass  # JetStream is still starting
-            await asyncio.sleep(0.1)
+            except streams.JetStreamError as error:
+                log.warning("waiting for stream %s: %s", self._stream, error)
+            await asyncio.sleep(_PAUSE_S)
         if self._subscription is not None:
             await self._subscription.stop()
         await self._listen()

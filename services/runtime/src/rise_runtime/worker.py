@@ -53,9 +53,9 @@ async def run_worker(
 
     Raises what `prepare` raises, and BusUnavailable when the connection is closed for good.
     """
-    await asyncio.gather(layout.ensure(bus), layout.ensure_pool(bus, identity.pool))
-    worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
-    await worker.run(prepare, on_ready)
+    async with layout.kept(bus, identity.pool):
+        worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
+        await worker.run(prepare, on_ready)
 
 
 class _Worker:
