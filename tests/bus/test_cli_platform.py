@@ -60,6 +60,16 @@ def test_a_job_is_submitted_watched_and_fetched(home: cli.Home) -> None:
     assert listed["attempt"] == 1
 
 
+def test_the_judges_word_reaches_the_scheduler(home: cli.Home) -> None:
+    report = home.run(PROMPT, "--json").json()
+    assert report["runs"][0]["policy"] == "fixed"
+    for _ in range(30):  # it learns when it gets to it
+        settled = home.rise("explain", report["runs"][0]["job"], "--json").json()["decision"]["settlement"]
+        if settled is not None and settled["final"]:
+            break
+    assert settled == {"quality": 1.0, "final": True}
+
+
 def test_a_run_uses_the_platform_that_is_up(home: cli.Home) -> None:
     report = home.run(PROMPT, "--seed", "7", "--fixed", ARM, "--json").json()
     assert len(report["runs"]) == 1  # the large member is not timed on a platform that others use

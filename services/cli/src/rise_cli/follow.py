@@ -73,6 +73,13 @@ async def make(bus: Bus, job: resources.RelayJob, screen: Screen, *, preview: bo
     return Made(record, result.done, result.images, handoffs, seconds)
 
 
+async def tell_quality(bus: Bus, made: Made, quality: float | None) -> None:
+    """Let the scheduler learn what the judge says. The picture is there, so nothing is made of it when that fails."""
+    if quality is not None:
+        with contextlib.suppress(errors.RiseError):
+            await client.report_quality(bus, made.record, made.done, quality)
+
+
 async def follow(bus: Bus, job_id: str, screen: Screen) -> tuple[tuple[messages.HandoffSent, bytes], ...]:
     """Show the job's progress until it has ended; its handoffs, with their previews."""
     state = Progress()

@@ -132,6 +132,7 @@ async def _make_one(work: Work, job: resources.RelayJob, *, preview: bool = Fals
         return reports.tell(made.record, made.done, made.seconds, (), ())
     handoffs = written.previews(made, work.order.out)
     pictures = written.pictures(made, work.order.out)
+    await follow.tell_quality(work.session.bus, made, written.quality(pictures))
     return reports.tell(made.record, made.done, made.seconds, handoffs, pictures)
 
 

@@ -77,9 +77,10 @@ async def result(job: str, out: Path, nats: str | None, timeout: float | None, *
                 raise errors.Waited(f"the end of {job_id}", timeout or 0.0) from None
         found = await client.fetch_result(bus, job_id)
         record = await client.get_job(bus, job_id)
-    seconds = max(0.0, found.done.at - record.request.accepted_at)
-    made = follow.Made(record, found.done, found.images, (), seconds)
-    pictures = written.pictures(made, out)
+        seconds = max(0.0, found.done.at - record.request.accepted_at)
+        made = follow.Made(record, found.done, found.images, (), seconds)
+        pictures = written.pictures(made, out)
+        await follow.tell_quality(bus, made, written.quality(pictures))
     run = reports.tell(record, found.done, seconds, (), pictures)
     story.tell(reports.of_run(record, run), out, as_json=as_json)
 

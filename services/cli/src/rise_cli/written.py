@@ -33,6 +33,12 @@ def pictures(made: Made, out: Path) -> tuple[reports.Picture, ...]:
     return tuple(found)
 
 
+def quality(found: Sequence[reports.Picture]) -> float | None:
+    """The share of pictures that are as the prompt says; None where nobody can tell."""
+    verdicts = [picture.verdict.ok for picture in found if picture.verdict is not None]
+    return sum(verdicts) / len(verdicts) if verdicts else None
+
+
 def previews(made: Made, out: Path) -> tuple[tuple[messages.HandoffSent, Path | None], ...]:
     """Write the decoded latent of each handoff that has one."""
     return tuple(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import endings, layout, plan
+from rise_runtime import endings, layout, plan, streams
 from rise_runtime.bus import Bus, Incoming, connect, open_bus
 from rise_runtime.heartbeat import Workers
 from rise_runtime.jobs import Jobs
@@ -35,6 +35,7 @@ __all__ = [
     "list_workers",
     "open_bus",
     "remove",
+    "report_quality",
     "resume",
     "submit",
     "wait",
@@ -192,6 +193,17 @@ async def remove(bus: Bus, job_id: str) -> None:
     if not record.finished:
         raise errors.Busy(f"job {job_id} is {record.state}; cancel it first with: rise cancel {job_id}")
     await endings.remove_job(bus, job_id)
+
+
+async def report_quality(bus: Bus, record: JobRecord, done: messages.JobDone, quality: float) -> None:
+    """Tell the scheduler how good the job's pictures are (0 … 1), as soon as somebody has judged them.
+
+    It has learned from the job's latency by then, with the quality it expected; this corrects it.
+    """
+    outcome = plan.outcome(record, done)
+    if outcome is not None:
+        judged = outcome.model_copy(update={"quality": quality})
+        await streams.store(bus, subjects.OUTCOMES, codec.encode(judged), msg_id=f"{judged.decision_id}.quality")
 
 
 async def ensure_platform(bus: Bus) -> None:

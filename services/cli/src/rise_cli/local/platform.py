@@ -23,7 +23,7 @@ from rise_runtime.bus import Bus
 T = TypeVar("T")
 Tell = Callable[[str], None]
 
-START_S = 120.0
+START_S = 300.0
 """Loading large members from a slow disk takes its time; the embedded family needs a few seconds."""
 GRACE_S = 3.0
 
