@@ -91,11 +91,15 @@ class _Driver:
 
     async def _watch_jobs(self, ready: asyncio.Event) -> None:
         ready.set()
-        async for job_id, held in self._jobs.watch():
+        async for job_id, held in self._jobs.watch(known=self._revision):
             if held is None:
                 self._desks.pop(job_id, None)
             else:
                 self._see(held)
+
+    def _revision(self, job_id: str) -> int:
+        desk = self._desks.get(job_id)
+        return desk.held.revision if desk is not None else 0
 
     async def _follow_events(self) -> None:
         filters = tuple(subjects.event("*", kind) for kind in _FOLLOWED)

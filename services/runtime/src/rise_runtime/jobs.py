@@ -63,10 +63,15 @@ class Jobs:
         records = [held.record for entry in entries if (held := _held(entry)) is not None]
         return sorted(records, key=lambda record: record.request.accepted_at)
 
-    async def watch(self, job_id: str | None = None) -> AsyncIterator[tuple[str, Held | None]]:
-        """Every record there is and then every change, as (job id, record; None when it was removed)."""
+    async def watch(
+        self, job_id: str | None = None, *, known: Callable[[str], int] = lambda _: 0
+    ) -> AsyncIterator[tuple[str, Held | None]]:
+        """Every record there is and then every change, as (job id, record; None when it was removed).
+
+        `known` gives the revision that the caller has of a job: older ones, and its own, are not even read.
+        """
         async for entry in self._bucket.watch(job_id or ">"):
-            if entry is not None:
+            if entry is not None and (entry.value is None or entry.revision > known(entry.key)):
                 yield entry.key, _held(entry)
 
     async def is_current(self, job_id: str, attempt: int) -> bool:
