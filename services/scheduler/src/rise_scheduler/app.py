@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
 from rise_runtime import layout
 from rise_runtime.bus import connect
+from rise_runtime.signals import stop_on_signals
 from rise_scheduler import settings as settings_module
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.service import Scheduler
@@ -42,10 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     async with connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus:
         await layout.ensure(bus)
         scheduler = Scheduler(bus, chosen.make_policy(), default_reference_s=chosen.reference_seconds)

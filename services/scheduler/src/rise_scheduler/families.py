@@ -7,7 +7,7 @@ Read at every decision (one round trip), so that a family that is added or chang
 from __future__ import annotations
 
 from rise_contracts import codec, subjects
-from rise_contracts.errors import UnknownName
+from rise_contracts.errors import Busy, UnknownName
 from rise_contracts.resources import ModelFamily
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
@@ -21,10 +21,12 @@ class Families:
         self._read: dict[str, tuple[int, ModelFamily]] = {}
 
     async def get(self, name: str) -> ModelFamily:
-        """The family ``name``. Raises UnknownName with the nearest known one."""
+        """The family ``name``. Raises UnknownName with the nearest known one, Busy while no family is known at all."""
         entry = await self._bucket.get(name)
         if entry is None or entry.value is None:
             known = [other.key for other in await self._bucket.entries()]
+            if not known:  # workers make families known as they start: a job that is earlier than they waits for them
+                raise Busy(f"no model family is known yet, wanted {name}; start workers, or wait until they are ready")
             raise UnknownName("family", name, known, "spec.family")
         cached = self._read.get(name)
         if cached is not None and cached[0] == entry.revision:

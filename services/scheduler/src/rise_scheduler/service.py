@@ -56,6 +56,7 @@ class Scheduler:
         await self._outcomes.start()
         self._tasks = [asyncio.create_task(self._workers.run()), asyncio.create_task(self._learn_forever())]
         self._service = await self._bus.serve(subjects.CONFIGURE, Configure, self.configure, queue="scheduler")
+        await self._bus.barrier()  # the server knows of it: whoever asks from now on is heard
         log.info("scheduler ready, policy %s", self._policy.name)
 
     async def stop(self) -> None:
