@@ -128,7 +128,8 @@ def _colour_labels(pixels: Plane) -> NDArray[np.int64]:
 
 def _hue_angle(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     r, g, b = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    return np.degrees(np.arctan2(np.sqrt(3.0) * (g - b), 2 * r - g - b)).astype(np.float32)
+    angle: NDArray[np.float32] = np.degrees(np.arctan2(np.sqrt(3.0) * (g - b), 2 * r - g - b)).astype(np.float32)
+    return angle
 
 
 @cache
