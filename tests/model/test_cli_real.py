@@ -21,7 +21,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cli.Home]:
     """A platform that is up and serves the family `tiny`."""
     place = cli.Home(tmp_path_factory.mktemp("real"))
     del place.environment["RISE_WORKER_COMMAND"]
-    family = tiny_family(place.folder / "model")
+    family = tiny_family(place.folder / "model", steps_offset=1)
     spec = family.spec.model_copy(update={"default_size": 64, "handoffs": (1.2, 0.6)})
     place.family.write_text(manifest.dump(family.model_copy(update={"spec": spec})))
     up = place.rise("up", "--only", "--family", str(place.family), "--json")

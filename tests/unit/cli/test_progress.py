@@ -169,7 +169,8 @@ def test_quiet_is_quiet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nbytes", "want"), [(12, "12 bytes"), (2048, "2,048 bytes"), (20480, "20.0 KiB"), (3 << 20, "3.0 MiB")]
+    ("nbytes", "want"),
+    [(12, "12 bytes"), (2048, "2,048 bytes"), (20480, "20.0 KiB"), (3 << 20, "3.0 MiB"), (5 << 30, "5.0 GiB")],
 )
 def test_sizes_for_people(nbytes: int, want: str) -> None:
     assert view.size(nbytes) == want

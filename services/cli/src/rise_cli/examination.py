@@ -165,8 +165,10 @@ def _state_folder() -> Check:
 def _cache() -> Check:
     """Where hub models are kept. Without it the embedded family and local folders still work."""
     path = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
-    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
-    if not os.access(nearest, os.W_OK):
+    nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
+    try:
+        outputs.prepare(nearest)
+    except errors.DiskFull:
         return Check("model cache", "poor", f"{path} cannot be written", "hub models need it; set $HF_HOME")
     return Check("model cache", "ok", str(path))
 

