@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import Failure, JobRecord, JobState, Waiting
-from rise_runtime import endings, layout, plan, streams, tasks
+from rise_runtime import endings, layout, plan, streams, tasks, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Held, Jobs
 
@@ -57,6 +57,8 @@ class Hands:
             await self._send_outcome(plan.outcome(held.record, ending))
         settled = await endings.settle(self._bus, held.record, ending)
         log.info("job %s: %s", ending.job_id, ending.kind)
+        telemetry.JOBS.labels(ending.kind).inc()
+        telemetry.JOB_SECONDS.labels(ending.kind).observe(max(0.0, ending.at - held.record.request.accepted_at))
         return settled
 
     async def dispatch(self, held: Held) -> None:
@@ -119,6 +121,7 @@ class Hands:
         """The next attempt: the record first, for it is the fence; then stop what the old one left behind."""
         log.warning("job %s: attempt %d failed: %s", following.job_id, failure.attempt, failure.message)
         now = await self._jobs.replace(held, following)
+        telemetry.ATTEMPTS_FAILED.labels(failure.reason).inc()
         await endings.stop_work(self._bus, held.record, failure.attempt)
         await self._send_outcome(plan.outcome_of_failed_attempt(held.record, time.time()))
         return now

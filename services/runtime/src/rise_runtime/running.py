@@ -16,7 +16,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import blobs, endings, streams, tasks
+from rise_runtime import blobs, endings, streams, tasks, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
@@ -66,6 +66,7 @@ class Running:
                 seconds = time.perf_counter() - started
                 await announced
             report = self._report(result, started_at, seconds)
+            telemetry.STAGE_SECONDS.labels(report.tier, report.member).observe(seconds)
             if isinstance(result, Handoff):
                 await self._hand_over(result, report)
             else:
@@ -171,6 +172,8 @@ class Running:
         await tasks.send(self._bench.bus, following, result.payload)
         seconds = time.perf_counter() - started
         self._bench.heart.note_transfer(len(result.payload), seconds)
+        telemetry.HANDOFF_BYTES.labels(result.header.dtype).inc(len(result.payload))
+        telemetry.HANDOFF_SECONDS.observe(seconds)
         sent = messages.HandoffSent(
             job_id=task.job_id,
             attempt=task.attempt,

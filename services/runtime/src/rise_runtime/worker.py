@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import layout, streams, tasks
+from rise_runtime import layout, streams, tasks, telemetry
 from rise_runtime.bus import Bus, Incoming
 from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
@@ -155,25 +155,33 @@ class _Worker:
             await self._reject(delivery, f"its task was started {delivery.deliveries - 1} times and never finished")
             return
         self._running = Running(self._bench, delivery, task, behind)
+        result = "done"
         try:
             await self._running.run()
         except Stopped as stopped:
+            result = "stopped"
             log.info("job %s: stopped (%s)", task.job_id, stopped)
             await (delivery.nak() if str(stopped) == DRAINING else delivery.ack())
         except errors.Busy as busy:
+            result = "given-back"
             log.info("job %s: given back: %s", task.job_id, busy)
             await delivery.nak(busy.retry_after)
         except errors.BusUnavailable as error:
+            result = "given-back"
             log.warning("job %s: not finished, it will be delivered again: %s", task.job_id, error)
         except errors.RiseError as error:
+            result = "failed"
             retriable = error.retriable or isinstance(error, errors.NotFound | errors.DiskFull)
             await self._fail(delivery, task, error.reason, str(error), retriable=retriable)
         except Exception as error:
+            result = "failed"
             log.exception("job %s: stage %d failed", task.job_id, task.stage_index)
             text = " ".join(f"{type(error).__name__}: {error}".split())
             await self._fail(delivery, task, "StageFailed", text[:1000], retriable=True)
         finally:
             self._running = None
+            member = task.configuration.stages[task.stage_index].member
+            telemetry.STAGES.labels(self._identity.tier, member, result).inc()
 
     async def _fail(
         self, delivery: Delivery, task: messages.StageTask, reason: str, text: str, *, retriable: bool

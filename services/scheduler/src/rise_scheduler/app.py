@@ -5,7 +5,6 @@ line.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from rise_contracts import manifest
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
-from rise_runtime import layout
+from rise_runtime import layout, telemetry
 from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
 from rise_scheduler import settings as settings_module
@@ -25,12 +24,8 @@ from rise_scheduler.settings import Settings
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; the exit code."""
-    logging.basicConfig(
-        level=os.environ.get("RISE_LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        telemetry.configure_logging()
         chosen = settings_module.read(sys.argv[1:] if arguments is None else arguments, os.environ)
         families = [_read_family(path) for path in chosen.families]
         asyncio.run(run(chosen, families))
@@ -43,12 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = stop_on_signals()
-    async with connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus:
+    ready = asyncio.Event()
+    async with (
+        telemetry.served_health(telemetry.health_address(), ready.is_set),
+        connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
+    ):
         await layout.ensure(bus)
         scheduler = Scheduler(bus, chosen.make_policy(), default_reference_s=chosen.reference_seconds)
         for family in families:
             await scheduler.families.publish(family)
         await scheduler.start()
+        ready.set()
         failing = asyncio.create_task(scheduler.wait())
         stopping = asyncio.create_task(stop.wait())
         try:

@@ -17,7 +17,7 @@ import torch
 from rise_contracts import codec, subjects
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
-from rise_runtime import layout
+from rise_runtime import layout, telemetry
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus, connect
 from rise_runtime.worker import run_worker
@@ -33,13 +33,9 @@ log = logging.getLogger(__name__)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; the exit code."""
-    logging.basicConfig(
-        level=os.environ.get("RISE_LOG_LEVEL", "INFO").upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    quiet()
     try:
+        telemetry.configure_logging()
+        quiet()
         chosen = settings_module.read(sys.argv[1:] if arguments is None else arguments, os.environ)
         families = [read_family(name) for name in chosen.families]
         if chosen.threads is not None:
@@ -60,7 +56,16 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     handler = make_handler(chosen, families)
     wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
     name = f"rise-stage-{chosen.identity.name}"
-    async with connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus:
+    ready = asyncio.Event()
+
+    def on_ready() -> None:
+        ready.set()
+        log.info("ready: %s", ", ".join(handler.status().members))
+
+    async with (
+        telemetry.served_health(telemetry.health_address(), ready.is_set),
+        connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
+    ):
         await layout.ensure(bus)
         await publish(bus, families)
         await run_worker(
@@ -70,7 +75,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
             status=handler.status,
             prepare=lambda: handler.prepare(wanted),
             stop=stop,
-            on_ready=lambda: log.info("ready: %s", ", ".join(handler.status().members)),
+            on_ready=on_ready,
         )
 
 

@@ -1,0 +1,127 @@
+"""What a process tells its operators: log lines, metrics, and whether it is well.
+
+Metrics and health are served over plain HTTP on a port that is chosen, or not at all: ``/metrics`` (Prometheus),
+``/healthz`` (the process turns), ``/readyz`` (it takes work).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import TextIO
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+
+from rise_contracts import errors
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+STAGES = Counter("rise_stages_total", "Stages by how they went.", ("tier", "member", "result"))
+STAGE_SECONDS = Histogram("rise_stage_seconds", "Seconds of a stage.", ("tier", "member"), buckets=_SECONDS)
+HANDOFF_BYTES = Counter("rise_handoff_bytes_total", "Bytes of latents handed over.", ("dtype",))
+HANDOFF_SECONDS = Histogram("rise_handoff_seconds", "Seconds until a handoff was stored.", buckets=_SECONDS)
+JOBS = Counter("rise_jobs_total", "Jobs by how they ended.", ("result",))
+JOB_SECONDS = Histogram("rise_job_seconds", "Seconds from acceptance to the end.", ("result",), buckets=_SECONDS)
+ATTEMPTS_FAILED = Counter("rise_attempts_failed_total", "Attempts that another one followed.", ("reason",))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, and the trace where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure_logging(environment: Mapping[str, str] = os.environ, stream: TextIO = sys.stderr) -> None:
+    """Log to `stream`. RISE_LOG_LEVEL (INFO) says how much, RISE_LOG_FORMAT (text, json) how.
+
+    Raises InvalidInput for a level or format that does not exist.
+    """
+    level = (environment.get("RISE_LOG_LEVEL") or "INFO").upper()
+    levels = logging.getLevelNamesMapping()
+    if level not in levels:
+        raise errors.UnknownName("log level", level, [name for name in levels if name != "NOTSET"], "RISE_LOG_LEVEL")
+    shape = environment.get("RISE_LOG_FORMAT") or "text"
+    if shape not in ("text", "json"):
+        raise errors.UnknownName("log format", shape, ["text", "json"], "RISE_LOG_FORMAT")
+    handler = logging.StreamHandler(stream)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonLines() if shape == "json" else text)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+
+
+def health_address(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """Where RISE_HEALTH ("port" or "host:port") wants health served; None where it is not set.
+
+    A bare port is on loopback. Raises InvalidInput.
+    """
+    text = environment.get("RISE_HEALTH", "")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise errors.InvalidInput("RISE_HEALTH", "a port or host:port", text)
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+@contextlib.asynccontextmanager
+async def served_health(
+    address: tuple[str, int] | None, ready: Callable[[], bool]
+) -> AsyncIterator[tuple[str, int] | None]:
+    """Serve health and metrics at `address` for the length of the block; gives the address it got.
+
+    None serves nothing. Raises InvalidInput where the port is taken.
+    """
+    if address is None:
+        yield None
+        return
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError, ValueError):
+            async with asyncio.timeout(5):
+                request = (await reader.readline()).split()
+                while (await reader.readline()).strip():
+                    pass
+            path = request[1].decode(errors="replace") if len(request) > 1 else ""
+            writer.write(_response(path, ready))
+            await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(answer, *address)
+    except OSError as error:
+        got = f"{address[0]}:{address[1]} ({error.strerror})"
+        raise errors.InvalidInput("RISE_HEALTH", "an address to listen on", got, "choose another port") from error
+    async with server:
+        host, port = server.sockets[0].getsockname()[:2]
+        yield host, port
+
+
+def _response(path: str, ready: Callable[[], bool]) -> bytes:
+    if path == "/metrics":
+        return _http("200 OK", generate_latest(), CONTENT_TYPE_LATEST)
+    if path == "/healthz":
+        return _http("200 OK", b"ok\n")
+    if path == "/readyz":
+        return _http("200 OK", b"ready\n") if ready() else _http("503 Service Unavailable", b"not ready\n")
+    return _http("404 Not Found", b"known: /metrics /healthz /readyz\n")
+
+
+def _http(status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
