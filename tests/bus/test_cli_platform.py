@@ -51,6 +51,7 @@ def test_a_job_is_submitted_watched_and_fetched(home: cli.Home) -> None:
     assert kinds[-1] == "job-done"
     report = home.rise("result", job, "--out", str(home.out), "--json").json()
     assert report["runs"][0]["pictures"][0]["verdict"]["ok"] is True
+    assert home.rise("result", "--out", str(home.out), "--json").json()["runs"][0]["job"] == job  # the newest
     shown = home.rise("get", job, "--json").json()
     assert shown["state"] == "Complete"
     told = home.rise("explain", job)

@@ -54,7 +54,7 @@ async def get(job: str | None, nats: str | None, *, workers: bool, as_json: bool
             tables.job(await client.get_job(bus, await find(bus, job)), as_json=as_json)
 
 
-async def watch(job: str, nats: str | None, timeout: float | None, *, as_json: bool) -> None:
+async def watch(job: str | None, nats: str | None, timeout: float | None, *, as_json: bool) -> None:
     async with _bus(nats) as bus:
         job_id = await find(bus, job)
         try:
@@ -65,7 +65,9 @@ async def watch(job: str, nats: str | None, timeout: float | None, *, as_json: b
         ended(await client.get_job(bus, job_id))
 
 
-async def result(job: str, out: Path, nats: str | None, timeout: float | None, *, wait: bool, as_json: bool) -> None:
+async def result(
+    job: str | None, out: Path, nats: str | None, timeout: float | None, *, wait: bool, as_json: bool
+) -> None:
     outputs.prepare(out)
     async with _bus(nats) as bus:
         job_id = await find(bus, job)
@@ -94,16 +96,23 @@ async def cancel(job: str, nats: str | None, *, as_json: bool) -> None:
         print(f"{record.job_id}: {record.state}")
 
 
-async def explain(job: str, nats: str | None, *, as_json: bool) -> None:
+async def explain(job: str | None, nats: str | None, *, as_json: bool) -> None:
     async with _bus(nats) as bus:
         record = await client.get_job(bus, await find(bus, job))
         decision = await _decision(bus, record)
     tables.explain(record, decision, as_json=as_json)
 
 
-async def find(bus: Bus, job: str) -> str:
-    """The id that `job` is or begins. Raises NotFound, with the nearest id, or InvalidInput where several begin so."""
+async def find(bus: Bus, job: str | None) -> str:
+    """The id that `job` is or begins; the newest job's for None.
+
+    Raises NotFound, with the nearest id, or InvalidInput where several begin so.
+    """
     ids = [record.job_id for record in await client.list_jobs(bus)]
+    if job is None and ids:
+        return ids[-1]
+    if job is None or not ids:
+        raise errors.NotFound("job", job or "newest", 'there are none; hand one in with: rise submit "a red circle"')
     if job in ids:
         return job
     begun = [job_id for job_id in ids if job_id.startswith(job)]
@@ -111,7 +120,7 @@ async def find(bus: Bus, job: str) -> str:
         return begun[0]
     if begun:
         raise errors.InvalidInput("job", "one job", job, f"it begins {len(begun)}: {', '.join(sorted(begun)[:5])}")
-    raise errors.NotFound("job", job, words.suggestion(job, ids) if ids else "no job is known; see rise submit")
+    raise errors.NotFound("job", job, words.suggestion(job, ids))
 
 
 def ended(record: records.JobRecord) -> None:

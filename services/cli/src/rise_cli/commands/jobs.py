@@ -48,7 +48,7 @@ def get(
 
 
 def watch(
-    job: options.Job,
+    job: options.JobOrNewest = None,
     timeout: options.Timeout = None,
     nats: options.Nats = None,
     json: options.Json = False,
@@ -60,7 +60,7 @@ def watch(
 
 
 def result(
-    job: options.Job,
+    job: options.JobOrNewest = None,
     out: options.Out = Path("out"),
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the job to end first.")] = False,
     timeout: options.Timeout = None,
@@ -80,7 +80,7 @@ def cancel(job: options.Job, nats: options.Nats = None, json: options.Json = Fal
     interrupts.run(remote.cancel(job, nats, as_json=json))
 
 
-def explain(job: options.Job, nats: options.Nats = None, json: options.Json = False) -> None:
+def explain(job: options.JobOrNewest = None, nats: options.Nats = None, json: options.Json = False) -> None:
     """Say why a job waits, what was decided for it and why, and what came of it."""
     from rise_cli import interrupts, remote
 

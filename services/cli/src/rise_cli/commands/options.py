@@ -33,3 +33,4 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 Timeout = Annotated[float | None, typer.Option("--timeout", min=0.001, help="Give up after so many seconds.")]
 Preview = Annotated[bool, typer.Option("--preview", help="Also write the decoded latent at the handoff.")]
 Job = Annotated[str, typer.Argument(help="The job's id, or its beginning.")]
+JobOrNewest = Annotated[str | None, typer.Argument(help="The job's id, or its beginning; by default the newest job.")]
