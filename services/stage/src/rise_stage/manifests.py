@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import rise_shapes
 from rise_contracts import manifest
-from rise_contracts.errors import InvalidInput
+from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.resources import ModelFamily, Source
-from rise_stage.engine.families.sources import BUILTIN, locate
-
-FAMILY_FILE = "family.yaml"
-"""The embedded family's manifest lies beside its weights."""
+from rise_stage.engine.families.sources import BUILTIN
 
 
 def read_family(name: str) -> ModelFamily:
     """The family `name`: a built-in one, or the path of a manifest. Raises InvalidInput."""
     if name == BUILTIN:
-        return read_manifest(locate(Source(builtin=BUILTIN)) / FAMILY_FILE)
+        return rise_shapes.family()
     path = Path(name).expanduser()
-    if path.suffix not in (".yaml", ".yml", ".json") and not path.exists():
-        raise InvalidInput("--family", f"{BUILTIN} or the path of a ModelFamily manifest", name)
+    if path.name == name and not path.suffix:
+        raise UnknownName("family", name, (BUILTIN,), "--family")
     return read_manifest(path)
 
 

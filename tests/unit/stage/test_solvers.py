@@ -1,0 +1,135 @@
+"""Solver steps on problems whose answer is known in closed form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from rise_contracts.model import Solver
+from rise_stage.engine.denoiser import from_ve, from_vp
+from rise_stage.engine.latents import Latent
+from rise_stage.engine.levels import Form, Level, level_of
+from rise_stage.engine.run import intensity, run_grid
+from rise_stage.engine.schedules import Grid, build_grid
+from rise_stage.engine.solvers import Past, Prediction, ddim, dpmpp_2m, euler
+from tests.unit.stage.builders import SCHEDULE, noise
+
+SOLVERS: tuple[Solver, ...] = get_args(Solver)
+SPREAD = 0.7
+"""Standard deviation of the Gaussian data whose denoiser is known exactly."""
+
+
+def gaussian(x: Tensor, level: Level, timestep: Tensor, form: Form) -> Prediction:
+    """The ideal denoiser of data N(0, SPREAD^2)."""
+    sigma = level.sigma
+    ve = x if form == "ve" else x / level.alpha
+    clean = ve * SPREAD**2 / (SPREAD**2 + sigma**2)
+    return Prediction(clean, (ve - clean) / sigma)
+
+
+def exact_end(start: Tensor, sigma: float) -> Tensor:
+    """Where the probability flow takes `start` at `sigma` to: the flow only rescales Gaussian data."""
+    return start * SPREAD / math.sqrt(SPREAD**2 + sigma**2)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_solver_follows_the_flow_to_its_end(solver: Solver) -> None:
+    errors = []
+    for steps in (20, 40, 80):
+        grid = build_grid(SCHEDULE, "logsnr", steps, None, 0.05)
+        start = noise() * (1.0 if solver != "euler" else grid.start)
+        last = [*run_grid(gaussian, noise(), _scaled(grid, solver), solver)][-1]
+        ve = start if solver == "euler" else start / level_of(torch.tensor(grid.start)).alpha
+        wanted = exact_end(ve, grid.start) * math.sqrt(SPREAD**2 + 0.05**2) / SPREAD
+        errors.append(float((last.latent.x - wanted).abs().max()))
+    assert errors[0] > errors[1] > errors[2]
+    if solver == "dpmpp_2m":
+        assert errors[1] / errors[2] > 2.8, "second order: half the step, about a quarter of the error"
+
+
+def test_second_order_beats_first_order_with_as_many_steps() -> None:
+    def error(solver: Solver) -> float:
+        grid = build_grid(SCHEDULE, "logsnr", 15, 10.0, 0.05)
+        start = noise() * 10
+
+        last = [*run_grid(gaussian, Latent(start, grid.start), grid, solver)][-1]
+        wanted = exact_end(start, 10.0) * math.sqrt(SPREAD**2 + 0.05**2) / SPREAD
+        return float((last.latent.x - wanted).abs().max())
+
+    assert error("dpmpp_2m") < error("ddim") / 3
+
+
+def test_ddim_and_euler_are_the_same_method_in_two_forms() -> None:
+    at, to = level_of(torch.tensor(2.0)), level_of(torch.tensor(1.0))
+    x = noise()
+    there = euler(x, gaussian(x, at, at.sigma, "ve"), at, to)
+    here = ddim(gaussian(x * at.alpha, at, at.sigma, "vp"), to) / to.alpha
+    assert torch.allclose(here, there, atol=1e-6)
+
+
+def test_the_last_step_to_the_clean_end_is_the_clean_latent() -> None:
+    at, end = level_of(torch.tensor(0.5)), level_of(torch.tensor(0.0))
+    x = noise()
+    predicted = gaussian(x, at, at.sigma, "vp")
+    assert torch.equal(ddim(predicted, end), predicted.clean)
+    assert torch.allclose(dpmpp_2m(x, predicted.clean, at, end, None), predicted.clean)
+
+
+def test_a_multistep_solver_uses_its_past() -> None:
+    at, to = level_of(torch.tensor(2.0)), level_of(torch.tensor(1.0))
+    x, clean = noise(), noise(1)
+    first = dpmpp_2m(x, clean, at, to, None)
+    unchanged = dpmpp_2m(x, clean, at, to, Past(clean, torch.tensor(3.0)))
+    moved = dpmpp_2m(x, clean, at, to, Past(noise(2), torch.tensor(3.0)))
+    assert torch.equal(first, unchanged), "a past that says the same adds nothing"
+    assert not torch.allclose(first, moved)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_both_forms_take_a_latent_apart_alike(prediction: str) -> None:
+    level = level_of(torch.tensor(1.7))
+    clean, eps = noise(1), noise(2)
+    outputs = {
+        "epsilon": eps,
+        "v_prediction": level.alpha * eps - level.spread * clean,
+        "sample": clean,
+    }
+    x = clean + level.sigma * eps
+    for found in (
+        from_ve(prediction, x, outputs[prediction], level),
+        from_vp(prediction, x * level.alpha, outputs[prediction], level),
+    ):
+        assert torch.allclose(found.clean, clean, atol=2e-6)
+        assert torch.allclose(found.noise, eps, atol=2e-6)
+
+
+def test_intensity_is_the_moments_of_each_row() -> None:
+    found = intensity(torch.stack([torch.zeros(4, 2, 2), torch.full((4, 2, 2), 3.0)]))
+    assert found.mean == [0.0, 3.0]
+    assert found.std == [0.0, 0.0]
+    assert found.norm == [0.0, 12.0]
+
+
+def test_closing_a_run_stops_it_within_one_step() -> None:
+    calls = []
+
+    def counting(x: Tensor, level: Level, timestep: Tensor, form: Form) -> Prediction:
+        calls.append(float(level.sigma))
+        return gaussian(x, level, timestep, form)
+
+    run = run_grid(counting, noise(), build_grid(SCHEDULE, "trailing", 10, None, 0.0), "euler")
+    for made in run:
+        if made.index == 3:
+            break
+    assert len(calls) == 4
+    assert torch.is_inference_mode_enabled() is False
+
+
+def _scaled(grid: Grid, solver: Solver) -> Grid:
+
+    return replace(grid, start_scale=grid.start if solver == "euler" else 1.0)
