@@ -19,7 +19,7 @@ from rise_shapes.training.data import LatentSet, captions, encode_scenes, scenes
 from rise_shapes.training.export import write_family
 from rise_shapes.training.loop import Stage, load_averaged, run_stage
 from rise_shapes.training.text import new_text_encoder, write_tokenizer
-from rise_shapes.training.vae import train_vae, tune_decoder
+from rise_shapes.training.vae import POOL, train_vae, tune_decoder
 
 ORDER: Final = ("vae", "large", "small", "finisher", "distilled", "decoder")
 STEPS: Final = {"vae": 600, "large": 3000, "small": 2400, "finisher": 2400, "distilled": 2400, "decoder": 300}
@@ -47,6 +47,10 @@ class Workshop:
         """Optimiser steps of a part."""
         return max(2, round(STEPS[part] * self.scale))
 
+    def share(self, count: int) -> int:
+        """A number of scenes, less for a quick check."""
+        return max(finishing.CHUNK, round(count * min(1.0, self.scale)))
+
     def first(self, make: Callable[[], object]) -> None:
         """Let the first process alone do something, and all wait for it."""
         if self.rank == 0:
@@ -67,7 +71,7 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float) -> Non
         if part in only:
             _lean(shop, part, large, data)
     if "decoder" in only:
-        tune_decoder(vae, shop.out, shop.steps("decoder"), seed)
+        tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
     if all((out / part / "checkpoint.safetensors").exists() for part in ORDER):
         shop.first(lambda: _export(shop, vae, tokenizer, large))
 
@@ -75,7 +79,7 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float) -> Non
 def _vae(shop: Workshop) -> AutoencoderKL:
     folder = shop.out / "vae" / "final"
     if not folder.exists():
-        vae = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device)
+        vae = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device, shop.share(POOL))
         shop.first(lambda: vae.save_pretrained(folder))
     vae = AutoencoderKL.from_pretrained(folder).to(shop.device)
     vae.requires_grad_(False)
@@ -96,7 +100,7 @@ def _latents(shop: Workshop, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> La
     files = [shop.out / f"latents-{shard}of{SHARDS}.safetensors" for shard in shards]
     for shard, file in zip(shards, files, strict=True):
         if not file.exists() and shop.rank < SHARDS:
-            placed = scenes(shop.seed + 1 + shard, max(128, round(SCENES * min(1.0, shop.scale)) // SHARDS))
+            placed = scenes(shop.seed + 1 + shard, shop.share(SCENES) // SHARDS)
             text = tokenizer(
                 captions(placed, shop.seed + shard), padding="max_length", truncation=True, return_tensors="pt"
             )
@@ -132,8 +136,7 @@ def _lean(shop: Workshop, part: str, large: denoisers.WithText, data: LatentSet)
         load_averaged(unet, shop.out / "finisher")
         file = shop.out / "unfinished.safetensors"
         if not file.exists():
-            count = max(finishing.CHUNK, round(UNFINISHED * min(1.0, shop.scale)))
-            shop.first(lambda: finishing.half_done(large, data, count, shop.seed).save(file))
+            shop.first(lambda: finishing.half_done(large, data, shop.share(UNFINISHED), shop.seed).save(file))
         unfinished = finishing.Unfinished.load(file)
         loss = partial(finishing.distil_loss, unet, large, data, unfinished, noise, batch)
     else:

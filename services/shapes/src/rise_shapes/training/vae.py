@@ -60,11 +60,11 @@ def loss(vae: AutoencoderKL, x: torch.Tensor, generator: torch.Generator) -> dic
     return {**reconstruction(out, x), "kl": KL_WEIGHT * posterior.kl().mean()}
 
 
-def train_vae(folder: Path, steps: int, seed: int, device: str) -> AutoencoderKL:
+def train_vae(folder: Path, steps: int, seed: int, device: str, count: int = POOL) -> AutoencoderKL:
     """Train, measure the latents' deviation for the scaling factor, and return the averaged model."""
     torch.manual_seed(seed)
     vae = new_vae().to(device, memory_format=torch.channels_last)
-    pool = pixels([render(item) for item in scenes(seed, POOL)])
+    pool = pixels([render(item) for item in scenes(seed, count)])
 
     def step_loss(generator: torch.Generator) -> dict[str, torch.Tensor]:
         rows = torch.randint(len(pool), (BATCH,), generator=generator)
@@ -80,11 +80,11 @@ def train_vae(folder: Path, steps: int, seed: int, device: str) -> AutoencoderKL
     return vae
 
 
-def tune_decoder(vae: AutoencoderKL, folder: Path, steps: int, seed: int) -> None:
+def tune_decoder(vae: AutoencoderKL, folder: Path, steps: int, seed: int, count: int = POOL) -> None:
     """Sharpen the decoder alone, on the latents as they are: what the denoisers learned stays true."""
     part = nn.ModuleDict({"decoder": vae.decoder, "post_quant_conv": vae.post_quant_conv})
     part.requires_grad_(True)
-    pool = pixels([render(item) for item in scenes(seed + 3, POOL)])
+    pool = pixels([render(item) for item in scenes(seed + 3, count)])
     device = str(vae.device)
 
     def step_loss(generator: torch.Generator) -> dict[str, torch.Tensor]:
