@@ -42,7 +42,7 @@ def test_a_relay_draws_the_same_picture_twice_and_shows_what_it_handed_over(home
         ("device", "finisher", 3),
     ]
     (handoff,) = first["handoffs"]
-    assert handoff["sigma"] == 1.2
+    assert handoff["sigma"] == pytest.approx(1.2)
     assert handoff["nbytes"] >= 4 * 16 * 16 * 2  # a latent of 4 x 16 x 16 in fp16
     picture, preview = first["pictures"][0]["path"], handoff["preview"]
     assert [shape(path) for path in (picture, preview)] == [("RGB", (64, 64))] * 2
