@@ -96,4 +96,6 @@ def test_a_comparison_keeps_to_its_size(family: resources.ModelFamily) -> None:
 
 def test_arms_are_described_for_people() -> None:
     assert arms.describe("large:20") == "large alone, 20 steps"
+    assert arms.brief("large:20") == "large, 20 steps"
+    assert arms.brief("large:6@1.2+finisher:6") == "large 6 + finisher 6 at sigma 1.2"
     assert arms.describe("large:1@1.2+finisher:6") == "large 1 step, then finisher 6 below sigma 1.2"

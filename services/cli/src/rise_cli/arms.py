@@ -146,6 +146,15 @@ def describe(arm: str) -> str:
     return text
 
 
+def brief(arm: str) -> str:
+    """The same in half the room: "large 6 + finisher 6 at sigma 1.2"."""
+    stages = configuration.parse_arm(arm)
+    if len(stages) == 1:
+        return f"{stages[0].member}, {plural(stages[0].steps, 'step')}"
+    sigmas = ", ".join(f"{stage.until_sigma:g}" for stage in stages[:-1])
+    return f"{' + '.join(f'{stage.member} {stage.steps}' for stage in stages)} at sigma {sigmas}"
+
+
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 

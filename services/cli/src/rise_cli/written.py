@@ -88,7 +88,7 @@ def _cell(run: reports.Run) -> sheets.Cell:
         image = opened.convert("RGB")
     return sheets.Cell(
         title=kind_of(run),
-        subtitle=arms.describe(run.arm),
+        subtitle=arms.brief(run.arm),
         image=image,
         seconds=run.seconds,
         edge_seconds=run.edge_seconds,
