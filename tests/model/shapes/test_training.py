@@ -84,3 +84,11 @@ def test_the_whole_recipe_in_miniature_makes_a_family_that_diffusers_loads(tmp_p
     }
     assert sum(file.stat().st_size for file in folder.rglob("*.safetensors")) <= 40e6
     assert not list(folder.rglob("*.bin"))
+
+    # The finished family is a place to go on from: what it starts with is what was exported.
+    unet = denoisers.new_denoiser(denoisers.SHAPES["large"])
+    recipe.go_on_from(unet, folder / "unet")
+    assert all(torch.equal(p, q.float()) for p, q in zip(unet.parameters(), pipeline.unet.parameters(), strict=True))
+    text = recipe.new_text_encoder(pipeline.text_encoder.config.vocab_size)
+    recipe.go_on_from(text, folder / "text_encoder")
+    assert all(torch.equal(p, q) for p, q in zip(text.parameters(), pipeline.text_encoder.parameters(), strict=True))

@@ -24,7 +24,7 @@ PATTERNS: Final = ("plain", "striped", "checked")
 FILLABLE: Final = frozenset({"circle", "square", "triangle", "diamond"})
 """Shapes with room for a fill; a striped or dotted object is always a large one of these."""
 
-RADIUS: Final = {"small": 7.0, "large": 12.0}
+RADIUS: Final = {"small": 9.0, "large": 13.0}
 """Half the extent of an object, pixels."""
 
 HELD_OUT_SHARE: Final = 10

@@ -24,6 +24,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=0, help="data-parallel processes (default: one per core)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=recipe.ORDER, nargs="*", default=list(recipe.ORDER), help="these parts only")
+    parser.add_argument(
+        "--start", type=Path, help="go on from a finished family's weights, for example the shipped ones"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="multiply every step count (a quick check: 0.01)")
     return parser.parse_args()
 
@@ -33,7 +36,7 @@ def main() -> None:
     options = arguments()
     world = options.processes or (1 if options.device != "cpu" else os.cpu_count() or 1)
     if world == 1:
-        recipe.run(options.out, options.only, options.seed, options.device, options.scale)
+        recipe.run(options.out, options.only, options.seed, options.device, options.scale, options.start)
         return
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
     os.environ.setdefault("MASTER_PORT", "29511")

@@ -15,5 +15,5 @@ def process(rank: int, world: int, options: argparse.Namespace) -> None:
     """Join the others and run the recipe with them."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // world))
     dist.init_process_group("gloo", rank=rank, world_size=world)
-    recipe.run(options.out, options.only, options.seed, options.device, options.scale)
+    recipe.run(options.out, options.only, options.seed, options.device, options.scale, options.start)
     dist.destroy_process_group()

@@ -22,11 +22,11 @@ from rise_shapes.training.text import new_text_encoder, write_tokenizer
 from rise_shapes.training.vae import POOL, train_vae, tune_decoder
 
 ORDER: Final = ("vae", "large", "small", "finisher", "distilled", "decoder")
-STEPS: Final = {"vae": 600, "large": 3000, "small": 2400, "finisher": 2400, "distilled": 2400, "decoder": 300}
+STEPS: Final = {"vae": 600, "large": 3000, "small": 3000, "finisher": 1500, "distilled": 1200, "decoder": 150}
 BATCH: Final = {"large": 48, "small": 32, "finisher": 32, "distilled": 32}
 SCENES: Final = 48_000
 SHARDS: Final = 2
-UNFINISHED: Final = 2_688
+UNFINISHED: Final = 1_344
 """Trajectories of the large denoiser that the finisher learns from."""
 FINISHER_SIGMA: Final = 2.6
 """The finisher is trained at and below this noise level only."""
@@ -34,12 +34,13 @@ FINISHER_SIGMA: Final = 2.6
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where and how the parts are made: the folder, the seed, the share of the full step counts, the process."""
+    """Where and how the parts are made: folder, seed, share of the full step counts, weights to start from, process."""
 
     out: Path
     seed: int
     device: str
     scale: float
+    start: Path | None = None
     rank: int = 0
     world: int = 1
 
@@ -59,10 +60,13 @@ class Workshop:
             dist.barrier()
 
 
-def run(out: Path, only: list[str], seed: int, device: str, scale: float) -> None:
-    """Make the parts named in ``only``, in order; with all parts done, write the family to ``out/weights``."""
+def run(out: Path, only: list[str], seed: int, device: str, scale: float, start: Path | None = None) -> None:
+    """Make the parts named in ``only``, in order; with all parts done, write the family to ``out/weights``.
+
+    ``start`` is a finished family whose weights to go on from, autoencoder included, instead of from nothing.
+    """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    shop = Workshop(out, seed, device, scale, rank, world)
+    shop = Workshop(out, seed, device, scale, start, rank, world)
     vae = _vae(shop)
     tokenizer = _tokenizer(shop)
     data = _latents(shop, vae, tokenizer)
@@ -72,12 +76,15 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float) -> Non
             _lean(shop, part, large, data)
     if "decoder" in only:
         tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
-    if all((out / part / "checkpoint.safetensors").exists() for part in ORDER):
+    if all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
         shop.first(lambda: _export(shop, vae, tokenizer, large))
 
 
 def _vae(shop: Workshop) -> AutoencoderKL:
     folder = shop.out / "vae" / "final"
+    if shop.start is not None and not folder.exists():
+        source = shop.start / "vae"
+        shop.first(lambda: AutoencoderKL.from_pretrained(source, torch_dtype=torch.float32).save_pretrained(folder))
     if not folder.exists():
         vae = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device, shop.share(POOL))
         shop.first(lambda: vae.save_pretrained(folder))
@@ -115,6 +122,9 @@ def _large(shop: Workshop, data: LatentSet, vocabulary: int, *, train: bool) -> 
     torch.manual_seed(shop.seed)
     unet = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES["large"]))
     model = denoisers.WithText(unet, new_text_encoder(vocabulary)).to(shop.device)
+    if shop.start is not None:
+        go_on_from(model.unet, shop.start / "unet")
+        go_on_from(model.text, shop.start / "text_encoder")
     if train:
         loss = partial(_plain, model, data, denoisers.Noise(), BATCH["large"] // shop.world, shop.device)
         stage = Stage(
@@ -129,6 +139,8 @@ def _large(shop: Workshop, data: LatentSet, vocabulary: int, *, train: bool) -> 
 def _lean(shop: Workshop, part: str, large: denoisers.WithText, data: LatentSet) -> None:
     torch.manual_seed(shop.seed + 1)
     unet = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES[part])).to(shop.device)
+    if shop.start is not None:
+        go_on_from(unet, shop.start / ("small" if part == "small" else "finisher") / "unet")
     batch = BATCH[part] // shop.world
     noise = denoisers.Noise() if part == "small" else denoisers.Noise(mean=-0.3, std=1.2, high=FINISHER_SIGMA)
     loss: Callable[[torch.Generator], dict[str, torch.Tensor]]
@@ -155,6 +167,19 @@ def _plain(
     generator: torch.Generator,
 ) -> dict[str, torch.Tensor]:
     return {"velocity": denoisers.plain_loss(model, data, noise, batch, generator, device)}
+
+
+def go_on_from(module: torch.nn.Module, folder: Path) -> None:
+    """Put the shipped weights of a part into ``module``; whatever was trained since is loaded over them."""
+    (file,) = folder.glob("*.safetensors")
+    names = set(module.state_dict())
+    stored = {_known(name, names): tensor.float() for name, tensor in load_file(file).items()}
+    module.load_state_dict(stored)
+
+
+def _known(name: str, names: set[str]) -> str:
+    """A stored name as the module has it: transformers writes its text model with a prefix of its own."""
+    return name if name in names else name.removeprefix("text_model.")
 
 
 def _export(shop: Workshop, vae: AutoencoderKL, tokenizer: CLIPTokenizer, large: denoisers.WithText) -> None:
