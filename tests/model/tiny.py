@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
+from rise_stage.engine import Engine
 
 WIDTH = 32
 """Width of a text encoder; SDXL's denoiser attends to two side by side."""
@@ -59,6 +62,19 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
+
+
+@contextmanager
+def rescheduled(engine: Engine, options: dict[str, Any]) -> Iterator[Engine]:
+    """The engine of a family whose scheduler has other options; the weights stay, whatever they make of it."""
+    assert engine.manifest.spec.base.path is not None
+    path = Path(engine.manifest.spec.base.path) / "scheduler" / "scheduler_config.json"
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), **options}))
+    try:
+        yield Engine.load(engine.manifest, ["large"])
+    finally:
+        path.write_text(before)
 
 
 def _sd(folder: Path, scheduler: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from rise_contracts.resources import ModelFamily
 from rise_runtime import layout, telemetry
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus, connect
+from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
 from rise_stage import settings as settings_module
 from rise_stage.engine.engine import Engine, Precision
@@ -49,10 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_on_signals()
     handler = make_handler(chosen, families)
     wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
     name = f"rise-stage-{chosen.identity.name}"

@@ -1,0 +1,42 @@
+"""Families for the model ring, made once per run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rise_contracts.resources import ModelFamily
+from rise_stage.engine import Engine
+from rise_stage.quiet import quiet
+from tests.model.tiny import tiny_family
+
+quiet()
+
+
+@pytest.fixture(scope="session")
+def sd(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Stable Diffusion family with v prediction, spaced as the embedded family is."""
+    return tiny_family(tmp_path_factory.mktemp("sd") / "base")
+
+
+@pytest.fixture(scope="session")
+def sdxl(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny SDXL family with the noise settings of the real one."""
+    folder = tmp_path_factory.mktemp("sdxl") / "base"
+    return tiny_family(folder, "sdxl", prediction_type="epsilon", timestep_spacing="leading", steps_offset=1)
+
+
+@pytest.fixture(scope="session")
+def sd_engine(sd: ModelFamily) -> Engine:
+    return Engine.load(sd, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def sdxl_engine(sdxl: ModelFamily) -> Engine:
+    return Engine.load(sdxl, ["large"])
+
+
+def folder_of(family: ModelFamily) -> Path:
+    assert family.spec.base.path is not None
+    return Path(family.spec.base.path)

@@ -1,0 +1,99 @@
+"""A whole job by the engine is the stock pipeline's: same weights, seed, steps, guidance, negative prompt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from torch import Tensor
+
+from rise_contracts.model import Solver
+from rise_stage.engine import Engine
+from rise_stage.engine.arms import configuration_of
+from tests.model.conftest import folder_of
+from tests.model.tiny import rescheduled, stock_pipeline
+
+STOCK: dict[Solver, Any] = {
+    "euler": EulerDiscreteScheduler,
+    "ddim": DDIMScheduler,
+    "dpmpp_2m": DPMSolverMultistepScheduler,
+}
+BOUND = 1e-5
+PROMPT, NEGATIVE, SEEDS = "a red dot", "bad", (5, 6)
+
+
+def ours(engine: Engine, solver: Solver, steps: int, guidance: float, negative: str) -> Tensor:
+    configuration = configuration_of(f"large:{steps}", engine.manifest, solver=solver, guidance=[guidance])
+    conditioning = engine.encode([PROMPT], guidance, negative).rows(len(SEEDS))
+    grid = engine.grid(configuration, 0)
+    *_, last = engine.run("large", conditioning, engine.noise(SEEDS), grid, solver)
+    return last.x
+
+
+def theirs(pipeline: Any, steps: int, guidance: float, negative: str) -> Tensor:
+    latents: Tensor = pipeline(
+        PROMPT,
+        negative_prompt=negative or None,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        num_images_per_prompt=len(SEEDS),
+        generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
+        output_type="latent",
+    ).images
+    return latents
+
+
+@pytest.mark.parametrize("solver", STOCK)
+@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+def test_final_latents_are_the_stock_pipelines(
+    architecture: str, solver: Solver, request: pytest.FixtureRequest
+) -> None:
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
+    pipeline = stock_pipeline(folder_of(engine.manifest), STOCK[solver], architecture)
+    for steps, guidance, negative in ((7, 1.0, ""), (10, 7.5, NEGATIVE), (5, 3.0, "")):
+        wanted = theirs(pipeline, steps, guidance, negative)
+        found = ours(engine, solver, steps, guidance, negative)
+        assert float((found - wanted).abs().max()) <= BOUND, (steps, guidance, negative)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "linspace": {"timestep_spacing": "linspace"},
+    "leading with an offset": {"timestep_spacing": "leading", "steps_offset": 1},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "a last sigma above 0": {"final_sigmas_type": "sigma_min", "set_alpha_to_one": False},
+    "the noise is predicted": {"prediction_type": "epsilon"},
+    "the picture is predicted": {"prediction_type": "sample"},
+    "linear betas": {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02},
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+@pytest.mark.parametrize("solver", STOCK)
+def test_a_familys_scheduler_options_mean_what_they_mean_in_diffusers(
+    case: str, solver: Solver, sd_engine: Engine
+) -> None:
+    with rescheduled(sd_engine, OPTIONS[case]) as engine:
+        pipeline = stock_pipeline(folder_of(engine.manifest), STOCK[solver], **OPTIONS[case])
+        difference = ours(engine, solver, 6, 1.0, "") - theirs(pipeline, 6, 1.0, "")
+    assert float(difference.abs().max()) <= BOUND
+
+
+@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
+    pipeline = stock_pipeline(folder_of(engine.manifest), EulerDiscreteScheduler, architecture)
+    generator = [torch.Generator().manual_seed(seed) for seed in SEEDS]
+    wanted = pipeline(
+        [PROMPT, "a blue dot"], num_inference_steps=4, guidance_scale=1.0, generator=generator, output_type="np"
+    ).images
+    found = engine.generate([PROMPT, "a blue dot"], SEEDS, "large:4").images
+    assert torch.equal(found, torch.from_numpy((wanted * 255).round().astype("uint8")))
+
+
+def test_a_graph_makes_the_same_latents(sd_engine: Engine) -> None:
+    plain = sd_engine.generate([PROMPT], [1], "large:5").latents
+    sd_engine.warm("large")
+    assert torch.equal(sd_engine.generate([PROMPT], [1], "large:5").latents, plain)

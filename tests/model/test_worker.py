@@ -1,0 +1,143 @@
+"""Stage workers as processes of their own, over a real nats-server: the latent crosses, the picture is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from rise_contracts import codec, manifest, messages, subjects
+from rise_contracts.configuration import Configuration
+from rise_contracts.resources import ModelFamily, RelayJobSpec
+from rise_runtime import client, layout
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus
+from rise_stage.engine import Engine
+from rise_stage.engine.arms import configuration_of
+from rise_stage.engine.images import to_png
+from tests.bus.runtime import small
+from tests.model.one_side import CUTS, STEPS, cut_at, uncut
+from tests.rings import lacks_nats_server
+from tests.servers import Server
+
+pytestmark = pytest.mark.skipif(bool(lacks_nats_server()), reason=lacks_nats_server())
+
+READY_S = 240.0
+"""A worker imports torch and loads weights; on a busy machine that takes minutes."""
+
+
+@contextmanager
+def worker(server: Server, tier: str, family: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process; it must end with 0 when it is told to."""
+    command = [sys.executable, "-m", "rise_stage", "--tier", tier, "--name", f"{tier}-1", "--family", str(family)]
+    environment = {**os.environ, "RISE_NATS_URL": server.url, "RISE_NATS_TOKEN": server.token}
+    process = subprocess.Popen([*command, *more], env=environment)
+    try:
+        yield process
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+@asynccontextmanager
+async def platform(bus: Bus, configuration: Configuration) -> AsyncIterator[None]:
+    async with small.scheduler(bus, configuration), small.driver(bus):
+        yield
+
+
+async def beating(bus: Bus, workers: int) -> dict[str, messages.Heartbeat]:
+    """The heartbeats of as many workers, once all are ready."""
+    async with asyncio.timeout(READY_S):
+        while True:
+            beats = await client.list_workers(bus)
+            if len(beats) == workers:
+                return {beat.worker: beat for beat in beats}
+            await asyncio.sleep(0.2)
+
+
+async def pictures(bus: Bus, configuration: Configuration) -> tuple[tuple[bytes, ...], messages.JobDone]:
+    async with platform(bus, configuration):
+        spec = RelayJobSpec(family="tiny", prompt="a red dot", seed=3)
+        job = await client.submit(bus, spec)
+        async with asyncio.timeout(120):
+            ending = await client.wait(bus, job.job_id)
+        assert isinstance(ending, messages.JobDone), ending
+        return (await client.fetch_result(bus, job.job_id)).images, ending
+
+
+async def test_a_cut_run_over_the_bus_gives_the_uncut_picture(
+    bus: Bus, nats_server: Server, sd: ModelFamily, sd_engine: Engine, tmp_path: Path
+) -> None:
+    await layout.ensure(bus)
+    family = tmp_path / "tiny.yaml"
+    family.write_text(manifest.dump(sd))
+    with (
+        worker(nats_server, "edge", family),
+        worker(nats_server, "device", family, "--member", "large", "--label", "owner=me"),
+    ):
+        beats = await beating(bus, 2)
+        assert beats["edge-1"].members == ("large",)
+        assert beats["edge-1"].seconds_per_step["large"] > 0
+        assert beats["device-1"].labels == {"owner": "me"}
+        published = await Bucket(bus, subjects.KV_FAMILIES).get("tiny")
+        assert published is not None and published.value is not None
+        assert codec.decode(ModelFamily, published.value).spec.members == sd.spec.members
+
+        wanted = to_png(sd_engine.generate(["a red dot"], [3], uncut(sd, "euler")).images[0])
+        for solver in ("euler", "ddim", "dpmpp_2m"):
+            whole, done = await pictures(bus, uncut(sd, solver))
+            assert [report.worker for report in done.stages] == ["edge-1"]
+            if solver == "euler":
+                assert whole == (wanted,)
+            relayed, done = await pictures(bus, elsewhere(cut_at(sd_engine, CUTS[2], solver)))
+            assert [(report.worker, report.steps) for report in done.stages] == [("edge-1", 3), ("device-1", STEPS - 3)]
+            assert relayed == whole
+        other, _ = await pictures(bus, configuration_of("large:2@1.2+small:3", sd))
+        assert other[0].startswith(b"\x89PNG")
+
+
+def elsewhere(configuration: Configuration) -> Configuration:
+    """The same with its last stage on the device."""
+    head, tail = configuration.stages
+    tail = tail.model_copy(update={"tier": "device", "pool": "device"})
+    return configuration.model_copy(update={"stages": (head, tail)})
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--family", "nowhere.yaml"], "nowhere.yaml"),
+        (["--family", "rise-shape"], "did you mean 'rise-shapes'?"),
+        (["--tier", "cloud"], "--tier: wanted one of edge, device"),
+        (["--device", "cuda:99x"], "--device"),
+    ],
+)
+def test_a_worker_that_cannot_start_says_why_in_one_line(flags: list[str], wanted: str, tmp_path: Path) -> None:
+    if flags[0] == "--device":
+        family = tmp_path / "tiny.yaml"
+        family.write_text(MANIFEST)
+        flags = [*flags, "--family", str(family)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "rise_stage", *flags], capture_output=True, text=True, timeout=READY_S, check=False
+    )
+    assert ended.returncode == 2
+    assert wanted in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+MANIFEST = """
+apiVersion: rise-relay.io/v1alpha1
+kind: ModelFamily
+metadata: {name: tiny}
+spec:
+  base: {path: .}
+  members: [{name: large}]
+"""
