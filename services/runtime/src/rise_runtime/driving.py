@@ -55,11 +55,10 @@ class Hands:
             return held
         if not isinstance(ending, messages.JobCancelled):
             await self._send_outcome(plan.outcome(held.record, ending))
-        settled = await endings.settle(self._bus, held.record, ending)
         log.info("job %s: %s", ending.job_id, ending.kind)
         telemetry.JOBS.labels(ending.kind).inc()
         telemetry.JOB_SECONDS.labels(ending.kind).observe(max(0.0, ending.at - held.record.request.accepted_at))
-        return settled
+        return await endings.settle(self._bus, held.record, ending)
 
     async def dispatch(self, held: Held) -> None:
         """Put the head of a scheduled job into its queue, once however often this is called."""
@@ -113,9 +112,11 @@ class Hands:
         await self.dispatch(following)
         return following
 
-    async def _wait(self, held: Held, reason: Waiting, message: str) -> Held:
-        not_before = time.time() + self._settings.ask_again_s
-        return await self._jobs.replace(held, plan.waiting(held.record, reason, message[:500], not_before))
+    async def _wait(self, held: Held, reason: Waiting, message: str) -> Held | None:
+        """Say in the record why it waits; the same said again is not written again."""
+        if (held.record.waiting_reason, held.record.waiting_message) == (reason, message[:500]):
+            return None
+        return await self._jobs.replace(held, plan.waiting(held.record, reason, message[:500]))
 
     async def _retry(self, held: Held, following: JobRecord, failure: Failure) -> Held:
         """The next attempt: the record first, for it is the fence; then stop what the old one left behind."""

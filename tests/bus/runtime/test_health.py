@@ -1,0 +1,87 @@
+"""Health and metrics over HTTP, and heartbeats over the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rise_contracts import errors, messages
+from rise_runtime import client, layout, telemetry
+from rise_runtime.bus import Bus
+from rise_runtime.heartbeat import Workers
+from tests.bus.runtime import small
+
+
+async def get(address: tuple[str, int], path: str) -> tuple[int, str]:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    head, _, body = answer.partition("\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+async def test_health_says_whether_the_process_takes_work() -> None:
+    ready = asyncio.Event()
+    async with telemetry.served_health(("127.0.0.1", 0), ready.is_set) as address:
+        assert address is not None
+        assert await get(address, "/healthz") == (200, "ok\n")
+        assert (await get(address, "/readyz"))[0] == 503
+        ready.set()
+        assert await get(address, "/readyz") == (200, "ready\n")
+        assert (await get(address, "/other"))[0] == 404
+        status, body = await get(address, "/metrics")
+        assert status == 200
+        assert "rise_stage_seconds" in body
+        with pytest.raises(errors.InvalidInput, match="choose another port"):
+            async with telemetry.served_health(address, ready.is_set):
+                pass
+
+
+async def test_nothing_is_served_where_nothing_is_wanted() -> None:
+    async with telemetry.served_health(None, lambda: True) as address:
+        assert address is None
+
+
+async def test_metrics_count_what_was_done(bus: Bus, tmp_path: Path) -> None:
+    await layout.ensure(bus)
+    async with (
+        telemetry.served_health(("127.0.0.1", 0), lambda: True) as address,
+        small.scheduler(bus),
+        small.driver(bus),
+        small.worker(bus, "edge-1", tmp_path),
+        small.worker(bus, "device-1", tmp_path),
+    ):
+        job = await client.submit(bus, small.spec())
+        await client.wait(bus, job.job_id)
+        await small.record_is(bus, job.job_id, "Complete")
+        assert address is not None
+        _, body = await get(address, "/metrics")
+    assert 'rise_stages_total{member="large",result="done",tier="edge"}' in body
+    assert 'rise_jobs_total{result="job-done"}' in body
+
+
+async def test_a_living_worker_is_seen_and_one_that_left_is_not(bus: Bus, tmp_path: Path) -> None:
+    await layout.ensure(bus)
+    (tmp_path / "hold-0").touch()
+    async with small.scheduler(bus), small.driver(bus), small.worker(bus, "edge-1", tmp_path):
+        (idle,) = await client.list_workers(bus)
+        assert (idle.worker, idle.tier, idle.pool, idle.busy_job, idle.ready) == ("edge-1", "edge", "edge", None, True)
+        assert idle.rss_bytes > 0
+        assert idle.link is not None
+        assert idle.link.rtt_s > 0
+        job = await client.submit(bus, small.spec())
+        busy = await asyncio.wait_for(_busy(bus, job.job_id), 60)
+        assert busy.worker == "edge-1"
+        await client.cancel(bus, job.job_id)
+    assert await client.list_workers(bus) == ()
+
+
+async def _busy(bus: Bus, job_id: str) -> messages.Heartbeat:
+    async for alive in Workers(bus).changes():
+        for beat in alive:
+            if beat.busy_job == job_id:
+                return beat
+    raise AssertionError("the watch ended")
