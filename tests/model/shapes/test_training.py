@@ -11,7 +11,7 @@ from torch import nn
 
 from rise_shapes.training import denoisers, finishing, recipe
 from rise_shapes.training.loop import Stage, load_averaged, run_stage
-from rise_shapes.training.text import MAX_TOKENS, write_tokenizer
+from rise_shapes.training.text import MAX_TOKENS, new_text_encoder, write_tokenizer
 
 
 def stage(steps: int) -> Stage:
@@ -89,6 +89,6 @@ def test_the_whole_recipe_in_miniature_makes_a_family_that_diffusers_loads(tmp_p
     unet = denoisers.new_denoiser(denoisers.SHAPES["large"])
     recipe.go_on_from(unet, folder / "unet")
     assert all(torch.equal(p, q.float()) for p, q in zip(unet.parameters(), pipeline.unet.parameters(), strict=True))
-    text = recipe.new_text_encoder(pipeline.text_encoder.config.vocab_size)
+    text = new_text_encoder(pipeline.text_encoder.config.vocab_size)
     recipe.go_on_from(text, folder / "text_encoder")
     assert all(torch.equal(p, q) for p, q in zip(text.parameters(), pipeline.text_encoder.parameters(), strict=True))
