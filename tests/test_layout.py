@@ -35,6 +35,7 @@ DISTRIBUTION_OF = {
     "nats": "nats-py",
     "yaml": "pyyaml",
     "PIL": "pillow",
+    "prometheus_client": "prometheus-client",
     "huggingface_hub": "huggingface-hub",
     "pydantic_core": "pydantic",
 }

@@ -212,6 +212,9 @@ class _Driver:
         await self._read_mail(desk)
         following: Held | None = desk.held
         while following is not None:
+            if not desk.held.record.finished and self._is_unverified(desk):
+                desk.verified_at = time.monotonic()
+                self._put(desk, await self._hands.verify(desk.held))
             action = plan.next_action(desk.held.record, time.time())
             if isinstance(action, plan.Nothing):
                 action = await self._inspect(desk)
@@ -260,9 +263,6 @@ class _Driver:
         if record.finished:
             await self._expire(desk)
             return plan.Nothing()
-        if record.decision is not None and self._is_unverified(desk):
-            desk.verified_at = time.monotonic()
-            return await self._hands.verify(desk.held)
         return self._unserved(desk, time.monotonic())
 
     def _unserved(self, desk: _Desk, now: float) -> plan.Action:

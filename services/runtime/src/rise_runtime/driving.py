@@ -68,27 +68,27 @@ class Hands:
         self._pools |= pools
         await tasks.send(self._bus, task)
 
-    async def verify(self, held: Held) -> plan.Action:
+    async def verify(self, held: Held) -> Held | None:
         """Look where the job's work is. A job under way has a task in a queue or an ending, at every moment.
 
-        Stages are looked at in the order in which work moves on, so that none is missed between two looks.
+        Stages are looked at in the order in which work moves on, so that none is missed between two looks. The
+        record as it is afterwards, where this changed it.
         """
         record = held.record
         if record.decision is not None:
             for stage in record.decision.configuration.stages:
                 subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
                 if await self._is_queued(stage.pool, subject):
-                    return plan.Nothing()
+                    return None
         ended = await endings.get(self._bus, record.job_id)
         if ended is not None:
-            await self.conclude(held, ended[0])
-            return plan.Nothing()
+            return await self.conclude(held, ended[0])  # whoever stored it died before saying so
         if record.state is JobState.SCHEDULED:
             await self.dispatch(held)
         elif record.state is JobState.RUNNING:
             failure = Failure(reason="WorkLost", message="its work is in no queue any more", attempt=record.attempt)
-            return plan.failed(record, failure, time.time())
-        return plan.Nothing()
+            return await self.act(held, plan.failed(record, failure, time.time()))
+        return None
 
     async def _ask(self, held: Held) -> Held | None:
         record = held.record
