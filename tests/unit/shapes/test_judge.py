@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -35,7 +36,7 @@ def test_true_renders_are_accepted_995_times_in_1000() -> None:
 def test_pictures_of_other_scenes_are_refused() -> None:
     rng = random.Random(13)
     placed = [draw_scene(rng) for _ in range(200)]
-    pairs = [(a, b) for a, b in zip(placed, placed[1:], strict=False) if a.scene != b.scene]
+    pairs = [(a, b) for a, b in itertools.pairwise(placed) if a.scene != b.scene]
     accepted = [(a, b) for a, b in pairs if judge(render(a), b.scene).ok]
     assert not accepted
 

@@ -30,5 +30,8 @@ def write_family(
     ).to(torch.float16).save_pretrained(partial)
     for name, unet in others.items():
         unet.to(torch.float16).save_pretrained(partial / name / "unet")
+    # Weights are written for their owner alone; these are to be read by whoever installs them.
+    for file in partial.rglob("*.*"):
+        file.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)

@@ -22,7 +22,7 @@ from rise_shapes.training.text import new_text_encoder, write_tokenizer
 from rise_shapes.training.vae import POOL, train_vae, tune_decoder
 
 ORDER: Final = ("vae", "large", "small", "finisher", "distilled", "decoder")
-STEPS: Final = {"vae": 600, "large": 3000, "small": 3000, "finisher": 1500, "distilled": 1200, "decoder": 150}
+STEPS: Final = {"vae": 600, "large": 2650, "small": 1500, "finisher": 700, "distilled": 600, "decoder": 60}
 BATCH: Final = {"large": 48, "small": 32, "finisher": 32, "distilled": 32}
 SCENES: Final = 48_000
 SHARDS: Final = 2
