@@ -80,7 +80,7 @@ TABLE: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an unknown command": (("rnu",), 2, "did you mean 'run'?"),
     "an unknown option": (("run", "x", "--sede", "1"), 2, "--sede"),
     "an unknown policy": (("up", "--policy", "linucd"), 2, "did you mean 'linucb'?"),
-    "no benchmarks": (("bench", "relay"), 3, "run this in a checkout"),
+    "an unknown benchmark": (("bench", "relai"), 2, "did you mean 'relay'?"),
     "a timeout of nought": (("run", "x", "--timeout", "0", *WITH), 2, "--timeout"),
 }
 
