@@ -90,7 +90,10 @@ def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.Fix
         [PROMPT, "a blue dot"], num_inference_steps=4, guidance_scale=1.0, generator=generator, output_type="np"
     ).images
     found = engine.generate([PROMPT, "a blue dot"], SEEDS, "large:4").images
-    assert torch.equal(found, torch.from_numpy((wanted * 255).round().astype("uint8")))
+    # Two prompts: the stock pipeline encodes them in one batch, we one by one, which may differ in the last bit.
+    difference = found.int() - torch.from_numpy((wanted * 255).round()).int()
+    assert int(difference.abs().max()) <= 1
+    assert float((difference != 0).float().mean()) < 0.01
 
 
 def test_a_graph_makes_the_same_latents(sd_engine: Engine) -> None:

@@ -91,7 +91,7 @@ def test_an_unknown_member_is_answered_with_the_nearest(sd_engine: Engine) -> No
 
 def test_an_unknown_built_in_family_is_refused() -> None:
     family = manifest(Path("unused"))
-    spec = family.spec.model_copy(update={"base": Source(builtin="rise-forms")})
+    spec = family.spec.model_copy(update={"base": Source(builtin="rise-shape")})
     with pytest.raises(UnknownName, match="did you mean 'rise-shapes'"):
         Engine.load(family.model_copy(update={"spec": spec}))
 

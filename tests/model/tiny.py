@@ -31,6 +31,7 @@ SCHEDULE: dict[str, Any] = {
     "beta_schedule": "scaled_linear",
     "num_train_timesteps": 1000,
     "clip_sample": False,
+    "steps_offset": 1,
 }
 
 
