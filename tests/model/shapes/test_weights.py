@@ -1,38 +1,22 @@
-"""The shipped family: stock diffusers loads it and makes the pictures that our engine makes, and they are good."""
+"""The shipped family: small, without a pickle, and every relay of its manifest runs. test_embedded.py has the oracle."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerDiscreteScheduler,
-    StableDiffusionPipeline,
-    UNet2DConditionModel,
-)
 
 import rise_shapes
 from benchmarks._front import held_out
+from rise_contracts.errors import InvalidInput
 from rise_shapes.judge import judge
 from rise_stage.engine import Engine
-from rise_stage.engine.arms import configuration_of
 
 PROMPTS = ("a small red circle above a large blue square", "a large striped green diamond left of a small yellow ring")
-SOLVERS = {"euler": EulerDiscreteScheduler, "ddim": DDIMScheduler, "dpmpp_2m": DPMSolverMultistepScheduler}
 
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return Engine.load(rise_shapes.family())
-
-
-@pytest.fixture
-def pipeline() -> StableDiffusionPipeline:
-    made = StableDiffusionPipeline.from_pretrained(rise_shapes.weights_dir(), torch_dtype=torch.float32)
-    made.set_progress_bar_config(disable=True)
-    return made
 
 
 def test_all_weights_together_are_small() -> None:
@@ -42,38 +26,8 @@ def test_all_weights_together_are_small() -> None:
     ]
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("member", ["large", "small"])
-def test_a_whole_job_is_the_stock_pipelines(
-    engine: Engine, pipeline: StableDiffusionPipeline, member: str, solver: str
-) -> None:
-    pipeline.scheduler = SOLVERS[solver].from_config(pipeline.scheduler.config)
-    if member == "small":
-        pipeline.unet = UNet2DConditionModel.from_pretrained(rise_shapes.weights_dir() / "small" / "unet")
-    seeds = (3, 4)
-    stock = pipeline(
-        list(PROMPTS),
-        num_inference_steps=8,
-        guidance_scale=1.0,
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        output_type="latent",
-    ).images
-    configuration = configuration_of(f"{member}:8", engine.manifest, solver=solver)  # type: ignore[arg-type]
-    ours = engine.generate(PROMPTS, seeds, configuration)
-    assert (ours.latents - stock).abs().max().item() <= 1e-5
-
-
-def test_pictures_are_the_stock_pipelines_too(engine: Engine, pipeline: StableDiffusionPipeline) -> None:
-    generator = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
-    stock = pipeline(
-        list(PROMPTS), num_inference_steps=6, guidance_scale=1.0, generator=generator, output_type="np"
-    ).images
-    ours = engine.generate(PROMPTS, (3, 4), "large:6").images.numpy()
-    assert np.abs(ours.astype(int) - np.rint(stock * 255).astype(int)).max() <= 1
-
-
 def test_the_finisher_refuses_to_begin(engine: Engine) -> None:
-    with pytest.raises(Exception, match="begin from pure noise"):
+    with pytest.raises(InvalidInput, match="begin from pure noise"):
         engine.generate(PROMPTS[:1], (1,), "finisher:4")
 
 
