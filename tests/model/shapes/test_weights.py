@@ -1,4 +1,4 @@
-"""The shipped family: small, without a pickle, and every relay of its manifest runs. test_embedded.py has the oracle."""
+"""The shipped family: small, no pickle, and every relay of its manifest runs. test_embedded.py has the oracle."""
 
 from __future__ import annotations
 
