@@ -31,9 +31,7 @@ def engine() -> Engine:
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(("steps", "guidance"), [(24, 1.0), (10, 4.0)])
 def test_a_whole_job_is_the_stock_pipelines(engine: Engine, solver: Solver, steps: int, guidance: float) -> None:
-    # clip_sample is DDIM's alone, and on unless it is said: made for pixels, it would cut latents off.
-    options: dict[str, Any] = {"clip_sample": False} if solver == "ddim" else {}
-    pipeline = stock_pipeline(rise_shapes.weights_dir(), STOCK[solver], **options)
+    pipeline = stock_pipeline(rise_shapes.weights_dir(), STOCK[solver])
     wanted = pipeline(
         PROMPT,
         num_inference_steps=steps,

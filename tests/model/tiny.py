@@ -59,7 +59,7 @@ def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily
 def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **options: Any) -> Any:
     """The oracle: the stock pipeline of `folder` with a stock scheduler class on the folder's own options."""
     kind = StableDiffusionPipeline if architecture == "sd" else StableDiffusionXLPipeline
-    pipeline = kind.from_pretrained(folder, use_safetensors=True, torch_dtype=torch.float32)
+    pipeline = kind.from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

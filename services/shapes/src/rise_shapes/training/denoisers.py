@@ -67,7 +67,9 @@ def new_denoiser(shape: Shape) -> UNet2DConditionModel:
 
 def scheduler() -> EulerDiscreteScheduler:
     """The sampler configuration shipped with the family."""
-    return EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="trailing", steps_offset=1)
+    # clip_sample is read by DDIM alone, where it is on unless it is said: made for pixels, it cuts latents off.
+    options = {**SCHEDULE, "timestep_spacing": "trailing", "steps_offset": 1, "clip_sample": False}
+    return EulerDiscreteScheduler.from_config(options)
 
 
 class Noise:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -30,8 +31,14 @@ def write_family(
     ).to(torch.float16).save_pretrained(partial)
     for name, unet in others.items():
         unet.to(torch.float16).save_pretrained(partial / name / "unet")
+    _declare_float32(partial / "text_encoder" / "config.json")
     # Weights are written for their owner alone; these are to be read by whoever installs them.
     for file in partial.rglob("*.*"):
         file.chmod(0o644)
     shutil.rmtree(folder, ignore_errors=True)
     partial.replace(folder)
+
+
+def _declare_float32(config: Path) -> None:
+    """Left alone, transformers computes in the precision of the file, and a stock pipeline's halves do not fit."""
+    config.write_text(json.dumps({**json.loads(config.read_text()), "dtype": "float32"}, indent=2) + "\n")

@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
-    pipeline = StableDiffusionPipeline.from_pretrained(options.weights, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(options.weights)
     others = {
         name: UNet2DConditionModel.from_pretrained(options.weights / name / "unet") for name in ("small", "finisher")
     }
