@@ -84,7 +84,7 @@ def _vae(shop: Workshop) -> AutoencoderKL:
     folder = shop.out / "vae" / "final"
     if shop.start is not None and not folder.exists():
         source = shop.start / "vae"
-        shop.first(lambda: AutoencoderKL.from_pretrained(source, torch_dtype=torch.float32).save_pretrained(folder))
+        shop.first(lambda: AutoencoderKL.from_pretrained(source, dtype=torch.float32).save_pretrained(folder))
     if not folder.exists():
         vae = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device, shop.share(POOL))
         shop.first(lambda: vae.save_pretrained(folder))
