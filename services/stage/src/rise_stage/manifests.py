@@ -9,16 +9,16 @@ import rise_shapes
 from rise_contracts import manifest
 from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.resources import ModelFamily, Source
-from rise_stage.engine.families.sources import BUILTIN
+from rise_stage.settings import EMBEDDED
 
 
 def read_family(name: str) -> ModelFamily:
     """The family `name`: a built-in one, or the path of a manifest. Raises InvalidInput."""
-    if name == BUILTIN:
+    if name == EMBEDDED:
         return rise_shapes.family()
     path = Path(name).expanduser()
     if path.name == name and not path.suffix:
-        raise UnknownName("family", name, (BUILTIN,), "--family")
+        raise UnknownName("family", name, (EMBEDDED,), "--family")
     return read_manifest(path)
 
 

@@ -1,0 +1,99 @@
+"""A worker at work: its engine, its connection, its families made known. Here torch is imported; see `app`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from rise_contracts import codec, subjects
+from rise_contracts.errors import InvalidInput
+from rise_contracts.resources import ModelFamily
+from rise_runtime import layout, telemetry
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus, connect
+from rise_runtime.signals import stop_on_signals
+from rise_runtime.worker import run_worker
+from rise_stage.engine.engine import Engine, Precision
+from rise_stage.handler import Handler
+from rise_stage.quiet import quiet
+from rise_stage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    quiet()
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
+    stop = stop_on_signals()
+    handler = make_handler(chosen, families)
+    wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
+    name = f"rise-stage-{chosen.identity.name}"
+    ready = asyncio.Event()
+
+    def on_ready() -> None:
+        ready.set()
+        log.info("ready: %s", ", ".join(handler.status().members))
+
+    async with (
+        telemetry.served_health(telemetry.health_address(), ready.is_set),
+        connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
+    ):
+        await layout.ensure(bus)
+        await publish(bus, families)
+        await run_worker(
+            bus,
+            chosen.identity,
+            handler,
+            status=handler.status,
+            prepare=lambda: handler.prepare(wanted),
+            stop=stop,
+            on_ready=on_ready,
+        )
+
+
+def make_handler(chosen: Settings, families: Sequence[ModelFamily]) -> Handler:
+    device = resolve_device(chosen.device)
+    precision: Precision = "bf16" if chosen.precision == "bf16" else "fp16" if chosen.precision == "fp16" else "fp32"
+    limit = None if chosen.memory_mib is None else chosen.memory_mib * 2**20
+
+    def load(family: ModelFamily) -> Engine:
+        return Engine.load(family, device=device, precision=precision, memory_limit=limit)
+
+    return Handler(families, load)
+
+
+def preloaded(family: ModelFamily, chosen: Settings) -> tuple[str, ...]:
+    """The members to load before the worker is ready: those asked for, else those of its tier."""
+    known = [member.name for member in family.spec.members]
+    if chosen.members:
+        wanted = tuple(name for name in chosen.members if name in known)
+        if not wanted and len(chosen.families) == 1:
+            raise InvalidInput("--member", f"members of {family.metadata.name} ({', '.join(known)})", chosen.members)
+        return wanted
+    return tuple(member.name for member in family.spec.members if member.tier == chosen.identity.tier)
+
+
+def resolve_device(wanted: str) -> str:
+    """The torch device to use. Raises InvalidInput where the wanted one is not there."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = wanted.partition(":")[0]
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(kind, False):
+        raise InvalidInput("--device", f"one of {', '.join(name for name, there in here.items() if there)}", wanted)
+    return wanted
+
+
+async def publish(bus: Bus, families: Sequence[ModelFamily]) -> None:
+    """Tell everyone on the bus which families there are: the scheduler knows none by itself."""
+    bucket = Bucket(bus, subjects.KV_FAMILIES)
+    for family in families:
+        wanted = codec.encode(family)
+        entry = await bucket.get(family.metadata.name)
+        if entry is None or entry.value != wanted:
+            await bucket.put(family.metadata.name, wanted)
