@@ -35,13 +35,19 @@ def die_with_parent(parent: int) -> None:
 
 def watch(command: list[str], fd: int) -> int:
     """Run `command` as a child until it ends or `fd` closes; signals to stop are passed on to it."""
+    early: list[int] = []
+    pass_on = early.append
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        pass_on(number)
+
+    # Before the child starts: a signal between its start and this would end the guard and orphan the child.
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
     child = subprocess.Popen(command)
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
+    pass_on = child.send_signal
+    for number in early:
         child.send_signal(number)
-
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGINT, pass_on)
 
     def kill_at_end_of_pipe() -> None:
         while os.read(fd, 64):
