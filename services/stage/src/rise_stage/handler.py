@@ -39,6 +39,7 @@ class Handler:
             engine = self._engine(family)
             for name in names:
                 self._pace.note(name, engine.warm(name))
+            _rehearse(engine)
             self._note_loaded()
 
     def status(self) -> WorkerStatus:
@@ -88,6 +89,14 @@ class Handler:
 
     def _note_loaded(self) -> None:
         self._members = tuple(dict.fromkeys(name for engine in self._engines.values() for name in engine.loaded))
+
+
+def _rehearse(engine: Engine) -> None:
+    """Send a latent to nobody and write a picture for nobody: the first of each imports and allocates."""
+    noise = engine.noise([0])
+    origin = Origin("nobody", 1, 0)
+    encode_handoff(Latent(noise, 1.0), origin, engine.name, engine.latent_contract, "fp16", "euler")
+    to_png(engine.decode(noise)[0])
 
 
 def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
