@@ -28,6 +28,12 @@ def sdxl(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def pixart(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny PixArt-Sigma family, predicting noise as the real one does."""
+    return tiny_family(tmp_path_factory.mktemp("pixart") / "base", "pixart", prediction_type="epsilon")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -35,6 +41,11 @@ def sd_engine(sd: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def sdxl_engine(sdxl: ModelFamily) -> Engine:
     return Engine.load(sdxl, ["large"])
+
+
+@pytest.fixture(scope="session")
+def pixart_engine(pixart: ModelFamily) -> Engine:
+    return Engine.load(pixart, ["large"])
 
 
 def folder_of(family: ModelFamily) -> Path:

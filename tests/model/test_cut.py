@@ -26,7 +26,7 @@ PROMPT = "a red dot"
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
 def test_a_cut_run_is_the_uncut_run_at_every_position(
     architecture: str, solver: Solver, guidance: float, request: pytest.FixtureRequest
 ) -> None:

@@ -46,7 +46,7 @@ def theirs(pipeline: Any, steps: int, guidance: float, negative: str) -> Tensor:
 
 
 @pytest.mark.parametrize("solver", STOCK)
-@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
 def test_final_latents_are_the_stock_pipelines(
     architecture: str, solver: Solver, request: pytest.FixtureRequest
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_familys_scheduler_options_mean_what_they_mean_in_diffusers(
     assert float(difference.abs().max()) <= BOUND
 
 
-@pytest.mark.parametrize("architecture", ["sd", "sdxl"])
+@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
 def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.FixtureRequest) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
     pipeline = stock_pipeline(folder_of(engine.manifest), EulerDiscreteScheduler, architecture)
@@ -96,7 +96,9 @@ def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.Fix
     assert float((difference != 0).float().mean()) < 0.01
 
 
-def test_a_graph_makes_the_same_latents(sd_engine: Engine) -> None:
-    plain = sd_engine.generate([PROMPT], [1], "large:5").latents
-    sd_engine.warm("large")
-    assert torch.equal(sd_engine.generate([PROMPT], [1], "large:5").latents, plain)
+@pytest.mark.parametrize("architecture", ["sd", "pixart"])
+def test_a_graph_makes_the_same_latents(architecture: str, request: pytest.FixtureRequest) -> None:
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
+    plain = engine.generate([PROMPT], [1], "large:5").latents
+    engine.warm("large")
+    assert torch.equal(engine.generate([PROMPT], [1], "large:5").latents, plain)

@@ -133,6 +133,34 @@ def test_an_sd_folder_is_no_sdxl_family(sd: ModelFamily) -> None:
         Engine.load(manifest(folder_of(sd), "sdxl"))
 
 
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"caption_channels": 64}, "caption_channels 64 instead of 32"),
+        ({"out_channels": 6}, "out_channels 4, or 8 with a learned variance"),
+        ({"use_additional_conditions": True}, "PixArt-Alpha's are, and are not served"),
+        ({"use_additional_conditions": None, "sample_size": 128}, "use_additional_conditions false"),
+    ],
+)
+def test_a_pixart_member_that_does_not_fit_is_refused(
+    changes: dict[str, Any], wanted: str, pixart: ModelFamily, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folder_of(pixart), tmp_path / "copy"))
+    edit(copy / "transformer" / "config.json", **changes)
+    with pytest.raises(InvalidInput) as caught:
+        Engine.load(manifest(copy, "pixart"), ["large"])
+    assert wanted in str(caught.value)
+
+
+def test_padding_is_not_attended_to(pixart: ModelFamily, pixart_engine: Engine, tmp_path: Path) -> None:
+    """An encoder that pads to more makes the same pictures, but for rounding."""
+    copy = Path(shutil.copytree(folder_of(pixart), tmp_path / "copy"))
+    edit(copy / "tokenizer" / "tokenizer_config.json", model_max_length=40)
+    longer = Engine.load(manifest(copy, "pixart"), ["large"])
+    made = [engine.generate(["a red dot"], [1], "large:2").latents for engine in (longer, pixart_engine)]
+    assert torch.allclose(*made, atol=1e-5)
+
+
 def test_a_manifest_must_be_right_about_its_latents(sd: ModelFamily, sd_engine: Engine) -> None:
     right = LatentContract(channels=4, downscale=4, scaling_factor=0.7, digest=sd_engine.latent_contract)
     for stated, fits in ((right, True), (right.model_copy(update={"channels": 16}), False)):

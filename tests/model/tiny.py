@@ -6,6 +6,7 @@ import json
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,21 @@ import torch
 from diffusers import (
     AutoencoderKL,
     EulerDiscreteScheduler,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
+)
 
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
@@ -39,18 +50,24 @@ def tiny_family(folder: Path, architecture: str = "sd", **scheduler: Any) -> Mod
     """Save a pipeline with the members large, small and finisher to `folder`; `scheduler` are options of its own."""
     options = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", **SCHEDULE, **scheduler}
     stock = EulerDiscreteScheduler.from_config(options)
-    pipeline = _sd(folder, stock) if architecture == "sd" else _sdxl(folder, stock)
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    make = {"sd": _sd, "sdxl": _sdxl, "pixart": _pixart}[architecture]
+    make(folder, stock).save_pretrained(folder, safe_serialization=True)
     for seed, name in enumerate(("small", "finisher"), start=10):
-        _unet(architecture, seed).save_pretrained(folder / name / "unet", safe_serialization=True)
+        network = _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
+        network.save_pretrained(folder / name / _network(architecture), safe_serialization=True)
     return manifest(folder, architecture)
 
 
+def _network(architecture: str) -> str:
+    return "transformer" if architecture == "pixart" else "unet"
+
+
 def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily:
+    network = _network(architecture)
     members = (
         Member(name="large", default_steps=20),
-        Member(name="small", subfolder="small/unet", default_steps=20, tier="device"),
-        Member(name="finisher", subfolder="finisher/unet", default_steps=6, tier="device", sigma_max=2.0),
+        Member(name="small", subfolder=f"small/{network}", default_steps=20, tier="device"),
+        Member(name="finisher", subfolder=f"finisher/{network}", default_steps=6, tier="device", sigma_max=2.0),
     )
     wanted = {"architecture": architecture, "base": Source(path=str(folder)), "members": members, **spec}
     return ModelFamily(metadata=Metadata(name="tiny"), spec=ModelFamilySpec(**wanted))
@@ -58,11 +75,23 @@ def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily
 
 def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **options: Any) -> Any:
     """The oracle: the stock pipeline of `folder` with a stock scheduler class on the folder's own options."""
-    kind = StableDiffusionPipeline if architecture == "sd" else StableDiffusionXLPipeline
-    pipeline = kind.from_pretrained(folder, use_safetensors=True)
+    kinds = {"sd": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline, "pixart": PixArtSigmaPipeline}
+    pipeline = kinds[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return partial(_call_pixart, pipeline) if architecture == "pixart" else pipeline
+
+
+def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
+    """Without the sizes of PixArt's own training, and with the longest text that the encoder was made for."""
+    return pipeline(
+        prompt,
+        negative_prompt=negative_prompt or "",
+        use_resolution_binning=False,
+        clean_caption=False,
+        max_sequence_length=pipeline.tokenizer.model_max_length,
+        **options,
+    )
 
 
 @contextmanager
@@ -90,6 +119,33 @@ def _sdxl(folder: Path, scheduler: Any) -> Any:
     one, two = _text_encoders()
     tokenizers = [_tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
     return StableDiffusionXLPipeline(_vae(), one, two, *tokenizers, _unet("sdxl", 1), scheduler, add_watermarker=False)
+
+
+def _pixart(folder: Path, scheduler: Any) -> Any:
+    torch.manual_seed(3)
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
+    tokenizer = T5Tokenizer(
+        vocab=[*pieces, *((letter, -3.0) for letter in string.ascii_lowercase)], extra_ids=0, model_max_length=20
+    )
+    text = T5EncoderModel(
+        T5Config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=2 * WIDTH, num_layers=2, num_heads=4)
+    )
+    return PixArtSigmaPipeline(tokenizer, text, _vae(), _transformer(1), scheduler)
+
+
+def _transformer(seed: int) -> Any:
+    """With the learned variance of the real ones, which sampling leaves out."""
+    torch.manual_seed(seed)
+    return PixArtTransformer2DModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=8,
+        num_layers=2,
+        num_attention_heads=2,
+        attention_head_dim=16,
+        cross_attention_dim=WIDTH,
+        caption_channels=WIDTH,
+    )
 
 
 def _unet(architecture: str, seed: int) -> Any:

@@ -127,7 +127,9 @@ class Member(Resource):
 
     name: Name
     source: Source | None = Field(default=None, description="None: the base folder of the family")
-    subfolder: str = Field(default="unet", min_length=1, max_length=256)
+    subfolder: str | None = Field(
+        default=None, min_length=1, max_length=256, description="None: where its architecture keeps the denoiser"
+    )
     parameters: int | None = Field(default=None, ge=1)
     sigma_max: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     default_steps: Steps = 20
@@ -161,7 +163,7 @@ class NamedRelay(Resource):
 
 
 class ModelFamilySpec(Resource):
-    architecture: Literal["sd", "sdxl"] = "sd"
+    architecture: Literal["sd", "sdxl", "pixart"] = "sd"
     base: Source
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
     latent: LatentContract | None = None

@@ -17,6 +17,7 @@ from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
+from rise_stage.engine.families.pixart import PixArt
 from rise_stage.engine.families.sd import StableDiffusion
 from rise_stage.engine.families.sdxl import StableDiffusionXL
 from rise_stage.engine.families.sources import locate
@@ -32,7 +33,11 @@ from rise_stage.engine.schedules import Grid
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {"sd": StableDiffusion, "sdxl": StableDiffusionXL}
+ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
+    "sd": StableDiffusion,
+    "sdxl": StableDiffusionXL,
+    "pixart": PixArt,
+}
 TEXT_BYTES = 64 * 2**20
 
 
@@ -218,7 +223,7 @@ class Engine:
 
     def _encode_text(self, text: str) -> _Encoded:
         states = self.family.encode_text(text)
-        held = [tensor for tensor in (states.hidden, states.pooled) if tensor is not None]
+        held = [tensor for tensor in (states.hidden, states.pooled, states.mask) if tensor is not None]
         return _Encoded(states, sum(tensor.numel() * tensor.element_size() for tensor in held))
 
     def _load_member(self, name: str) -> Member:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from rise_contracts.errors import InvalidInput
@@ -59,12 +58,13 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     """Read a member's weights. Raises InvalidInput, naming what differs, where it does not belong to the family."""
     folder = shared.folder if spec.source is None else locate(spec.source, f"member {spec.name}")
     variant = shared.variant if spec.source is None else spec.source.variant
-    config = read_json(folder / spec.subfolder / "config.json")
+    subfolder = spec.subfolder or family.network_folder
+    config = read_json(folder / subfolder / "config.json")
     family.check_member(spec.name, config)
     if folder != shared.folder:
         _check_space(spec.name, folder, shared.folder)
     scheduler = read_json(_scheduler_file(folder, shared.folder))
-    network = read_network(UNet2DConditionModel, folder, spec.subfolder, variant, shared.dtype).to(shared.device)
+    network = read_network(family.network_class, folder, subfolder, variant, shared.dtype).to(shared.device)
     schedule = stock.noise_schedule(scheduler)
     nbytes = _nbytes(network)
     call = partial(family.predict, network)

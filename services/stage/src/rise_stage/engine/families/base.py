@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -20,10 +20,12 @@ class TextStates:
     Attributes:
         hidden: (1, L, D), what the denoiser attends to.
         pooled: (1, P) or None.
+        mask: (1, L), 0 where the text is padding; None where padding is attended to like all else.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,21 @@ class Conditioning:
         hidden: (rows, L, D).
         pooled: (rows, P), SDXL only.
         time_ids: (rows, 6), SDXL only: original size, crop, target size.
+        mask: (rows, L), PixArt only: 0 where the text is padding.
         guidance: the scale, None without guidance.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
+    mask: Tensor | None = None
     guidance: float | None = None
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What there is of hidden, pooled and time_ids, in this order."""
-        return tuple(value for value in (self.hidden, self.pooled, self.time_ids) if value is not None)
+        """What there is of hidden, pooled, time_ids and mask, in this order."""
+        every = (self.hidden, self.pooled, self.time_ids, self.mask)
+        return tuple(value for value in every if value is not None)
 
     def rows(self, images: int) -> Conditioning:
         """The same for `images` pictures per row: every row repeated in place."""
@@ -55,6 +60,7 @@ class Conditioning:
             hidden=self.hidden.repeat_interleave(images, dim=0),
             pooled=_repeated(self.pooled, images),
             time_ids=_repeated(self.time_ids, images),
+            mask=_repeated(self.mask, images),
             guidance=self.guidance,
         )
 
@@ -74,8 +80,16 @@ class Shared:
 
 
 class Family(Protocol):
-    """An architecture with its shared parts loaded."""
+    """An architecture with its shared parts loaded.
 
+    Attributes:
+        network_class: the diffusers class of its denoisers.
+        network_folder: where a diffusers folder of it keeps the denoiser.
+        size: (width, height) of its pictures where nothing else is asked for.
+    """
+
+    network_class: ClassVar[Any]
+    network_folder: ClassVar[str]
     latent: LatentContract
     size: tuple[int, int]
 

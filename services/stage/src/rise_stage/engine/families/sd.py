@@ -6,31 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates
-from rise_stage.engine.families.components import read_json, read_network, read_text_encoder, read_tokenizer
-from rise_stage.engine.latent_contract import contract_of, differences, latent_digest
-from rise_stage.engine.traced import Traced, worthwhile
+from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
+from rise_stage.engine.families.kl import KlFamily, check_fits
 
 
-class StableDiffusion:
+class StableDiffusion(KlFamily):
     """The shared parts of an SD 1.x or 2.x family."""
 
+    network_class = UNet2DConditionModel
+    network_folder = "unet"
+
     def __init__(self, shared: Shared) -> None:
-        self.shared = shared
-        self.vae = self._read_vae()
-        self._decoder = Traced(
-            self.vae, self._decode, enabled=worthwhile(shared.device, self.vae.get_memory_footprint())
-        )
-        self.latent = contract_of(self.vae.config)
+        super().__init__(shared)
         self._load_text()
-        cells = read_json(shared.folder / "unet" / "config.json").get("sample_size") or 64
-        width, height = (cells, cells) if isinstance(cells, int) else (cells[1], cells[0])
-        self.size = (width * self.latent.downscale, height * self.latent.downscale)
 
     def encode_text(self, text: str) -> TextStates:
         with torch.inference_mode():
@@ -61,34 +54,12 @@ class StableDiffusion:
             "time_cond_proj_dim": None,
             **self._wanted_extras(),
         }
-        wrong = differences(wanted, config)
-        if wrong:
-            hint = "members of a family share the base's VAE and text encoders"
-            raise InvalidInput(f"member {name}", "a denoiser that fits its family", ", ".join(wrong), hint)
+        check_fits(name, wanted, config)
 
     def predict(self, network: Any, *inputs: Tensor) -> Tensor:
         x, timesteps, hidden = inputs
         predicted: Tensor = network(x, timesteps, hidden, return_dict=False)[0]
         return predicted
-
-    def decode(self, latents: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return self._decoder(self._unscaled(latents).to(self.vae.dtype)).float()
-
-    def trace_decoder(self, latents: Tensor) -> None:
-        self._decoder.trace(self._unscaled(latents).to(self.vae.dtype))
-
-    def latent_digest(self) -> str:
-        return latent_digest(self.vae.config, self.vae.state_dict())
-
-    def _decode(self, scaled: Tensor) -> Tensor:
-        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
-        return decoded
-
-    def _read_vae(self) -> AutoencoderKL:
-        shared = self.shared
-        vae = read_network(AutoencoderKL, shared.folder, "vae", shared.variant, shared.dtype)
-        return vae.to(shared.device)
 
     def _load_text(self) -> None:
         shared = self.shared
@@ -101,9 +72,6 @@ class StableDiffusion:
 
     def _wanted_extras(self) -> dict[str, Any]:
         return {"addition_embed_type": None}
-
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        return latents / float(self.vae.config["scaling_factor"])
 
 
 def tokens(tokenizer: Any, text: str) -> Tensor:

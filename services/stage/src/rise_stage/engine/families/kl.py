@@ -1,0 +1,63 @@
+"""What families with a KL autoencoder have in common: the latent space and the way from it to pixels."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor
+
+from rise_contracts.errors import InvalidInput
+from rise_stage.engine.families.base import Shared
+from rise_stage.engine.families.components import read_json, read_network
+from rise_stage.engine.latent_contract import contract_of, differences, latent_digest
+from rise_stage.engine.traced import Traced, worthwhile
+
+
+class KlFamily:
+    """The autoencoder of a family, and how large its pictures are."""
+
+    network_class: ClassVar[Any]
+    network_folder: ClassVar[str]
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self.vae = self._read_vae()
+        self._decoder = Traced(
+            self.vae, self._decode, enabled=worthwhile(shared.device, self.vae.get_memory_footprint())
+        )
+        self.latent = contract_of(self.vae.config)
+        cells = read_json(shared.folder / self.network_folder / "config.json").get("sample_size") or 64
+        width, height = (cells, cells) if isinstance(cells, int) else (cells[1], cells[0])
+        self.size = (width * self.latent.downscale, height * self.latent.downscale)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self._decoder(self._unscaled(latents).to(self.vae.dtype)).float()
+
+    def trace_decoder(self, latents: Tensor) -> None:
+        self._decoder.trace(self._unscaled(latents).to(self.vae.dtype))
+
+    def latent_digest(self) -> str:
+        return latent_digest(self.vae.config, self.vae.state_dict())
+
+    def _decode(self, scaled: Tensor) -> Tensor:
+        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
+        return decoded
+
+    def _read_vae(self) -> AutoencoderKL:
+        shared = self.shared
+        vae = read_network(AutoencoderKL, shared.folder, "vae", shared.variant, shared.dtype)
+        return vae.to(shared.device)
+
+    def _unscaled(self, latents: Tensor) -> Tensor:
+        return latents / float(self.vae.config["scaling_factor"])
+
+
+def check_fits(name: str, wanted: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raise InvalidInput, naming what differs, unless a denoiser's `config` is as `wanted`."""
+    wrong = differences(wanted, config)
+    if wrong:
+        hint = "members of a family share the base's VAE and text encoders"
+        raise InvalidInput(f"member {name}", "a denoiser that fits its family", ", ".join(wrong), hint)

@@ -1,0 +1,89 @@
+"""PixArt-Sigma: one T5 encoder, whose padding is masked, a transformer, a KL autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
+from torch import Tensor
+from transformers import T5EncoderModel, T5Tokenizer
+
+from rise_contracts.errors import InvalidInput
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates
+from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
+from rise_stage.engine.families.kl import KlFamily, check_fits
+
+MOST_TOKENS: Final = 300
+"""What PixArt-Sigma was trained with, and the stock pipeline's default; an encoder may be good for fewer."""
+MICRO_CONDITIONED: Final = 128
+"""The sample size at which diffusers takes a transformer for one that is told resolution and aspect ratio."""
+
+
+class PixArt(KlFamily):
+    """The shared parts of a PixArt-Sigma family."""
+
+    network_class = PixArtTransformer2DModel
+    network_folder = "transformer"
+
+    def __init__(self, shared: Shared) -> None:
+        super().__init__(shared)
+        self.tokenizer = read_tokenizer(T5Tokenizer, shared.folder, "tokenizer")
+        encoder = read_text_encoder(T5EncoderModel, shared.folder, "text_encoder", shared.variant, shared.dtype)
+        self.text_encoder = encoder.to(shared.device)
+        self.most_tokens = min(MOST_TOKENS, int(self.tokenizer.model_max_length))
+
+    def encode_text(self, text: str) -> TextStates:
+        """The last hidden layer; in lower case, as the stock pipeline has it."""
+        encoded = self.tokenizer(
+            [text.lower().strip()],
+            padding="max_length",
+            max_length=self.most_tokens,
+            truncation=True,
+            return_tensors="pt",
+        )
+        mask = encoded.attention_mask.to(self.shared.device)
+        with torch.inference_mode():
+            return TextStates(self.text_encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
+
+    def negative_states(self, text: str, positive: TextStates) -> TextStates:
+        return self.encode_text(text)
+
+    def conditioning(
+        self,
+        states: Sequence[TextStates],
+        negative: Sequence[TextStates] | None,
+        guidance: float | None,
+        size: tuple[int, int],
+    ) -> Conditioning:
+        every = (*(negative or ()), *states)
+        return Conditioning(
+            hidden=torch.cat([state.hidden for state in every]),
+            mask=torch.cat([state.mask for state in every if state.mask is not None]),
+            guidance=guidance,
+        )
+
+    def check_member(self, name: str, config: dict[str, Any]) -> None:
+        wanted = {"in_channels": self.latent.channels, "caption_channels": int(self.text_encoder.config.d_model)}
+        check_fits(name, wanted, config)
+        channels = config.get("out_channels") or config.get("in_channels")
+        if channels not in (self.latent.channels, 2 * self.latent.channels):
+            options = f"{self.latent.channels}, or {2 * self.latent.channels} with a learned variance"
+            raise InvalidInput(f"member {name}", f"out_channels {options}", channels)
+        told = config.get("use_additional_conditions")
+        if told or (told is None and config.get("sample_size") == MICRO_CONDITIONED):
+            hint = "PixArt-Sigma transformers are not told; PixArt-Alpha's are, and are not served"
+            raise InvalidInput(f"member {name}", "use_additional_conditions false", told, hint)
+
+    def predict(self, network: Any, *inputs: Tensor) -> Tensor:
+        x, timesteps, hidden, mask = inputs
+        predicted: Tensor = network(
+            x,
+            encoder_hidden_states=hidden,
+            encoder_attention_mask=mask,
+            timestep=timesteps,
+            added_cond_kwargs={"resolution": None, "aspect_ratio": None},
+            return_dict=False,
+        )[0]
+        return predicted[:, : x.shape[1]]
