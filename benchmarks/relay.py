@@ -27,7 +27,7 @@ from rise_stage.engine import Engine
 LARGE_STEPS = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24)
 SMALL_STEPS = (1, 2, 4, 8, 16, 24)
 HEADS = (1, 2, 3, 4, 6, 8, 10)
-TAILS = (2, 4, 8)
+TAILS = (2, 4, 6)
 BUDGETS = (5, 10, 15, 25, 40)
 GOALS = {5: "> 0", 10: "> 0", 15: "> 0", 25: "> 0", 40: ">= -0.01"}
 
@@ -57,13 +57,19 @@ def main(argv: Sequence[str]) -> int:
         points, found = measure_front(family, prompts, handoff)
         rows += front_rows(points, large)
         plots.mkdir(parents=True, exist_ok=True)
-        (plots / "relay-points.json").write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n")
+        write_points(points, options.json.with_name(f"{options.json.stem}-points.json"))
         _draw.front(points, plots / "relay-front.png")
         _draw.departures(found, plots / "relay-intensity.png")
         print(points_table(points))
     _rows.write(rows, options.json)
     print(_rows.table(rows))
     return 0
+
+
+def write_points(points: Sequence[Point], file: Path) -> None:
+    """All points, for whoever wants to draw them another way."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n")
 
 
 def default_arm(family: ModelFamily, name: str) -> str:

@@ -31,7 +31,7 @@ def engine() -> Engine:
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize(("steps", "guidance"), [(24, 1.0), (10, 4.0)])
 def test_a_whole_job_is_the_stock_pipelines(engine: Engine, solver: Solver, steps: int, guidance: float) -> None:
-    pipeline = stock_pipeline(rise_shapes.weights_dir(), STOCK[solver])
+    pipeline = stock_pipeline(rise_shapes.weights_dir(), STOCK[solver], "pixart")
     wanted = pipeline(
         PROMPT,
         num_inference_steps=steps,
@@ -45,10 +45,10 @@ def test_a_whole_job_is_the_stock_pipelines(engine: Engine, solver: Solver, step
 
 
 def test_pictures_are_the_stock_pipelines(engine: Engine) -> None:
-    pipeline = stock_pipeline(rise_shapes.weights_dir(), EulerDiscreteScheduler)
+    pipeline = stock_pipeline(rise_shapes.weights_dir(), EulerDiscreteScheduler, "pixart")
     generator = [torch.Generator().manual_seed(7)]
     wanted = pipeline(PROMPT, num_inference_steps=8, guidance_scale=1.0, generator=generator, output_type="np").images
-    found = engine.generate([PROMPT], [7], "large:8").images
+    found = engine.generate([PROMPT], [7], "large:8", guidance=1.0).images
     assert torch.equal(found, torch.from_numpy((wanted * 255).round().astype("uint8")))
 
 

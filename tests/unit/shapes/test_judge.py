@@ -86,12 +86,13 @@ def test_a_wrong_ground_is_found_and_an_open_one_is_free(ground: str) -> None:
 
 
 def test_an_object_too_many_or_too_few_is_found() -> None:
-    three = "a small red circle above a large blue square and left of a small green ring"
-    shown = picture(three, ((20.0, 12.0), (22.0, 42.0), (50.0, 14.0)))
-    assert judge(shown, parse(three)).ok
+    ring = Thing("green", "ring", "small")
+    two = parse("a small red circle above a large blue square")
+    three = Scene((*two.things, ring), (*two.relations, "left of"))
+    shown = render(Placed(three, ((20.0, 12.0), (22.0, 42.0), (50.0, 14.0))))
+    assert judge(shown, three).ok
     assert judge(shown, parse("a small red circle above a large blue square")).reasons == ["wanted 2 objects, got 3"]
-    two = picture("a small red circle above a large blue square")
-    assert not judge(two, parse(three)).parts["objects"]
+    assert not judge(picture("a small red circle above a large blue square"), three).parts["objects"]
 
 
 def test_noise_specks_and_blur_are_not_clean() -> None:

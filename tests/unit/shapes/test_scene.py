@@ -10,6 +10,7 @@ import pytest
 from rise_shapes.scene import (
     CANVAS,
     FILLABLE,
+    LATTICE,
     RADIUS,
     RELATIONS,
     Scene,
@@ -46,6 +47,14 @@ def test_about_one_combination_in_ten_is_held_out() -> None:
     assert is_held_out(rng.choice([pair for pair in pairs if is_held_out(pair)]))
 
 
+def test_a_scene_has_one_thing_or_two_and_a_held_out_one_two() -> None:
+    rng = random.Random(12)
+    counts = [len(draw_scene(rng).scene.things) for _ in range(300)]
+    assert set(counts) == {1, 2}
+    assert counts.count(1) < 0.2 * len(counts)
+    assert {len(draw_scene(rng, held_out=True).scene.things) for _ in range(50)} == {2}
+
+
 def test_layouts_keep_relations_distances_and_the_canvas() -> None:
     rng = random.Random(10)
     for _ in range(200):
@@ -57,6 +66,7 @@ def test_layouts_keep_relations_distances_and_the_canvas() -> None:
             radius = RADIUS[thing.size or "large"]
             assert radius < x < CANVAS - radius
             assert radius < y < CANVAS - radius
+            assert (x % LATTICE, y % LATTICE) == (0, 0)
         for (a, first), (b, second) in combinations(zip(centres, things, strict=True), 2):
             apart = RADIUS[first.size or "large"] + RADIUS[second.size or "large"]
             assert max(abs(a[0] - b[0]), abs(a[1] - b[1])) > apart

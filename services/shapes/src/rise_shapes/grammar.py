@@ -1,6 +1,6 @@
 """Prompts as text: a scene to a caption, and a caption back to the scene it asks for.
 
-scene   = thing [ relation thing [ "and" relation thing ] ] [ "on a" tone [pattern] "ground" ]
+scene   = thing [ relation thing ] [ "on a" tone [pattern] "ground" ]
 thing   = "a" [size] [fill] colour shape
 """
 
@@ -42,7 +42,7 @@ class NotInGrammar(ValueError):
 
 @cache
 def vocabulary() -> frozenset[str]:
-    """Every word that the family was trained on."""
+    """Every word that has a token of its own: those of the grammar and "and", which would bring a third thing."""
     groups = (COLOURS, SHAPES, SIZES, FILLS, TONES, PATTERNS, ("a", "and", "on", "ground", "of"))
     relations = {word for relation in RELATIONS for word in relation.split()}
     return frozenset(word for group in groups for word in group) | relations
@@ -56,8 +56,8 @@ def words(prompt: str) -> list[str]:
 def caption(scene: Scene) -> str:
     """The sentence for a scene. What the scene leaves open, the sentence leaves out."""
     parts = [_phrase(scene.things[0])]
-    for i, (relation, thing) in enumerate(zip(scene.relations, scene.things[1:], strict=True)):
-        parts.append(f"{'and ' if i else ''}{relation} {_phrase(thing)}")
+    for relation, thing in zip(scene.relations, scene.things[1:], strict=True):
+        parts.append(f"{relation} {_phrase(thing)}")
     if scene.ground is not None:
         pattern = "" if scene.ground.pattern == "plain" else f" {scene.ground.pattern}"
         parts.append(f"on a {scene.ground.tone}{pattern} ground")
@@ -93,15 +93,20 @@ class _Reader:
 
     def scene(self) -> Scene:
         things, relations = [self._thing()], list[str]()
-        while (relation := self._relation(first=not relations)) is not None:
+        relation = self._relation()
+        if relation is not None:
             relations.append(relation)
             things.append(self._thing())
-            if len(relations) > 2:
-                raise NotInGrammar(self.prompt, "at most three objects", self.rest)
+            self._refuse_a_third()
         ground = self._ground()
         if self.rest:
             raise NotInGrammar(self.prompt, "a relation, 'on a … ground' or the end", self.rest)
         return Scene(tuple(things), tuple(relations), ground)
+
+    def _refuse_a_third(self) -> None:
+        before = list(self.rest)
+        if self._take(("and",)) or self._relation() is not None:
+            raise NotInGrammar(self.prompt, "at most two objects", before)
 
     def _thing(self) -> Thing:
         self._take(("a",))
@@ -112,16 +117,12 @@ class _Reader:
             raise NotInGrammar(self.prompt, f"a large {', '.join(sorted(FILLABLE))} for a {fill} fill", self.rest)
         return Thing(colour, shape, size, fill)
 
-    def _relation(self, *, first: bool) -> str | None:
-        mark = list(self.rest)
-        if not first:
-            self._take(("and",))
+    def _relation(self) -> str | None:
         for relation in RELATIONS:
             parts = relation.split()
             if self.rest[: len(parts)] == parts:
                 del self.rest[: len(parts)]
                 return relation
-        self.rest = mark
         return None
 
     def _ground(self) -> Ground | None:

@@ -27,6 +27,17 @@ FILLABLE: Final = frozenset({"circle", "square", "triangle", "diamond"})
 RADIUS: Final = {"small": 9.0, "large": 13.0}
 """Half the extent of an object, pixels."""
 
+LATTICE: Final = 8
+"""Objects stand on multiples of so many pixels, which are the corners of the ground's cells."""
+
+CLEAR: Final = 20.0
+"""How much farther apart, in pixels, two things are along their relation's axis than across it, where scenes are drawn.
+
+More than two cells of the lattice, so that a thing drawn a place off still stands where it was said to."""
+
+ALONE_SHARE: Final = 0.1
+"""Share of training scenes with a single object."""
+
 HELD_OUT_SHARE: Final = 10
 """One in so many (colour, shape, relation, colour, shape) combinations is kept out of training."""
 
@@ -82,15 +93,9 @@ def is_held_out(scene: Scene) -> bool:
 def draw_scene(rng: random.Random, *, held_out: bool = False) -> Placed:
     """Draw a complete scene with its layout; ``held_out`` draws the test distribution, else the training one."""
     while True:
-        count = rng.choices((1, 2, 3), weights=(0, 65, 35) if held_out else (12, 55, 33))[0]
-        colours = rng.sample(COLOURS, count)
-        things = tuple(_draw_thing(rng, colour) for colour in colours)
-        relations: tuple[str, ...] = ()
-        if count == 2:
-            relations = (rng.choice(RELATIONS),)
-        elif count == 3:
-            relations = (rng.choice(RELATIONS[:2]), rng.choice(RELATIONS[2:]))
-            relations = relations if rng.random() < 0.5 else relations[::-1]
+        count = 2 if held_out or rng.random() > ALONE_SHARE else 1
+        things = tuple(_draw_thing(rng, colour) for colour in rng.sample(COLOURS, count))
+        relations = tuple(rng.choices(RELATIONS, k=count - 1))
         scene = Scene(things, relations, Ground(rng.choice(TONES), rng.choice(PATTERNS)))
         if is_held_out(scene) != held_out:
             continue
@@ -112,7 +117,7 @@ def place(scene: Scene, rng: random.Random, tries: int = 200) -> tuple[tuple[flo
     for _ in range(tries):
         centres = [_uniform_centre(rng, radius) for radius in radii]
         if all(
-            holds(relation, centres[0], centre, gap=radii[0] + radius + 2, clear=4.0)
+            holds(relation, centres[0], centre, gap=radii[0] + radius + 2, clear=CLEAR)
             for relation, centre, radius in zip(scene.relations, centres[1:], radii[1:], strict=True)
         ) and _apart(centres, radii):
             return tuple(centres)
@@ -120,8 +125,9 @@ def place(scene: Scene, rng: random.Random, tries: int = 200) -> tuple[tuple[flo
 
 
 def _uniform_centre(rng: random.Random, radius: float) -> tuple[float, float]:
-    low, high = int(radius) + 2, CANVAS - int(radius) - 2
-    return float(rng.randint(low, high)), float(rng.randint(low, high))
+    least = int(radius) + 2
+    places = [place for place in range(0, CANVAS + 1, LATTICE) if least <= place <= CANVAS - least]
+    return float(rng.choice(places)), float(rng.choice(places))
 
 
 def _apart(centres: list[tuple[float, float]], radii: list[float]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch.multiprocessing.spawn import start_processes
@@ -38,9 +39,11 @@ def main() -> None:
     if world == 1:
         recipe.run(options.out, options.only, options.seed, options.device, options.scale, options.start)
         return
-    os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    os.environ.setdefault("MASTER_PORT", "29511")
-    start_processes(process, (world, options), nprocs=world, start_method="spawn")
+    # Large tensors come from the heap and stay there: glibc would map and clear fresh pages for every one of them.
+    os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "-1")
+    with TemporaryDirectory(prefix="rise-training-") as folder:
+        start_processes(process, (world, Path(folder) / "meeting", options), nprocs=world, start_method="spawn")
 
 
 if __name__ == "__main__":

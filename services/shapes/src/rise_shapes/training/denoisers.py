@@ -1,6 +1,7 @@
 """The three denoisers: their shapes, the noise they see, and their losses.
 
-All are v-prediction (Salimans & Ho 2022, arXiv 2202.00512) on the variance-preserving schedule of Stable Diffusion 1.x.
+All are transformers of the PixArt kind (Chen et al. 2023, arXiv 2310.00426) and predict the velocity (Salimans & Ho
+2022, arXiv 2202.00512) on the variance-preserving schedule of Stable Diffusion 1.x.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import torch
-from diffusers import DDPMScheduler, EulerDiscreteScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler, EulerDiscreteScheduler, PixArtTransformer2DModel
 from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 from torch.nn import functional as F
-from transformers import CLIPTextModel
+from transformers import T5EncoderModel
 
-from rise_shapes.training.data import LatentSet
-from rise_shapes.training.text import WIDTH
+from rise_shapes.training.data import TRAITS, LatentSet
+from rise_shapes.training.loop import half_dtype
+from rise_shapes.training.text import WIDTH, read
 
 TRAIN_STEPS: Final = 1000
 SCHEDULE: Final = {
@@ -27,42 +29,49 @@ SCHEDULE: Final = {
     "prediction_type": "v_prediction",
     "num_train_timesteps": TRAIN_STEPS,
 }
+HEAD_WIDTH: Final = 32
+BLANK_SHARE: Final = 0.1
+"""Share of captions that are blank, for guidance."""
+READING_WEIGHT: Final = 0.15
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A denoiser's channels at 16x16 and at 8x8, its heads, and whether only its middle attends to the words."""
+    """A denoiser's width and number of blocks."""
 
-    outer: int
-    inner: int
-    heads: int
-    lean: bool = False
+    width: int
+    depth: int
 
 
 SHAPES: Final = {
-    "large": Shape(64, 160, 5),
-    "small": Shape(32, 64, 2, lean=True),
-    "finisher": Shape(32, 64, 2, lean=True),
-    "distilled": Shape(32, 64, 2, lean=True),
+    "large": Shape(160, 8),
+    "small": Shape(64, 3),
+    "finisher": Shape(96, 4),
+    "distilled": Shape(96, 4),
 }
 
 
-def new_denoiser(shape: Shape) -> UNet2DConditionModel:
-    """A UNet of two levels: convolutions at 16x16, convolutions and cross-attention at 8x8."""
-    return UNet2DConditionModel(
+def new_denoiser(shape: Shape) -> PixArtTransformer2DModel:
+    """An untrained transformer over 64 cells, every block of which begins by passing on what it was given."""
+    network = PixArtTransformer2DModel(
         sample_size=16,
+        patch_size=2,
         in_channels=4,
         out_channels=4,
-        down_block_types=("DownBlock2D", "DownBlock2D" if shape.lean else "CrossAttnDownBlock2D"),
-        up_block_types=("UpBlock2D" if shape.lean else "CrossAttnUpBlock2D", "UpBlock2D"),
-        mid_block_type="UNetMidBlock2DCrossAttn",
-        block_out_channels=(shape.outer, shape.inner),
-        layers_per_block=1,
-        attention_head_dim=shape.heads,
-        cross_attention_dim=WIDTH,
-        norm_num_groups=16,
-        use_linear_projection=True,
+        num_layers=shape.depth,
+        num_attention_heads=shape.width // HEAD_WIDTH,
+        attention_head_dim=HEAD_WIDTH,
+        cross_attention_dim=shape.width,
+        caption_channels=WIDTH,
+        use_additional_conditions=False,
     )
+    with torch.no_grad():
+        for block in network.transformer_blocks:
+            block.scale_shift_table[2::3] = 0
+            nn.init.zeros_(block.attn2.to_out[0].weight)
+        nn.init.zeros_(network.adaln_single.linear.weight)
+        nn.init.zeros_(network.proj_out.weight)
+    return network
 
 
 def scheduler() -> EulerDiscreteScheduler:
@@ -80,7 +89,7 @@ class Noise:
         sigmas: (1000,) noise over signal.
     """
 
-    def __init__(self, mean: float = 0.3, std: float = 1.3, low: float = 0.0, high: float = math.inf) -> None:
+    def __init__(self, mean: float = 0.6, std: float = 1.2, low: float = 0.0, high: float = math.inf) -> None:
         bar = DDPMScheduler(**{k: v for k, v in SCHEDULE.items() if k != "prediction_type"}).alphas_cumprod
         self.alphas, self.sigmas = bar.sqrt(), ((1 - bar) / bar).sqrt()
         logs = self.sigmas.log()
@@ -101,58 +110,87 @@ class Noise:
 
 
 class WithText(nn.Module):
-    """The large denoiser and the text encoder, which are trained together."""
+    """A denoiser and the text encoder, which is not taught here.
 
-    def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
+    Where ``reads``, middle features are asked what is where: see `reading_loss`.
+    """
+
+    def __init__(self, network: PixArtTransformer2DModel, text: T5EncoderModel, *, reads: bool = False) -> None:
         super().__init__()
-        self.unet, self.text = unet, text
+        self.network, self.text = network, text.requires_grad_(False)
+        self.reader: nn.Module | None = None
+        if reads:
+            width = network.inner_dim
+            classes = sum(len(options) + 1 for options in TRAITS)
+            self.reader = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, classes))
+            middle = network.transformer_blocks[len(network.transformer_blocks) // 2]
+            middle.register_forward_hook(self._keep)
+
+    def _keep(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+        self._features = output
 
     def forward(self, x: torch.Tensor, t: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
         """Predicted velocity."""
-        context = self.text(tokens).last_hidden_state
-        out: torch.Tensor = self.unet(x, t, context, return_dict=False)[0]
-        return out
+        hidden, mask = read(self.text, tokens)
+        return velocity(self.network, x, t, hidden, mask)
+
+    def reading(self) -> torch.Tensor:
+        """What the last pass's middle features say of every cell: (B, 64, classes) logits."""
+        assert self.reader is not None
+        logits: torch.Tensor = self.reader(self._features)
+        return logits
 
 
-class OnText(nn.Module):
-    """A denoiser that listens to a text encoder without teaching it."""
-
-    def __init__(self, unet: UNet2DConditionModel, text: CLIPTextModel) -> None:
-        super().__init__()
-        self.unet = unet
-        # Kept out of the parameters: it is trained elsewhere.
-        self._text = (text,)
-
-    def forward(self, x: torch.Tensor, t: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        """Predicted velocity."""
-        with torch.no_grad():
-            context = self._text[0](tokens).last_hidden_state
-        out: torch.Tensor = self.unet(x, t, context, return_dict=False)[0]
-        return out
+def velocity(
+    network: PixArtTransformer2DModel, x: torch.Tensor, t: torch.Tensor, hidden: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """The network's prediction, (B, 4, 16, 16)."""
+    out: torch.Tensor = network(
+        x, encoder_hidden_states=hidden, timestep=t, encoder_attention_mask=mask, return_dict=False
+    )[0]
+    return out
 
 
 def plain_loss(
-    model: nn.Module, data: LatentSet, noise: Noise, batch: int, generator: torch.Generator, device: str
-) -> torch.Tensor:
-    """Mean squared error of the velocity on noised scenes; one caption in ten is blank, for guidance."""
-    x0, tokens = data.batch(batch, generator)
-    blank = torch.rand(batch, generator=generator) < 0.1
+    model: WithText, data: LatentSet, noise: Noise, batch: int, generator: torch.Generator, device: str
+) -> dict[str, torch.Tensor]:
+    """Mean squared error of the velocity on noised scenes, and the reading loss where the model reads."""
+    x0, tokens, covers, traits, *_ = data.batch(batch, generator)
+    blank = torch.rand(batch, generator=generator) < BLANK_SHARE
     tokens = torch.where(blank[:, None], data.blank, tokens)
     t = noise.draw(batch, generator)
-    eps = torch.randn(x0.shape, generator=generator)
-    x, v = noise.mix(x0, eps, t)
+    x, v = noise.mix(x0, torch.randn(x0.shape, generator=generator), t)
     with half(device):
-        predicted = model(x.to(device).contiguous(memory_format=torch.channels_last), t.to(device), tokens.to(device))
-    return F.mse_loss(predicted.float(), v.to(device))
+        predicted = model(x.to(device), t.to(device), tokens.to(device))
+        shown = model.reading() if model.reader is not None else None
+    losses = {"velocity": F.mse_loss(predicted.float(), v.to(device))}
+    if shown is not None:
+        losses["reading"] = READING_WEIGHT * reading_loss(shown.float(), covers.to(device), traits.to(device))
+    return losses
+
+
+def reading_loss(logits: torch.Tensor, covers: torch.Tensor, traits: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of what covers each cell: for every trait its words and "nothing", weighted by area.
+
+    A picture's error says little of a shape's outline, and nothing of which word meant it; this says both, and the
+    features that hold it serve the picture (the idea of Yu et al. 2024, arXiv 2410.06940, with the scene for teacher).
+    """
+    total = logits.new_zeros(())
+    ground = 1 - covers.sum(1, keepdim=True)
+    for trait, part in enumerate(logits.split([len(options) + 1 for options in TRAITS], dim=-1)):
+        which = F.one_hot(traits[..., trait], part.shape[-1] - 1).float()
+        share = torch.cat([torch.einsum("bic,bik->bck", covers, which), ground.mT], dim=-1)
+        total = total - (share * part.log_softmax(-1)).sum(-1).mean()
+    return total
 
 
 def half(device: str) -> torch.autocast:
     """bfloat16 arithmetic where the machine has it: on a processor with AVX-512 BF16 a step takes 0.57 of the time."""
-    able = device != "cpu" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=able)
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=half_dtype(device) == torch.bfloat16)
 
 
-def trainable(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+def trainable(network: PixArtTransformer2DModel) -> PixArtTransformer2DModel:
     """Attention by plain products: the fused one's backward pass takes ten times as long in bfloat16 on a CPU."""
-    unet.set_attn_processor(AttnProcessor())
-    return unet.to(memory_format=torch.channels_last)
+    network.set_attn_processor(AttnProcessor())
+    # Muon sees convolutions as matrices, which they are without a copy in this order only.
+    return network.to(memory_format=torch.channels_last)

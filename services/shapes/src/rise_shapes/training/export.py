@@ -7,30 +7,27 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTokenizer
+from diffusers import AutoencoderKL, PixArtSigmaPipeline, PixArtTransformer2DModel
+from transformers import T5Tokenizer
 
 from rise_shapes.training.denoisers import WithText, scheduler
 
 
 def write_family(
-    folder: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer, large: WithText, others: dict[str, UNet2DConditionModel]
+    folder: Path,
+    vae: AutoencoderKL,
+    tokenizer: T5Tokenizer,
+    large: WithText,
+    others: dict[str, PixArtTransformer2DModel],
 ) -> None:
     """Write the whole pipeline with the large denoiser, and beside it a folder for every other denoiser."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=large.text,
-        tokenizer=tokenizer,
-        unet=large.unet,
-        scheduler=scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+    PixArtSigmaPipeline(
+        vae=vae, text_encoder=large.text, tokenizer=tokenizer, transformer=large.network, scheduler=scheduler()
     ).to(torch.float16).save_pretrained(partial)
-    for name, unet in others.items():
-        unet.to(torch.float16).save_pretrained(partial / name / "unet")
+    for name, network in others.items():
+        network.to(torch.float16).save_pretrained(partial / name / "transformer")
     _declare_float32(partial / "text_encoder" / "config.json")
     # Weights are written for their owner alone; these are to be read by whoever installs them.
     for file in partial.rglob("*.*"):

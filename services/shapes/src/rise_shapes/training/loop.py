@@ -14,7 +14,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from rise_shapes.training.muon import Muon
+
 CHECKPOINT_SECONDS = 60.0
+TABLES = ("shared.weight", "embed_tokens.weight", "relative_attention_bias.weight", "scale_shift_table")
+"""Parameters of two dimensions that are no matrices: rows that are looked up or added."""
 
 
 @dataclass
@@ -42,6 +46,11 @@ class Stage:
     device: str = "cpu"
     on_checkpoint: Callable[[int], None] | None = None
     averaged: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def half_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the machine computes in it, else float32."""
+    return torch.bfloat16 if device != "cpu" or torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
 def rate(stage: Stage, step: int) -> float:
@@ -110,7 +119,7 @@ class Optimisers:
     def __init__(self, stage: Stage) -> None:
         parameters = [p for p in stage.model.parameters() if p.requires_grad]
         named = [(n, p) for n, p in stage.model.named_parameters() if p.requires_grad]
-        matrices = [p for n, p in named if p.ndim >= 2 and "embedding" not in n]
+        matrices = [p for n, p in named if p.ndim >= 2 and not n.endswith(TABLES)]
         if not stage.muon_lr:
             matrices = []
         chosen = {id(p) for p in matrices}
@@ -121,7 +130,7 @@ class Optimisers:
         ]
         if matrices:
             flat = [view for _, view in self.pairs]
-            self.all.append(torch.optim.Muon(flat, lr=stage.muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"))
+            self.all.append(Muon(flat, lr=stage.muon_lr, dtype=half_dtype(stage.device)))
         self.peaks = [stage.lr, stage.muon_lr]
 
     def step(self, factor: float) -> None:
@@ -185,9 +194,23 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
+@torch.no_grad()
+def put(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy ``tensors`` into the parameters of their names.
+
+    Not `load_state_dict`, which wants tied parameters under each of their names, and constants too.
+    """
+    own = dict(module.named_parameters())
+    if set(tensors) != set(own):
+        different = min(set(tensors) ^ set(own))
+        raise KeyError(f"wanted the parameters of a {type(module).__name__}, got others: {different} is in one only")
+    for name, tensor in tensors.items():
+        own[name].copy_(tensor)
+
+
 def load_averaged(module: nn.Module, folder: Path, names: Iterable[str] = ()) -> None:
     """Put the averaged weights of a stage, or what lies under ``names`` in them, into ``module``."""
     tensors = _under(load_file(folder / "checkpoint.safetensors"), "averaged.")
     for name in names:
         tensors = _under(tensors, f"{name}.")
-    module.load_state_dict(tensors)
+    put(module, tensors)

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, PixArtTransformer2DModel
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTokenizer
+from transformers import T5Tokenizer
 
+from rise_shapes.scene import COLOURS, RELATIONS
 from rise_shapes.training import denoisers, finishing
-from rise_shapes.training.data import LatentSet, captions, encode_scenes, scenes
+from rise_shapes.training.data import LatentSet, captions, encode_scenes, meanings, named, roles, scenes
 from rise_shapes.training.export import write_family
-from rise_shapes.training.loop import Stage, load_averaged, run_stage
-from rise_shapes.training.text import new_text_encoder, write_tokenizer
+from rise_shapes.training.loop import Stage, load_averaged, put, run_stage
+from rise_shapes.training.text import Listener, new_text_encoder, write_tokenizer
 from rise_shapes.training.vae import POOL, train_vae, tune_decoder
 
-ORDER: Final = ("vae", "large", "small", "finisher", "distilled", "decoder")
-STEPS: Final = {"vae": 600, "large": 2650, "small": 1500, "finisher": 700, "distilled": 600, "decoder": 60}
-BATCH: Final = {"large": 48, "small": 32, "finisher": 32, "distilled": 32}
-SCENES: Final = 48_000
+ORDER: Final = ("vae", "text", "large", "small", "finisher", "distilled", "decoder")
+STEPS: Final = {
+    "vae": 600,
+    "text": 1000,
+    "large": 6800,
+    "small": 3000,
+    "finisher": 3000,
+    "distilled": 3000,
+    "decoder": 60,
+}
+BATCH: Final = {"text": 256, "large": 64, "small": 64, "finisher": 64, "distilled": 64}
+SCENES: Final = 60_000
 SHARDS: Final = 2
-UNFINISHED: Final = 1_344
-"""Trajectories of the large denoiser that the finisher learns from."""
+UNFINISHED: Final = 2 * 2_688
+"""Trajectories of the large denoiser that the finisher learns from: every way to begin, twice 64 times."""
+GUIDANCE: Final = 3.0
+"""Scale of classifier-free guidance with which the large denoiser works; the finisher learns its outcome."""
 FINISHER_SIGMA: Final = 2.6
 """The finisher is trained at and below this noise level only."""
 
@@ -52,10 +63,17 @@ class Workshop:
         """A number of scenes, less for a quick check."""
         return max(finishing.CHUNK, round(count * min(1.0, self.scale)))
 
-    def first(self, make: Callable[[], object]) -> None:
-        """Let the first process alone do something, and all wait for it."""
-        if self.rank == 0:
+    def first(self, made: Path, make: Callable[[], object]) -> None:
+        """Let the first process alone make what is not there yet, and all wait for it.
+
+        All processes must call it: one that looked for itself could find the thing made and wait for nobody.
+        """
+        if self.rank == 0 and not made.exists():
             make()
+        self.meet()
+
+    def meet(self) -> None:
+        """Wait until all processes have come this far."""
         if self.world > 1:
             dist.barrier()
 
@@ -70,6 +88,8 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float, start:
     vae = _vae(shop)
     tokenizer = _tokenizer(shop)
     data = _latents(shop, vae, tokenizer)
+    if "text" in only:
+        _text(shop, data, len(tokenizer))
     large = _large(shop, data, len(tokenizer), train="large" in only)
     for part in ("small", "finisher", "distilled"):
         if part in only:
@@ -77,30 +97,33 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float, start:
     if "decoder" in only:
         tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
     if all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
-        shop.first(lambda: _export(shop, vae, tokenizer, large))
+        if rank == 0:
+            _export(shop, vae, tokenizer, large)
+        shop.meet()
 
 
 def _vae(shop: Workshop) -> AutoencoderKL:
     folder = shop.out / "vae" / "final"
-    if shop.start is not None and not folder.exists():
+    if shop.start is not None:
         source = shop.start / "vae"
-        shop.first(lambda: AutoencoderKL.from_pretrained(source, dtype=torch.float32).save_pretrained(folder))
-    if not folder.exists():
-        vae = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device, shop.share(POOL))
-        shop.first(lambda: vae.save_pretrained(folder))
+        shop.first(folder, lambda: AutoencoderKL.from_pretrained(source, dtype=torch.float32).save_pretrained(folder))
+    elif not folder.exists():
+        # None can find it made too early: making it takes all of them.
+        made = train_vae(shop.out, shop.steps("vae"), shop.seed, shop.device, shop.share(POOL))
+        shop.first(folder, lambda: made.save_pretrained(folder))
     vae = AutoencoderKL.from_pretrained(folder).to(shop.device)
     vae.requires_grad_(False)
     return vae
 
 
-def _tokenizer(shop: Workshop) -> CLIPTokenizer:
+def _tokenizer(shop: Workshop) -> T5Tokenizer:
     folder = shop.out / "tokenizer"
-    shop.first(lambda: write_tokenizer(folder))
-    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+    shop.first(folder, lambda: write_tokenizer(folder))
+    tokenizer: T5Tokenizer = T5Tokenizer.from_pretrained(folder)
     return tokenizer
 
 
-def _latents(shop: Workshop, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> LatentSet:
+def _latents(shop: Workshop, vae: AutoencoderKL, tokenizer: T5Tokenizer) -> LatentSet:
     """The training set as latents, in shards; a process makes and reads its own, and one alone reads all."""
     groups = min(shop.world, SHARDS)
     shards = range(shop.rank % groups, SHARDS, groups)
@@ -111,26 +134,41 @@ def _latents(shop: Workshop, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> La
             text = tokenizer(
                 captions(placed, shop.seed + shard), padding="max_length", truncation=True, return_tensors="pt"
             )
-            save_file({"latents": encode_scenes(vae, placed), "tokens": text.input_ids}, file)
-    shop.first(lambda: None)
+            covers, traits = meanings(placed)
+            latents = encode_scenes(vae, placed)
+            save_file({"latents": latents, "tokens": text.input_ids, "covers": covers, "traits": traits}, file)
+    shop.meet()
     stored = [load_file(file) for file in files]
     blank = tokenizer("", padding="max_length", return_tensors="pt").input_ids[0]
-    return LatentSet(torch.cat([s["latents"] for s in stored]), torch.cat([s["tokens"] for s in stored]), blank)
+    parts = {name: torch.cat([part[name] for part in stored]) for name in stored[0]}
+    colours = torch.tensor([tokenizer(colour).input_ids[0] for colour in COLOURS])
+    where = named(parts["tokens"], parts["covers"], parts["traits"], colours)
+    relations = torch.tensor([tokenizer(relation).input_ids[0] for relation in RELATIONS])
+    return LatentSet(**parts, named=where, roles=roles(parts["tokens"], relations), blank=blank)
+
+
+def _text(shop: Workshop, data: LatentSet, vocabulary: int) -> None:
+    torch.manual_seed(shop.seed)
+    model = Listener(new_text_encoder(vocabulary)).to(shop.device)
+    if shop.start is not None:
+        go_on_from(model.text, shop.start / "text_encoder")
+    loss = partial(model.loss, data, BATCH["text"] // shop.world, shop.device)
+    run_stage(Stage("text", model, loss, shop.steps("text"), muon_lr=5e-3, decay=0.5, device=shop.device), shop.out)
 
 
 def _large(shop: Workshop, data: LatentSet, vocabulary: int, *, train: bool) -> denoisers.WithText:
     torch.manual_seed(shop.seed)
-    unet = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES["large"]))
-    model = denoisers.WithText(unet, new_text_encoder(vocabulary)).to(shop.device)
+    network = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES["large"]))
+    model = denoisers.WithText(network, new_text_encoder(vocabulary), reads=True).to(shop.device)
     if shop.start is not None:
-        go_on_from(model.unet, shop.start / "unet")
+        go_on_from(model.network, shop.start / "transformer")
         go_on_from(model.text, shop.start / "text_encoder")
     if train:
-        loss = partial(_plain, model, data, denoisers.Noise(), BATCH["large"] // shop.world, shop.device)
-        stage = Stage(
-            "large", model, loss, shop.steps("large"), lr=1e-3, muon_lr=4e-3, seed=shop.seed, device=shop.device
-        )
-        model.load_state_dict(run_stage(stage, shop.out))
+        load_averaged(model.text, shop.out / "text", ("text",))
+        batch = BATCH["large"] // shop.world
+        loss = partial(denoisers.plain_loss, model, data, denoisers.Noise(mean=1.0), batch, device=shop.device)
+        stage = Stage("large", model, loss, shop.steps("large"), muon_lr=2.5e-3, decay=0.69, seed=shop.seed)
+        put(model, run_stage(replace(stage, device=shop.device), shop.out))
     else:
         load_averaged(model, shop.out / "large")
     return model.eval().requires_grad_(False)
@@ -138,52 +176,37 @@ def _large(shop: Workshop, data: LatentSet, vocabulary: int, *, train: bool) -> 
 
 def _lean(shop: Workshop, part: str, large: denoisers.WithText, data: LatentSet) -> None:
     torch.manual_seed(shop.seed + 1)
-    unet = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES[part])).to(shop.device)
+    network = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES[part])).to(shop.device)
     if shop.start is not None:
-        go_on_from(unet, shop.start / ("small" if part == "small" else "finisher") / "unet")
+        go_on_from(network, shop.start / ("small" if part == "small" else "finisher") / "transformer")
     batch = BATCH[part] // shop.world
     noise = denoisers.Noise() if part == "small" else denoisers.Noise(mean=-0.3, std=1.2, high=FINISHER_SIGMA)
+    model = denoisers.WithText(network, large.text)
     loss: Callable[[torch.Generator], dict[str, torch.Tensor]]
     if part == "distilled":
-        load_averaged(unet, shop.out / "finisher")
-        file = shop.out / "unfinished.safetensors"
+        load_averaged(network, shop.out / "finisher")
+        file = shop.out / f"unfinished-{shop.rank}of{shop.world}.safetensors"
         if not file.exists():
-            shop.first(lambda: finishing.half_done(large, data, shop.share(UNFINISHED), shop.seed).save(file))
+            count = max(shop.world, shop.share(UNFINISHED) // finishing.CHUNK)
+            batches = range(shop.rank, count, shop.world)
+            finishing.half_done(large, data, batches, shop.seed, GUIDANCE, quiet=shop.rank > 0).save(file)
         unfinished = finishing.Unfinished.load(file)
-        loss = partial(finishing.distil_loss, unet, large, data, unfinished, noise, batch)
+        loss = partial(finishing.distil_loss, model, data, unfinished, noise, batch)
     else:
-        loss = partial(_plain, denoisers.OnText(unet, large.text), data, noise, batch, shop.device)
+        loss = partial(denoisers.plain_loss, model, data, noise, batch, device=shop.device)
     peak = 1e-3 if part == "distilled" else 3e-3
-    stage = Stage(part, unet, loss, shop.steps(part), lr=1e-3, muon_lr=peak, seed=shop.seed, device=shop.device)
+    stage = Stage(part, network, loss, shop.steps(part), muon_lr=peak, decay=0.6, seed=shop.seed, device=shop.device)
     run_stage(stage, shop.out)
-
-
-def _plain(
-    model: torch.nn.Module,
-    data: LatentSet,
-    noise: denoisers.Noise,
-    batch: int,
-    device: str,
-    generator: torch.Generator,
-) -> dict[str, torch.Tensor]:
-    return {"velocity": denoisers.plain_loss(model, data, noise, batch, generator, device)}
 
 
 def go_on_from(module: torch.nn.Module, folder: Path) -> None:
     """Put the shipped weights of a part into ``module``; whatever was trained since is loaded over them."""
     (file,) = folder.glob("*.safetensors")
-    names = set(module.state_dict())
-    stored = {_known(name, names): tensor.float() for name, tensor in load_file(file).items()}
-    module.load_state_dict(stored)
+    put(module, load_file(file))
 
 
-def _known(name: str, names: set[str]) -> str:
-    """A stored name as the module has it: transformers writes its text model with a prefix of its own."""
-    return name if name in names else name.removeprefix("text_model.")
-
-
-def _export(shop: Workshop, vae: AutoencoderKL, tokenizer: CLIPTokenizer, large: denoisers.WithText) -> None:
-    others: dict[str, UNet2DConditionModel] = {}
+def _export(shop: Workshop, vae: AutoencoderKL, tokenizer: T5Tokenizer, large: denoisers.WithText) -> None:
+    others: dict[str, PixArtTransformer2DModel] = {}
     for name, part in (("small", "small"), ("finisher", "distilled")):
         others[name] = denoisers.new_denoiser(denoisers.SHAPES[name])
         load_averaged(others[name], shop.out / part)

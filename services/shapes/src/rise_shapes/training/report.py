@@ -14,32 +14,35 @@ from typing import Final
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, PixArtSigmaPipeline, PixArtTransformer2DModel
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch.nn import functional as F
 
-from rise_shapes import weights_dir
+from rise_shapes import family, weights_dir
 from rise_shapes.grammar import caption
 from rise_shapes.judge import judge
 from rise_shapes.scene import Placed, draw_scene
 from rise_shapes.training.data import encode_scenes
-from rise_shapes.training.denoisers import Noise
+from rise_shapes.training.denoisers import Noise, velocity
 from rise_shapes.training.finishing import nearest
+from rise_shapes.training.recipe import ORDER
+from rise_shapes.training.text import MAX_TOKENS, read
 
 LEVELS: Final = (0.05, 0.1, 0.2, 0.35, 0.6, 0.9, 1.3, 1.8, 2.5, 4.0, 7.0, 12.0)
-PARTS: Final = ("vae", "large", "small", "finisher", "distilled", "decoder")
+
 SHEET: Final = (6, 4)
 """Columns and rows of a sample sheet."""
 SMOOTH: Final = 15
 
 
 def curves(run: Path, file: Path) -> dict[str, float]:
-    """Draw the loss of every part over its steps; returns the hours that each part took."""
-    figure = Figure(figsize=(13, 6))
+    """Draw the loss of every part that was trained here over its steps; returns the hours that each took."""
+    parts = [part for part in ORDER if (run / part / "log.jsonl").exists()]
+    figure = Figure(figsize=(4.4 * len(parts), 3.4))
     hours = {}
-    for axes, part in zip(figure.subplots(2, 3).flat, PARTS, strict=True):
+    for axes, part in zip(figure.subplots(1, len(parts), squeeze=False).flat, parts, strict=True):
         rows = [json.loads(line) for line in (run / part / "log.jsonl").read_text().splitlines()]
         hours[part] = _hours(rows)
         for name in [key for key in rows[0] if key not in ("step", "seconds")]:
@@ -68,20 +71,20 @@ def _hours(rows: list[dict[str, float]]) -> float:
 
 
 @torch.inference_mode()
-def loss_by_level(pipeline: StableDiffusionPipeline, members: dict[str, UNet2DConditionModel], file: Path) -> None:
+def loss_by_level(pipeline: PixArtSigmaPipeline, members: dict[str, PixArtTransformer2DModel], file: Path) -> None:
     """Draw each member's velocity loss on held-out scenes over the noise level: where the curves meet, hand over."""
     rng = random.Random(77)
     placed = [draw_scene(rng, held_out=True) for _ in range(192)]
     latents = encode_scenes(pipeline.vae, placed).float()
-    context = _context(pipeline, [caption(item.scene) for item in placed])
+    hidden, mask = _context(pipeline, [caption(item.scene) for item in placed])
     noise, generator = Noise(), torch.Generator().manual_seed(0)
     axes = (figure := Figure(figsize=(7.5, 4.5))).subplots()
-    for name, unet in members.items():
+    for name, network in members.items():
         losses = []
         for level in LEVELS:
             times = torch.full((len(placed),), nearest(noise, level))
-            x, velocity = noise.mix(latents, torch.randn(latents.shape, generator=generator), times)
-            losses.append(F.mse_loss(unet(x, times, context).sample, velocity).item())
+            x, wanted = noise.mix(latents, torch.randn(latents.shape, generator=generator), times)
+            losses.append(F.mse_loss(velocity(network, x, times, hidden, mask), wanted).item())
         axes.plot(LEVELS, losses, marker="o", markersize=3, label=name)
         print(name, " ".join(f"{level:g}:{loss:.3f}" for level, loss in zip(LEVELS, losses, strict=True)))
     axes.set_xscale("log")
@@ -94,20 +97,21 @@ def loss_by_level(pipeline: StableDiffusionPipeline, members: dict[str, UNet2DCo
     figure.savefig(file, dpi=100)
 
 
-def _context(pipeline: StableDiffusionPipeline, texts: list[str]) -> torch.Tensor:
-    tokens = pipeline.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    states: torch.Tensor = pipeline.text_encoder(tokens).last_hidden_state
-    return states
+def _context(pipeline: PixArtSigmaPipeline, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    return read(pipeline.text_encoder, pipeline.tokenizer(texts, padding="max_length", return_tensors="pt").input_ids)
 
 
-def sheet(pipeline: StableDiffusionPipeline, steps: int, file: Path) -> float:
+def sheet(pipeline: PixArtSigmaPipeline, steps: int, guidance: float, file: Path) -> float:
     """Draw held-out prompts with the pipeline's denoiser and the judge's verdict; returns the share that is right."""
     rng = random.Random(78)
     placed = [draw_scene(rng, held_out=True) for _ in range(SHEET[0] * SHEET[1])]
     images = pipeline(
         [caption(item.scene) for item in placed],
         num_inference_steps=steps,
-        guidance_scale=1.0,
+        guidance_scale=guidance,
+        use_resolution_binning=False,
+        clean_caption=False,
+        max_sequence_length=MAX_TOKENS,
         generator=[torch.Generator().manual_seed(seed) for seed in range(len(placed))],
         output_type="pil",
     ).images
@@ -138,7 +142,7 @@ def _wrap(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)[:3])
 
 
-def reconstructions(pipeline: StableDiffusionPipeline) -> float:
+def reconstructions(pipeline: PixArtSigmaPipeline) -> float:
     """Share of true pictures that the judge still accepts after the autoencoder: the ceiling of every member."""
     rng = random.Random(79)
     placed = [draw_scene(rng, held_out=True) for _ in range(200)]
@@ -155,19 +159,22 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=Path("out/training"))
     parser.add_argument("--weights", type=Path, default=weights_dir())
     parser.add_argument("--to", type=Path, default=Path("docs/family"))
-    parser.add_argument("--steps", type=int, default=24)
     options = parser.parse_args()
     options.to.mkdir(parents=True, exist_ok=True)
-    pipeline = StableDiffusionPipeline.from_pretrained(options.weights)
-    others = {
-        name: UNet2DConditionModel.from_pretrained(options.weights / name / "unet") for name in ("small", "finisher")
+    pipeline = PixArtSigmaPipeline.from_pretrained(options.weights)
+    networks = {
+        name: PixArtTransformer2DModel.from_pretrained(options.weights / name / "transformer")
+        for name in ("small", "finisher")
     }
+    networks = {"large": pipeline.transformer, **networks}
     print("hours", curves(options.run, options.to / "loss.png"))
     print("judged right after the autoencoder", reconstructions(pipeline))
-    print("large", sheet(pipeline, options.steps, options.to / "large.png"))
-    loss_by_level(pipeline, {"large": pipeline.unet, **others}, options.to / "loss-by-sigma.png")
-    pipeline.unet = others["small"]
-    print("small", sheet(pipeline, options.steps, options.to / "small.png"))
+    loss_by_level(pipeline, networks, options.to / "loss-by-sigma.png")
+    for name in ("large", "small"):
+        member = family().member(name)
+        assert member is not None
+        pipeline.transformer = networks[name]
+        print(name, sheet(pipeline, member.default_steps, member.default_guidance, options.to / f"{name}.png"))
 
 
 if __name__ == "__main__":
