@@ -71,6 +71,7 @@ class _Worker:
         self._bus, self._identity, self._stop, self._settings = bus, identity, stop, settings
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage")
         self._running: Running | None = None
+        self._own, self._shared = self._consumer(identity.name), self._consumer(None)
         self._heart = Heart(bus, identity, status, self._busy_job)
         keepalive = min(1.0, settings.ack_wait_s / 4)
         self._bench = Bench(bus, Jobs(bus), identity, handler, self._thread, self._heart, keepalive)
@@ -79,28 +80,26 @@ class _Worker:
         if prepare is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, prepare)
         cancels = await self._bus.subscribe(subjects.ALL_CANCELS, self._cancel)
-        consumers = [self._consumer(None), self._consumer(self._identity.name)]
-        for consumer in consumers:
-            await consumer.start()
+        await asyncio.gather(self._own.start(), self._shared.start())
         await self._heart.beat()
         beating = asyncio.create_task(self._heart.run())
         log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
         if on_ready is not None:
             on_ready()
         try:
-            await self._loop(consumers)
+            await self._loop()
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             await cancels.stop()
-            await consumers[0].stop()
-            await consumers[1].stop(delete=True)
+            await self._shared.stop()
+            await self._own.stop(delete=True)
             await self._heart.leave()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _loop(self, consumers: list[Consumer]) -> None:
+    async def _loop(self) -> None:
         while not self._stop.is_set():
-            delivery = await self._take(consumers)
+            delivery = await self._own.waiting() or await self._take()
             if delivery is None:
                 continue
             work = asyncio.create_task(self._work(delivery))
@@ -122,9 +121,13 @@ class _Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await work
 
-    async def _take(self, consumers: list[Consumer]) -> Delivery | None:
-        """The next task of any queue, or None when told to stop. The other queues' tasks stay there."""
-        waits = {asyncio.create_task(consumer.next()): consumer for consumer in consumers}
+    async def _take(self) -> Delivery | None:
+        """The next task of either queue, or None when told to stop. The other queue's tasks stay there.
+
+        What waits in the worker's own queue was looked for before: were both asked while both are full, one of two
+        tasks would be given back each time, and in the end be taken for one that nobody survives.
+        """
+        waits = {asyncio.create_task(consumer.next()): consumer for consumer in (self._own, self._shared)}
         signals = [asyncio.create_task(self._stop.wait()), asyncio.create_task(self._bus.closed.wait())]
         await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
         for signal in signals:
@@ -166,7 +169,7 @@ class _Worker:
             result = "given-back"
             log.info("job %s: given back: %s", task.job_id, busy)
             await delivery.nak(busy.retry_after)
-        except errors.BusUnavailable as error:
+        except (errors.BusUnavailable, errors.Waited) as error:
             result = "given-back"
             log.warning("job %s: not finished, it will be delivered again: %s", task.job_id, error)
         except errors.RiseError as error:
