@@ -43,6 +43,15 @@ async def test_a_bound_task_waits_behind_no_crowd(bus: Bus, tmp_path: Path) -> N
     assert records[0].started_at in started[:2]
 
 
+async def test_a_message_of_no_job_is_thrown_away_and_work_goes_on(bus: Bus, tmp_path: Path) -> None:
+    async with small.scheduler(bus, ANY), small.driver(bus), small.worker(bus, "device-1", tmp_path):
+        for subject in ("rise.work.device.any.job-1", "rise.work.device.any.JOB.1", "rise.work.device.any.job-1.x"):
+            await streams.store(bus, subject, b"nonsense")
+        job = await client.submit(bus, small.spec())
+        assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
+    assert await streams.count(bus, subjects.work_stream("device"), subjects.work_stream_subjects("device")) == 0
+
+
 async def _queued(bus: Bus, tasks: int) -> None:
     """Wait until so many tasks are in the queues of the pool."""
     stream, every = subjects.work_stream("device"), subjects.work_stream_subjects("device")

@@ -111,11 +111,20 @@ class Consumer:
         self._heard_at = 0.0
         self._stop_listening: Callable[[], None] | None = None
 
-    async def start(self) -> None:
-        """Make the consumer at the server and listen. Raises JetStreamError where it cannot be made."""
-        await self._create()
+    async def start(self) -> int:
+        """Make the consumer at the server and listen; how many messages there are for it. Raises JetStreamError."""
+        there = await self._create()
         self._stop_listening = self._bus.on_reconnect(self._doubt)
         await self._listen()
+        return there
+
+    async def pending(self) -> int | None:
+        """How many messages are still to be delivered, or None where the server does not say now."""
+        try:
+            answer = await streams.api(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
+        except (streams.JetStreamError, errors.NoResponder, errors.Waited, errors.BusUnavailable):
+            return None
+        return int(answer["num_pending"])
 
     async def stop(self, *, delete: bool = False) -> None:
         """Stop listening and give back what was delivered and not taken. `delete` removes a durable one too."""
@@ -235,7 +244,8 @@ class Consumer:
             await self._subscription.stop()
         await self._listen()
 
-    async def _create(self) -> None:
+    async def _create(self) -> int:
+        """The number of messages that wait for it."""
         if self._durable is None:
             self._name = f"rise-{secrets.token_hex(6)}"  # a lost one may still be there, at an older position
         config: dict[str, Any] = {"name": self._name, "deliver_policy": self._deliver, "replay_policy": "instant"}
@@ -260,7 +270,8 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         if len(self._filters) == 1:
             verb += f".{self._filters[0]}"
-        await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        answer = await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        return int(answer.get("num_pending", 0))
 
 
 def _status(message: Incoming) -> str | None:
