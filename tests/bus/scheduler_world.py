@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager
 from rise_contracts import codec, errors, subjects
 from rise_contracts.messages import Configure, Decision, Heartbeat, Outcome
 from rise_contracts.resources import ModelFamily
-from rise_runtime import layout, streams
+from rise_runtime import layout, services, streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus, connect
+from rise_runtime.families import Families
 from rise_scheduler import posterior_json
 from rise_scheduler.context import FEATURES
-from rise_scheduler.families import Families
 from rise_scheduler.policies import FixedPolicy, Policy
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.service import Scheduler
@@ -58,7 +58,7 @@ async def ask(bus: Bus, question: Configure) -> Decision:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return await bus.ask(subjects.CONFIGURE, question, Decision, timeout=10.0)
+            return await services.ask(bus, subjects.CONFIGURE, question, Decision, timeout=10.0)
         except (errors.RemoteError, errors.NoResponder) as error:
             if not error.retriable or time.monotonic() > deadline:
                 raise

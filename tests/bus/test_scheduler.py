@@ -8,10 +8,10 @@ from rise_contracts import codec, errors, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.messages import Decision
 from rise_contracts.resources import ModelFamily
-from rise_runtime import layout
+from rise_runtime import layout, services
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
-from rise_scheduler.families import Families
+from rise_runtime.families import Families
 from tests.bus.scheduler_world import ask, beat, prepare, replica
 from tests.servers import Server
 from tests.unit.scheduler.builders import family, fixed, question, worker
@@ -36,7 +36,7 @@ async def test_a_job_without_workers_is_told_to_wait_and_served_when_they_come(n
     await Families(bus).publish(family())
     async with replica(nats_server):
         with pytest.raises(errors.RemoteError, match="no edge worker is ready; no device worker is ready") as caught:
-            await bus.ask(subjects.CONFIGURE, question(), Decision, timeout=10.0)
+            await services.ask(bus, subjects.CONFIGURE, question(), Decision, timeout=10.0)
         assert caught.value.retriable
         assert caught.value.reason == "Busy"
         assert (await ask(bus, question())).arm
@@ -49,7 +49,7 @@ async def test_a_worker_that_says_goodbye_is_not_used_any_more(nats_server: Serv
         await Bucket(bus, subjects.KV_WORKERS).remove("device-0")
         for _ in range(200):
             await beat(bus, worker())
-            decision = await bus.ask(subjects.CONFIGURE, question(), Decision, timeout=10.0)
+            decision = await services.ask(bus, subjects.CONFIGURE, question(), Decision, timeout=10.0)
             if decision.arm == "large:20":
                 return
     pytest.fail("the worker that left was still used")
@@ -59,7 +59,7 @@ async def test_an_unknown_family_gets_the_nearest_name(nats_server: Server, bus:
     await prepare(bus)
     async with replica(nats_server):
         with pytest.raises(errors.RemoteError, match="did you mean 'rise-shapes'") as caught:
-            await bus.ask(subjects.CONFIGURE, question(family="rise-shape"), Decision, timeout=10.0)
+            await services.ask(bus, subjects.CONFIGURE, question(family="rise-shape"), Decision, timeout=10.0)
     assert (caught.value.reason, caught.value.retriable) == ("UnknownName", False)
     assert caught.value.exit_code == 2
 
@@ -68,7 +68,7 @@ async def test_while_no_family_is_known_a_job_has_to_wait(nats_server: Server, b
     await layout.ensure(bus)
     async with replica(nats_server):
         with pytest.raises(errors.RemoteError, match="no model family is known yet") as caught:
-            await bus.ask(subjects.CONFIGURE, question(), Decision, timeout=10.0)
+            await services.ask(bus, subjects.CONFIGURE, question(), Decision, timeout=10.0)
     assert caught.value.retriable
 
 

@@ -22,13 +22,13 @@ from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import client, layout
+from rise_runtime import client, layout, services
 from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult
-from rise_runtime.signals import stop_on_signals
+from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
 
 QUICK = WorkerSettings(ack_wait_s=1.0, max_deliver=3, drain_s=5.0)
@@ -139,7 +139,7 @@ async def scheduler(bus: Bus, configuration: Configuration = RELAY) -> AsyncIter
             policy="fixed",
         )
 
-    serving = await bus.serve(subjects.CONFIGURE, messages.Configure, answer)
+    serving = await services.serve(bus, subjects.CONFIGURE, messages.Configure, answer)
     try:
         yield asked
     finally:
@@ -193,7 +193,7 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, url: str, token: str, name: str, folder: Path) -> WorkerProcess:
-        """Returns when it takes work."""
+        """Returns when it takes work, or is loading."""
         arguments = ["--url", url, "--name", name, "--folder", str(folder)]
         root = Path(__file__).parents[3]
         environment = {**os.environ, "RISE_TEST_TOKEN": token, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
@@ -206,7 +206,7 @@ class WorkerProcess:
             stderr=asyncio.subprocess.DEVNULL,
         )
         assert process.stdout is not None
-        assert await asyncio.wait_for(process.stdout.readline(), 60) == b"ready\n"
+        assert await asyncio.wait_for(process.stdout.readline(), 120) in (b"ready\n", b"loading\n")
         return cls(process)
 
     async def kill(self) -> None:
@@ -274,6 +274,7 @@ async def _main() -> None:
         bus,
         identity(arguments.name),
         Hasher(arguments.folder),
+        prepare=lambda: _load(arguments.folder / "loading"),
         stop=stop,
         settings=QUICK,
         on_ready=lambda: print("ready", flush=True),
@@ -281,5 +282,14 @@ async def _main() -> None:
     await bus.close()
 
 
+def _load(loading: Path) -> None:
+    """Load for as long as the file is there."""
+    if loading.exists():
+        print("loading", flush=True)
+    while loading.exists():
+        time.sleep(0.01)
+
+
 if __name__ == "__main__":
     asyncio.run(_main())
+    leave(0)

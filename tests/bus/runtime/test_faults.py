@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from rise_contracts import messages, subjects
+from rise_contracts import codec, messages, subjects
 from rise_contracts.configuration import Configuration
 from rise_contracts.records import Failure, JobRecord, JobState
 from rise_runtime import client, endings, layout, plan, streams
+from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Jobs
+from rise_runtime.seam import Stuck
+from rise_runtime.worker import run_worker
 from tests.bus.runtime import small
 from tests.servers import Server
 
@@ -255,3 +258,46 @@ async def test_a_server_killed_under_a_running_job_loses_nothing(bus: Bus, nats_
         assert (await client.fetch_result(bus, job.job_id)).images == (small.expected(9),)
         after = await client.submit(bus, small.spec(seed=10))
         assert isinstance(await asyncio.wait_for(client.wait(bus, after.job_id), 60), messages.JobDone)
+
+
+async def test_a_stage_that_hangs_costs_its_worker_and_not_the_job(bus: Bus, tmp_path: Path) -> None:
+    (tmp_path / "hold-0").touch()
+    impatient = dataclasses.replace(small.QUICK, stall_s=0.3)
+    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
+        hanging = asyncio.create_task(
+            run_worker(bus, small.identity("edge-1"), small.Hasher(tmp_path), settings=impatient)
+        )
+        job = await client.submit(bus, small.spec("stubborn", seed=8))
+        with pytest.raises(Stuck, match="no sign of life"):
+            await asyncio.wait_for(hanging, 60)
+        (tmp_path / "hold-0").unlink()
+        async with small.worker(bus, "edge-2", tmp_path):
+            ending = await client.wait(bus, job.job_id)
+            result = await client.fetch_result(bus, job.job_id)
+    assert isinstance(ending, messages.JobDone)
+    assert [report.worker for report in ending.stages] == ["edge-2", "device-1"]
+    assert ending.attempt == 1
+    assert result.images == (small.expected(8),)
+
+
+async def test_a_worker_that_is_still_loading_stops_when_told_to(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "loading").touch()
+    loading = await start("edge-1")
+    assert await loading.terminate() == 0
+    assert (tmp_path / "loading").exists()
+
+
+async def test_a_record_that_nobody_can_read_stops_nothing_else(bus: Bus, tmp_path: Path) -> None:
+    await Bucket(bus, subjects.KV_JOBS).put("job-odd", b'{"version":2}')
+    event = subjects.event("job-odd", "job-cancelled")
+    await streams.store(bus, event, codec.encode(messages.JobCancelled(job_id="job-odd", attempt=1, at=1.0)))
+    async with (
+        small.scheduler(bus),
+        small.driver(bus),
+        small.worker(bus, "edge-1", tmp_path),
+        small.worker(bus, "device-1", tmp_path),
+    ):
+        job = await client.submit(bus, small.spec())
+        assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
+        await small.record_is(bus, job.job_id, JobState.COMPLETE)
+    assert [record.job_id for record in await client.list_jobs(bus)] == [job.job_id]

@@ -11,7 +11,7 @@ import pytest
 
 from rise_contracts import errors, messages, subjects
 from rise_contracts.records import JobState, Waiting
-from rise_runtime import client, endings, layout, streams
+from rise_runtime import client, endings, layout, services, streams
 from rise_runtime.bus import Bus, Incoming
 from rise_runtime.seam import Handoff, StageContext, StageResult
 from rise_runtime.worker import run_worker
@@ -30,7 +30,7 @@ async def refusing(bus: Bus, make: Callable[[], errors.RiseError]) -> AsyncItera
     async def answer(question: messages.Configure) -> messages.Decision:
         raise make()
 
-    serving = await bus.serve(subjects.CONFIGURE, messages.Configure, answer)
+    serving = await services.serve(bus, subjects.CONFIGURE, messages.Configure, answer)
     try:
         yield
     finally:

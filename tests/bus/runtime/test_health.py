@@ -85,3 +85,18 @@ async def _busy(bus: Bus, job_id: str) -> messages.Heartbeat:
             if beat.busy_job == job_id:
                 return beat
     raise AssertionError("the watch ended")
+
+
+async def test_a_worker_that_is_told_to_stop_says_that_it_wants_no_work(bus: Bus, tmp_path: Path) -> None:
+    await layout.ensure(bus)
+    (tmp_path / "hold-0").touch()
+    async with small.scheduler(bus), small.driver(bus), small.worker(bus, "edge-1", tmp_path) as stop:
+        await client.submit(bus, small.spec("stubborn"))
+        await small.until((tmp_path / "held-0-edge-1").exists)
+        stop.set()
+        async with asyncio.timeout(60):
+            async for alive in Workers(bus).changes():
+                if alive and not alive[0].ready:
+                    break
+        (tmp_path / "hold-0").unlink()
+    assert await client.list_workers(bus) == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rise_contracts.configuration import Configuration
 from rise_contracts.records import JobState, Waiting
 from rise_runtime import client, layout, streams
 from rise_runtime.bus import Bus
+from rise_runtime.jobs import Jobs
 from tests.bus.runtime import small
 
 
@@ -184,6 +186,31 @@ async def test_a_suspended_job_runs_when_it_is_resumed(bus: Bus, tmp_path: Path)
         assert asked == []
         await client.resume(bus, job.job_id)
         await small.record_is(bus, job.job_id, JobState.COMPLETE)
+
+
+async def test_one_key_is_one_job_under_any_name_and_after_it_was_resumed(bus: Bus) -> None:
+    spec = small.spec(idempotency_key="order-1", suspend=True)
+    job = await client.submit(bus, spec, name="first")
+    await client.resume(bus, job.job_id)
+    again = await client.submit(bus, spec, name="second")
+    assert again.job_id == job.job_id
+    assert again.request.spec.suspend is False
+
+
+async def test_the_record_of_a_job_that_waits_is_not_forgotten(bus: Bus) -> None:
+    """The bucket lets go of what was not written for days, so what is not over is written again."""
+    keeping = dataclasses.replace(small.QUICK_DRIVER, keep_s=0.01, verify_s=0.05)
+    async with small.driver(bus, keeping):
+        job = await client.submit(bus, small.spec(suspend=True))
+        suspended = await small.record_is(bus, job.job_id, JobState.SUSPENDED)
+        revisions: set[int] = set()
+        async with asyncio.timeout(60):
+            async for _, held in Jobs(bus).watch(job.job_id):
+                assert held is not None
+                if held.record == suspended:
+                    revisions.add(held.revision)
+                if len(revisions) == 3:
+                    break
 
 
 async def test_a_finished_job_goes_after_its_time(bus: Bus, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import blobs, client, layout, streams, tasks
+from rise_runtime import blobs, client, layout, services, streams, tasks
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, connect, open_bus
 from rise_runtime.pulls import Consumer
@@ -97,13 +97,13 @@ async def test_a_message_that_is_too_large_is_refused_before_it_is_sent(bus: Bus
 
 async def test_a_request_without_a_listener_fails_at_once(bus: Bus) -> None:
     with pytest.raises(errors.NoResponder, match=r"listens on rise\.nobody"):
-        await bus.ask("rise.nobody", CANCEL, messages.Cancel, timeout=60)
+        await services.ask(bus, "rise.nobody", CANCEL, messages.Cancel, timeout=60)
 
 
 async def test_a_request_without_an_answer_ends_in_time(bus: Bus) -> None:
     await bus.subscribe("rise.deaf", lambda _: None)
     with pytest.raises(errors.Waited, match=r"within 0\.1 s"):
-        await bus.ask("rise.deaf", CANCEL, messages.Cancel, timeout=0.1)
+        await services.ask(bus, "rise.deaf", CANCEL, messages.Cancel, timeout=0.1)
 
 
 async def test_errors_of_a_service_travel_back(bus: Bus) -> None:
@@ -114,14 +114,14 @@ async def test_errors_of_a_service_travel_back(bus: Bus) -> None:
             raise ZeroDivisionError("a bug")
         return question
 
-    await bus.serve("rise.service", messages.Cancel, answer)
+    await services.serve(bus, "rise.service", messages.Cancel, answer)
     with pytest.raises(errors.RemoteError, match="did you mean 'large'") as caught:
-        await bus.ask("rise.service", CANCEL, messages.Cancel)
+        await services.ask(bus, "rise.service", CANCEL, messages.Cancel)
     assert caught.value.reason == "UnknownName"
     with pytest.raises(errors.RemoteError, match="ZeroDivisionError: a bug"):
-        await bus.ask("rise.service", CANCEL.model_copy(update={"attempt": 2}), messages.Cancel)
+        await services.ask(bus, "rise.service", CANCEL.model_copy(update={"attempt": 2}), messages.Cancel)
     fine = CANCEL.model_copy(update={"attempt": 3})
-    assert await bus.ask("rise.service", fine, messages.Cancel) == fine
+    assert await services.ask(bus, "rise.service", fine, messages.Cancel) == fine
     with pytest.raises(errors.RemoteError, match="a valid Cancel"):
         codec.decode_reply(messages.Cancel, (await bus.request("rise.service", b"nonsense")).data)
 
@@ -135,10 +135,10 @@ async def test_a_slow_answer_holds_up_no_other(bus: Bus) -> None:
         first_came.set()
         return question
 
-    await bus.serve("rise.service", messages.Cancel, answer)
-    slow = asyncio.create_task(bus.ask("rise.service", CANCEL, messages.Cancel, timeout=60))
+    await services.serve(bus, "rise.service", messages.Cancel, answer)
+    slow = asyncio.create_task(services.ask(bus, "rise.service", CANCEL, messages.Cancel, timeout=60))
     second = CANCEL.model_copy(update={"attempt": 2})
-    assert await bus.ask("rise.service", second, messages.Cancel, timeout=60) == second
+    assert await services.ask(bus, "rise.service", second, messages.Cancel, timeout=60) == second
     assert await slow == CANCEL
 
 

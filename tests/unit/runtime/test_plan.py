@@ -280,6 +280,14 @@ def test_the_outcome_says_what_the_decision_cost() -> None:
     assert plan.outcome(pending(), JOB_FAILED) is None
 
 
+def test_a_late_result_of_an_earlier_attempt_is_not_credited_to_the_next_decision() -> None:
+    retry = plan.failed(running(), BROKEN, NOW + 10)
+    assert isinstance(retry, plan.Retry)
+    second = plan.scheduled(retry.record, DECISION.model_copy(update={"id": "d2"}), NOW + 11)
+    assert plan.outcome(second, job_done(1)) is None
+    assert plan.outcome(second, job_done(2)) is not None
+
+
 def test_a_later_attempt_is_not_charged_for_the_earlier_ones() -> None:
     retry = plan.failed(plan.applied(running(), stage_done(0)), BROKEN, NOW + 10)
     assert isinstance(retry, plan.Retry)

@@ -234,6 +234,10 @@ class TestSettings:
             ["--label", "novalue"],
             ["--patience", "inf"],
             ["--memory-mib", "1.5"],
+            ["--name", "my.phone"],
+            ["--name", "any"],
+            ["--pool", "Edge Site"],
+            ["--pool", ">"],
         ],
     )
     def test_a_value_out_of_range_is_one_line_about_its_flag(self, flags: list[str]) -> None:

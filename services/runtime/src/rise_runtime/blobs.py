@@ -65,6 +65,12 @@ async def put(bus: Bus, subject: str, payload: bytes) -> PayloadRef:
     )
 
 
+async def drop(bus: Bus, ref: PayloadRef) -> None:
+    """Free the room of bytes that nobody will ask for."""
+    if ref.subject is not None:
+        await streams.purge(bus, subjects.STREAM_BLOBS, ref.subject)
+
+
 async def receive(bus: Bus, ref: PayloadRef, behind: bytes, *, timeout: float = 10.0) -> bytes:
     """The bytes `ref` speaks of; `behind` is what came behind its message.
 

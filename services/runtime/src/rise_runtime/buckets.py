@@ -13,6 +13,7 @@ from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.streams import WrongRevision
 
 _OPERATION: Final = "KV-Operation"
+_CATCH_UP_S: Final = 1.0
 _REMOVED: Final = frozenset({"DEL", "PURGE"})
 
 
@@ -33,20 +34,20 @@ class Bucket:
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
 
-    async def ensure(self, *, max_age_s: float = 0, storage: str = "file") -> None:
+    async def ensure(self, *, max_age_s: float = 0) -> None:
         """Make the bucket. With `max_age_s` a key that is not written again in time is gone."""
         await streams.ensure(
             self._bus,
             self._stream,
             (self._prefix + ">",),
-            storage=storage,
             max_age_s=max_age_s,
             extra={"max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True},
         )
 
-    async def get(self, key: str) -> Entry | None:
-        """The entry, or None where the key is not there (or was removed)."""
-        entry = await self._last(key)
+    async def get(self, key: str, *, patience: float = 0.0) -> Entry | None:
+        """The entry, or None where the key is not there (or was removed). Waits `patience` s for a server that is
+        away."""
+        entry = await self._last(key, patience)
         return entry if entry is not None and entry.value is not None else None
 
     async def put(self, key: str, value: bytes, *, patience: float = 15.0) -> int:
@@ -94,19 +95,19 @@ class Bucket:
         After a restart of the server the changes made meanwhile follow.
         """
         consumer = Consumer(self._bus, self._stream, (self._prefix + keys,), deliver="last_per_subject", batch=256)
-        await consumer.start()
+        caught_up = await consumer.start() == 0
         try:
-            if await streams.count(self._bus, self._stream, self._prefix + keys) == 0:
+            if caught_up:
                 yield None
-                caught_up = True
-            else:
-                caught_up = False
             while True:
-                delivery = await consumer.next()
-                if delivery is None:
+                delivery = await consumer.next(None if caught_up else _CATCH_UP_S)
+                if delivery is not None:
+                    yield self._entry(delivery)
+                if caught_up:
                     continue
-                yield self._entry(delivery)
-                if not caught_up and delivery.pending == 0:
+                # In silence the server is asked: what was still to come may have grown too old meanwhile.
+                left = await consumer.pending() if delivery is None else delivery.pending
+                if left == 0:
                     caught_up = True
                     yield None
         finally:
@@ -117,9 +118,9 @@ class Bucket:
         key = delivery.subject.removeprefix(self._prefix)
         return Entry(key, None if removed else delivery.data, delivery.stream_sequence)
 
-    async def _last(self, key: str) -> Entry | None:
+    async def _last(self, key: str, patience: float = 0.0) -> Entry | None:
         try:
-            message = await streams.last(self._bus, self._stream, self._prefix + key)
+            message = await streams.last(self._bus, self._stream, self._prefix + key, patience=patience)
         except errors.NoResponder as error:
             raise errors.NotFound("bucket", self.name, "is the platform up?") from error
         if message is None:

@@ -14,16 +14,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
-from pydantic import BaseModel
 
-from rise_contracts import codec, errors
+from rise_contracts import errors
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ HEADER_ROOM: Final = 4096
 RECONNECT_PAUSE_S: Final = 0.25
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-Q = TypeVar("Q", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,50 +133,18 @@ class Bus:
             except Exception:
                 log.exception("a subscriber of %s failed", subject)
 
-        inner = await self._client.subscribe(
-            subject, queue=queue, cb=receive, pending_msgs_limit=65_536, pending_bytes_limit=512 * 1024 * 1024
-        )
+        try:
+            inner = await self._client.subscribe(
+                subject, queue=queue, cb=receive, pending_msgs_limit=65_536, pending_bytes_limit=512 * 1024 * 1024
+            )
+        except (nats.errors.Error, OSError) as error:
+            raise errors.BusUnavailable(self.url, f"subscribing failed ({error})") from error
         return Subscription(inner)
-
-    async def ask(self, subject: str, question: BaseModel, answer: type[Q], *, timeout: float = 2.0) -> Q:
-        """A typed request. An error of the other side is raised as RemoteError."""
-        reply = await self.request(subject, codec.encode(question), timeout=timeout)
-        return codec.decode_reply(answer, reply.data)
-
-    async def serve(
-        self, subject: str, question: type[Q], handler: Callable[[Q], Awaitable[BaseModel]], *, queue: str = "serve"
-    ) -> Subscription:
-        """Answer typed requests, one process of the `queue` group each. RiseErrors travel back as Problems."""
-
-        async def answer(message: Incoming) -> None:
-            try:
-                reply = codec.encode(await handler(codec.decode(question, message.data)))
-            except errors.RiseError as error:
-                reply = codec.encode_problem(error)
-            except Exception as error:
-                log.exception("the handler of %s failed", subject)
-                reply = codec.encode_problem(errors.StageFailed(f"{type(error).__name__}: {error}", reason="Internal"))
-            if message.reply:
-                await self.publish(message.reply, reply)
-
-        running: set[asyncio.Task[None]] = set()
-
-        def start(message: Incoming) -> None:
-            # A task each: callbacks of one subscription run serially, and one slow answer must not hold up the rest.
-            task = asyncio.create_task(answer(message))
-            running.add(task)
-            task.add_done_callback(running.discard)
-
-        return await self.subscribe(subject, start, queue=queue)
 
     async def barrier(self) -> None:
         """Return when the server has seen everything sent before. One flush overtakes what is still queued."""
         await self._client.flush()
         await self._client.flush()
-
-    async def rtt(self) -> float:
-        """Seconds for one round trip to the server."""
-        return float(await self._client.rtt())
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after each reconnection; the returned function takes it off again."""
@@ -303,12 +269,6 @@ async def _check_suitable(bus: Bus) -> None:
         await bus.request("$JS.API.INFO", timeout=5.0)
     except errors.NoResponder as error:
         raise errors.BusUnsuitable(bus.url, "wanted JetStream, got a server without it", "start it with -js") from error
-
-
-def _cancels() -> int:
-    """How often the running task was asked to cancel."""
-    task = asyncio.current_task()
-    return task.cancelling() if task is not None else 0
 
 
 def _incoming(message: Msg) -> Incoming:

@@ -59,12 +59,14 @@ async def submit(
 ) -> JobRecord:
     """Accept a job and return its record; a driver takes it from there.
 
-    With an idempotency key, the same spec gives the job that is there already, whatever became of it, and another
-    spec raises IdempotencyConflict. Raises PayloadTooLarge, BusUnavailable, NotFound where no platform is up.
+    With an idempotency key, the same spec gives the job that is there already, whatever became of it and whatever its
+    name is, and another spec raises IdempotencyConflict. Raises PayloadTooLarge, BusUnavailable, NotFound where no
+    platform is up.
     """
     key = spec.idempotency_key
-    tail = hashlib.sha256(key.encode()).hexdigest()[:24] if key is not None else secrets.token_hex(5)
-    job_id = f"{name[:30].rstrip('-')}-{tail}"
+    job_id = f"{name[:30].rstrip('-')}-{secrets.token_hex(5)}"
+    if key is not None:
+        job_id = f"job-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
     seed = spec.seed if spec.seed is not None else secrets.randbelow(2**63)
     accepted_at = time.time() if now is None else now
     request = messages.JobRequest(job_id=job_id, spec=spec, seed=seed, accepted_at=accepted_at, preview=preview)
@@ -72,7 +74,8 @@ async def submit(
     held = await jobs.create(JobRecord(request=request)) or await jobs.get(job_id)
     if held is None:
         raise errors.NotFound("job", job_id, "it was removed while it was submitted; submit it again")
-    if held.record.request.spec != spec:
+    resumed = spec.model_copy(update={"suspend": False})
+    if held.record.request.spec not in (spec, resumed):
         raise errors.IdempotencyConflict(key or "", job_id)
     return held.record
 
@@ -117,6 +120,8 @@ async def resume(bus: Bus, job_id: str) -> JobRecord:
     """Let a suspended job run."""
 
     def change(record: JobRecord) -> JobRecord:
+        if record.finished:
+            return record
         spec = record.request.spec.model_copy(update={"suspend": False})
         return record.model_copy(update={"request": record.request.model_copy(update={"spec": spec})})
 

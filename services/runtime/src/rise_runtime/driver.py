@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from rise_contracts import codec, errors, messages, subjects
@@ -25,6 +24,7 @@ from rise_runtime.streams import WrongRevision
 log = logging.getLogger(__name__)
 
 _FOLLOWED = ("stage-started", "stage-done", "stage-failed", "job-done", "job-failed", "job-cancelled")
+_LATER_S = 1.0
 _Mail = tuple[messages.Event, Delivery]
 
 
@@ -66,7 +66,6 @@ class _Driver:
         self._hands = Hands(bus, self._jobs, settings)
         self._workers = Workers(bus)
         self._desks: dict[str, _Desk] = {}
-        self._early: defaultdict[str, list[_Mail]] = defaultdict(list)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
@@ -121,19 +120,27 @@ class _Driver:
         """Put an event on the desk of its job. It is acknowledged when it has been taken into the record."""
         try:
             event, _ = codec.decode_event(delivery.data)
+            desk = await self._desk_of(event.job_id)
         except errors.InvalidInput as error:
-            log.warning("an event on %s is not understood: %s", delivery.subject, error)
+            log.warning("an event on %s, or the record of its job, is not understood: %s", delivery.subject, error)
             await delivery.term()
-            return
-        desk = self._desks.get(event.job_id)
-        if desk is None:
-            held = await self._jobs.get(event.job_id)
-            if held is None or held.record.finished:
+        except errors.RiseError as error:
+            log.warning("an event on %s has to wait: %s", delivery.subject, error)
+            await delivery.nak(_LATER_S)
+        else:
+            if desk is None:
                 await delivery.ack(confirmed=False)
                 return
-            desk = self._see(held)
-        desk.mail.append((event, delivery))
-        self._kick(desk)
+            desk.mail.append((event, delivery))
+            self._kick(desk)
+
+    async def _desk_of(self, job_id: str) -> _Desk | None:
+        """None for a job that is gone or over."""
+        desk = self._desks.get(job_id)
+        if desk is not None:
+            return desk
+        held = await self._jobs.get(job_id)
+        return None if held is None or held.record.finished else self._see(held)
 
     async def _tick(self) -> None:
         """The clock's share: deadlines, backoff, lost workers, lost work, removal."""
@@ -205,6 +212,7 @@ class _Driver:
             log.warning("job %s: %s; trying again", job_id, error)
             return
         self._put(desk, held)
+        desk.verified_at = 0.0  # it may have been our own, of which only the answer was lost: what follows it is due
         asyncio.get_running_loop().call_soon(self._kick, desk)
 
     async def _look(self, desk: _Desk) -> None:
@@ -263,7 +271,10 @@ class _Driver:
         if record.finished:
             await self._expire(desk)
             return plan.Nothing()
-        return self._unserved(desk, time.monotonic())
+        now = time.monotonic()
+        if now - desk.changed_at > self._settings.keep_s:
+            return plan.Become(record)
+        return self._unserved(desk, now)
 
     def _unserved(self, desk: _Desk, now: float) -> plan.Action:
         """A stage without any living worker: wait for one, then let the scheduler choose among those who are there."""

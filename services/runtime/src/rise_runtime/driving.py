@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import Failure, JobRecord, JobState, Waiting
-from rise_runtime import endings, layout, plan, streams, tasks, telemetry
+from rise_runtime import endings, layout, plan, services, streams, tasks, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Held, Jobs
 
@@ -19,13 +19,15 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class DriverSettings:
     """`ask_timeout_s`: how long the scheduler may think; `grace_s`: how long a stage may be without any worker
-    before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues."""
+    before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues; `keep_s`:
+    how often the record of a job that does not change is written again, so that the bucket does not forget it."""
 
     ask_timeout_s: float = 2.0
     ask_again_s: float = 0.5
     grace_s: float = 2 * subjects.WORKER_TTL_S
     verify_s: float = 10.0
     tick_s: float = 0.25
+    keep_s: float = 3600.0
 
 
 class Hands:
@@ -94,8 +96,8 @@ class Hands:
         record = held.record
         question = messages.Configure(request=record.request, attempt=record.attempt, avoid=record.avoid)
         try:
-            decision = await self._bus.ask(
-                subjects.CONFIGURE, question, messages.Decision, timeout=self._settings.ask_timeout_s
+            decision = await services.ask(
+                self._bus, subjects.CONFIGURE, question, messages.Decision, timeout=self._settings.ask_timeout_s
             )
         except errors.RemoteError as error:
             if not error.retriable:

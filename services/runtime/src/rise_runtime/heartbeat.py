@@ -27,6 +27,7 @@ class Heart:
         self._bucket = Bucket(bus, subjects.KV_WORKERS)
         self._process = psutil.Process()
         self._bytes_per_s: float | None = None
+        self._ready = True
 
     def note_transfer(self, nbytes: int, seconds: float) -> None:
         """A handoff of `nbytes` took `seconds` to be stored: what the link gives. Small ones say nothing."""
@@ -34,13 +35,20 @@ class Heart:
             rate = nbytes / seconds
             self._bytes_per_s = rate if self._bytes_per_s is None else 0.7 * self._bytes_per_s + 0.3 * rate
 
-    async def beat(self, *, ready: bool = True) -> None:
-        """Say it once. A bus that is away is no reason to stop working."""
+    async def beat(self) -> None:
+        """Say it once. A bus that is away is no reason to stop working, nor is a heartbeat that goes wrong."""
         try:
-            heartbeat = await self._compose(ready)
+            heartbeat = await self._compose()
             await self._bucket.put(self._identity.name, codec.encode(heartbeat), patience=0.0)
         except errors.RiseError as error:
             log.debug("heartbeat not sent: %s", error)
+        except Exception:
+            log.exception("the heartbeat could not be made")
+
+    async def retire(self) -> None:
+        """Say that no new work is wanted: what is at hand is ended, or given back."""
+        self._ready = False
+        await self.beat()
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -55,7 +63,7 @@ class Heart:
         except (errors.RiseError, TimeoutError) as error:
             log.debug("goodbye not sent: %s", error)
 
-    async def _compose(self, ready: bool) -> messages.Heartbeat:
+    async def _compose(self) -> messages.Heartbeat:
         me, status = self._identity, self._status()
         queue = subjects.work_filter(me.pool, None)
         depth, rtt = await asyncio.gather(
@@ -67,7 +75,7 @@ class Heart:
             pool=me.pool,
             pid=os.getpid(),
             at=time.time(),
-            ready=ready,
+            ready=self._ready,
             members=status.members,
             seconds_per_step=status.seconds_per_step,
             busy_job=self._busy_job(),
@@ -95,7 +103,9 @@ class Workers:
 
     def alive(self) -> tuple[messages.Heartbeat, ...]:
         oldest = time.monotonic() - subjects.WORKER_TTL_S
-        return tuple(beat for beat, at in self._seen.values() if at >= oldest)
+        # A heartbeat that ran out at the server ends without a word, and names of pods do not come again.
+        self._seen = {worker: seen for worker, seen in self._seen.items() if seen[1] >= oldest}
+        return tuple(beat for beat, _ in self._seen.values())
 
     async def run(self) -> None:
         async for _ in self.changes():

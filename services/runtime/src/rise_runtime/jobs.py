@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from rise_contracts import codec, subjects
+from rise_contracts import codec, errors, subjects
 from rise_contracts.records import JobRecord
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus
 from rise_runtime.streams import WrongRevision
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,8 @@ class Jobs:
     def __init__(self, bus: Bus) -> None:
         self._bucket = Bucket(bus, subjects.KV_JOBS)
 
-    async def get(self, job_id: str) -> Held | None:
-        entry = await self._bucket.get(job_id)
+    async def get(self, job_id: str, *, patience: float = 0.0) -> Held | None:
+        entry = await self._bucket.get(job_id, patience=patience)
         return None if entry is None else _held(entry)
 
     async def create(self, record: JobRecord) -> Held | None:
@@ -60,7 +63,7 @@ class Jobs:
     async def all(self) -> list[JobRecord]:
         """Every record there is, oldest first."""
         entries = await self._bucket.entries()
-        records = [held.record for entry in entries if (held := _held(entry)) is not None]
+        records = [held.record for entry in entries if (held := _readable(entry)) is not None]
         return sorted(records, key=lambda record: record.request.accepted_at)
 
     async def watch(
@@ -71,13 +74,25 @@ class Jobs:
         `known` gives the revision that the caller has of a job: older ones, and its own, are not even read.
         """
         async for entry in self._bucket.watch(job_id or ">"):
-            if entry is not None and (entry.value is None or entry.revision > known(entry.key)):
-                yield entry.key, _held(entry)
+            if entry is None or (entry.value is not None and entry.revision <= known(entry.key)):
+                continue
+            held = _readable(entry)
+            if held is not None or entry.value is None:
+                yield entry.key, held
 
-    async def is_current(self, job_id: str, attempt: int) -> bool:
+    async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
         """Whether work for `attempt` is still wanted. This is the fence: old attempts write nothing."""
-        held = await self.get(job_id)
+        held = await self.get(job_id, patience=patience)
         return held is not None and not held.record.finished and held.record.attempt == attempt
+
+
+def _readable(entry: Entry) -> Held | None:
+    """The record, or None where it was removed, or where one that nobody here can read must not stop the others."""
+    try:
+        return _held(entry)
+    except errors.InvalidInput as error:
+        log.warning("job %s: its record is not understood: %s", entry.key, error)
+        return None
 
 
 def _held(entry: Entry) -> Held | None:

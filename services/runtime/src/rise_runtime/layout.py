@@ -23,6 +23,8 @@ ACK_WAIT_S: Final = 5.0
 MAX_DELIVER: Final = 5
 """A task that was started this often and never finished is given up by the worker that gets it next."""
 
+_AGAIN_S: Final = 0.5
+
 
 async def ensure(bus: Bus) -> None:
     """Make every stream and bucket but the pools' queues. May be called by every process, at any time."""
@@ -55,10 +57,14 @@ async def kept(bus: Bus, *pools: str) -> AsyncIterator[None]:
         await asyncio.gather(ensure(bus), *(ensure_pool(bus, pool) for pool in pools))
 
     async def make_again() -> None:
-        try:
-            await make()
-        except errors.RiseError as error:
-            log.warning("the streams could not be looked after: %s", error)
+        while not bus.closed.is_set():
+            try:
+                await make()
+            except errors.RiseError as error:
+                log.warning("the streams could not be looked after, trying again: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return
 
     def on_reconnect() -> None:
         task = asyncio.create_task(make_again())

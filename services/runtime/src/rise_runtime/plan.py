@@ -188,10 +188,14 @@ def concluded(record: JobRecord, ending: messages.Ending) -> JobRecord:
 
 
 def outcome(record: JobRecord, ending: messages.JobDone | messages.JobFailed) -> messages.Outcome | None:
-    """What the scheduler learns from the end of the job; None where it had decided nothing."""
-    failure = ending if isinstance(ending, messages.JobFailed) else None
-    done = ending.stages if isinstance(ending, messages.JobDone) else reports(record)
-    return _outcome(record, done, ending.at, failed=failure is not None)
+    """What the scheduler learns from the end of the job; None where it had decided nothing.
+
+    A result of an earlier attempt, stored just as the record went on to the next, says nothing about the decision
+    that the record holds now.
+    """
+    if isinstance(ending, messages.JobFailed):
+        return _outcome(record, reports(record), ending.at, failed=True)
+    return _outcome(record, ending.stages, ending.at, failed=False) if ending.attempt == record.attempt else None
 
 
 def outcome_of_failed_attempt(record: JobRecord, now: float) -> messages.Outcome | None:

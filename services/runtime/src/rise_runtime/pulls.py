@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,26 +55,29 @@ class Delivery:
     async def ack(self, *, confirmed: bool = True) -> None:
         """Done. `confirmed` waits for the server's word; without it a lost ack means one more delivery."""
         if not confirmed:
-            await self.bus.publish(self.message.reply, b"+ACK")
+            await self._say(b"+ACK")
             return
-        try:
+        with suppress(errors.Waited, errors.NoResponder, errors.BusUnavailable):
             await self.bus.request(self.message.reply, b"+ACK", timeout=2.0)
-        except (errors.Waited, errors.NoResponder):
-            # The consumer or server is gone. What the message asked for is stored, and doing it again is harmless.
-            return
 
     async def nak(self, delay_s: float = 0.0) -> None:
         """Not done: deliver it again, to anyone, after `delay_s`."""
         body = json.dumps({"delay": int(delay_s * _SECOND)}) if delay_s > 0 else ""
-        await self.bus.publish(self.message.reply, f"-NAK {body}".strip().encode())
+        await self._say(f"-NAK {body}".strip().encode())
 
     async def in_progress(self) -> None:
         """Still at it: the time until redelivery starts anew."""
-        await self.bus.publish(self.message.reply, b"+WPI")
+        await self._say(b"+WPI")
 
     async def term(self) -> None:
         """Never deliver it again."""
-        await self.bus.publish(self.message.reply, b"+TERM")
+        await self._say(b"+TERM")
+
+    async def _say(self, word: bytes) -> None:
+        # Where it is lost, with the consumer or the server, the message comes again, and that is harmless: what it
+        # asked for is stored under ids of its own.
+        with suppress(errors.BusUnavailable):
+            await self.bus.publish(self.message.reply, word)
 
 
 class Consumer:
@@ -107,11 +111,20 @@ class Consumer:
         self._heard_at = 0.0
         self._stop_listening: Callable[[], None] | None = None
 
-    async def start(self) -> None:
-        """Make the consumer at the server and listen. Raises JetStreamError where it cannot be made."""
-        await self._create()
+    async def start(self) -> int:
+        """Make the consumer at the server and listen; how many messages there are for it. Raises JetStreamError."""
+        there = await self._create()
         self._stop_listening = self._bus.on_reconnect(self._doubt)
         await self._listen()
+        return there
+
+    async def pending(self) -> int | None:
+        """How many messages are still to be delivered, or None where the server does not say now."""
+        try:
+            answer = await streams.api(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
+        except (streams.JetStreamError, errors.NoResponder, errors.Waited, errors.BusUnavailable):
+            return None
+        return int(answer["num_pending"])
 
     async def stop(self, *, delete: bool = False) -> None:
         """Stop listening and give back what was delivered and not taken. `delete` removes a durable one too."""
@@ -153,6 +166,14 @@ class Consumer:
                 self._last_sequence = max(self._last_sequence, delivery.stream_sequence)
                 return delivery
 
+    async def waiting(self) -> Delivery | None:
+        """A message that is there now, or None: one round trip, and no request stays open."""
+        try:
+            answer = await self._bus.request(self._next_subject, b'{"batch":1,"no_wait":true}', timeout=_SILENCE_S)
+        except (errors.NoResponder, errors.Waited, errors.BusUnavailable):
+            return None  # `next` looks after a consumer or server that is gone
+        return _delivery(self._bus, answer) if _status(answer) is None else None
+
     async def _see_to_request(self) -> None:
         """One request is out at the server, unless messages are here already."""
         if not self._queue.empty():
@@ -182,12 +203,15 @@ class Consumer:
             "expires": int(_EXPIRES_S * _SECOND),
             "idle_heartbeat": int(_HEARTBEAT_S * _SECOND),
         }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
-        await self._bus.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+        await self._bus.publish(self._next_subject, json.dumps(request).encode(), reply=self._inbox)
+
+    @property
+    def _next_subject(self) -> str:
+        return f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
 
     async def _receive(self, message: Incoming) -> None:
         self._heard_at = time.monotonic()
-        status = message.headers.get("Status") if not message.data else None
+        status = _status(message)
         if status is None:
             self._left -= 1
             self._queue.put_nowait(_delivery(self._bus, message))
@@ -220,7 +244,8 @@ class Consumer:
             await self._subscription.stop()
         await self._listen()
 
-    async def _create(self) -> None:
+    async def _create(self) -> int:
+        """The number of messages that wait for it."""
         if self._durable is None:
             self._name = f"rise-{secrets.token_hex(6)}"  # a lost one may still be there, at an older position
         config: dict[str, Any] = {"name": self._name, "deliver_policy": self._deliver, "replay_policy": "instant"}
@@ -245,7 +270,13 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         if len(self._filters) == 1:
             verb += f".{self._filters[0]}"
-        await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        answer = await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        return int(answer.get("num_pending", 0))
+
+
+def _status(message: Incoming) -> str | None:
+    """The code of one of JetStream's own notes; None for a message of the stream."""
+    return message.headers.get("Status") if not message.data else None
 
 
 def _delivery(bus: Bus, message: Incoming) -> Delivery:

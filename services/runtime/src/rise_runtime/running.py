@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Final
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, endings, streams, tasks, telemetry
@@ -21,9 +22,12 @@ from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Delivery
-from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult
+from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult, Stuck
 
 log = logging.getLogger(__name__)
+
+_FENCE_PATIENCE_S: Final = 15.0
+"""A server that is away for less than this costs no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class Bench:
     thread: Executor
     heart: Heart
     keepalive_s: float
+    stall_s: float
 
 
 class Running:
@@ -50,7 +55,7 @@ class Running:
         self._stage = task.configuration.stages[task.stage_index]
 
     async def run(self) -> None:
-        """Work it off. Raises Stopped, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
+        """Work it off. Raises Stopped, Stuck, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
         if not await self._is_wanted():
             await self._delivery.ack()
             return
@@ -59,9 +64,7 @@ class Running:
             announced = asyncio.create_task(self._announce_start())
             started_at, started = time.time(), time.perf_counter()
             try:
-                result = await self._loop.run_in_executor(
-                    self._bench.thread, self._bench.handler, self.task, payload, self.context
-                )
+                result = await self._compute(payload)
             finally:
                 seconds = time.perf_counter() - started
                 await announced
@@ -73,10 +76,24 @@ class Running:
                 await self._finish(result, report)
             await self._delivery.ack()
 
+    async def _compute(self, payload: bytes) -> StageResult:
+        """What the handler makes. Raises Stuck when nothing was heard of it for too long."""
+        bench, context = self._bench, self.context
+        computing = self._loop.run_in_executor(bench.thread, bench.handler, self.task, payload, context)
+        while not computing.done():
+            left = bench.stall_s - context.silent_s
+            if left <= 0:
+                text = (
+                    f"stage {self._stage.index} of job {self.task.job_id} gave no sign of life for {bench.stall_s:g} s"
+                )
+                raise Stuck(bench.identity.name, text)
+            await asyncio.wait({computing}, timeout=left)
+        return await computing
+
     async def _is_wanted(self) -> bool:
         """Nobody works for an old attempt, nor twice for a job that has ended."""
         task = self.task
-        if not await self._bench.jobs.is_current(task.job_id, task.attempt):
+        if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: attempt %d is not wanted any more", task.job_id, task.attempt)
             return False
         if self._delivery.deliveries == 1:
@@ -89,18 +106,23 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def _kept_alive(self) -> AsyncIterator[None]:
-        keeper = asyncio.create_task(self._keep_alive())
+        keepers = [asyncio.create_task(keep) for keep in (self._keep_alive(), self._watch_fence())]
         try:
             yield
         finally:
-            keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await keeper
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep_alive(self) -> None:
         while True:
+            await self._delivery.in_progress()
+            await asyncio.sleep(self._bench.keepalive_s)
+
+    async def _watch_fence(self) -> None:
+        """Apart from `_keep_alive`: a server that is slow to answer must not cost the worker its task."""
+        while True:
             try:
-                await self._delivery.in_progress()
                 if not await self._bench.jobs.is_current(self.task.job_id, self.task.attempt):
                     self.context.stop("superseded")
             except errors.RiseError as error:
@@ -212,11 +234,12 @@ class Running:
             payload=ref,
             stages=(*task.done, report),
         )
-        if not await self._bench.jobs.is_current(task.job_id, task.attempt):
+        if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: the result of attempt %d comes too late", task.job_id, task.attempt)
             return
         kept = await endings.keep(bus, done, behind)
         if not kept.won:
+            await blobs.drop(bus, ref)
             log.info("job %s: it has ended already (%s); this result is dropped", task.job_id, kept.ending.kind)
         await endings.announce(bus, kept.ending)
         await self._store_done(report)

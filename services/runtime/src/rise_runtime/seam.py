@@ -7,6 +7,7 @@ worker, so models and accelerator contexts stay on the thread that made them.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -60,6 +61,10 @@ class Stopped(errors.RiseError):
     """Raised inside a handler, by its context, when its work is not wanted any more. Let it pass."""
 
 
+class Stuck(errors.WorkerLost):
+    """A handler gave no sign of life for too long. Its thread cannot be ended, so its process has to be."""
+
+
 Emit = Callable[[int, int, float, float], None]
 
 
@@ -71,6 +76,12 @@ class StageContext:
         self._emit = emit
         self._stop = threading.Event()
         self._why = ""
+        self._heard_at = time.monotonic()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the handler began, or last called `progress` or `check`."""
+        return time.monotonic() - self._heard_at
 
     def progress(self, step: int, steps: int, sigma: float, seconds_per_step: float) -> None:
         """Say that `step` of `steps` steps are done and the latent is at `sigma`. Raises Stopped."""
@@ -80,6 +91,7 @@ class StageContext:
 
     def check(self) -> None:
         """Raise Stopped if the work is not wanted any more. Cheap: call it wherever seconds may pass."""
+        self._heard_at = time.monotonic()
         if self._stop.is_set():
             raise Stopped(self._why)
 

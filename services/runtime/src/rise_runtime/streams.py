@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rise_contracts import errors
-from rise_runtime.bus import Bus
+from rise_runtime.bus import Bus, Incoming
 
 MSG_ID: Final = "Nats-Msg-Id"
 EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
@@ -20,6 +19,8 @@ _NAME_IN_USE: Final = 10058
 _NO_ROOM: Final = frozenset({10023, 10028, 10047})
 _STORE_FAILED: Final = 10077
 _SECOND: Final = 1_000_000_000
+_DUPLICATES_S: Final = 120.0
+"""For so long a message id is remembered."""
 
 
 class JetStreamError(errors.RiseError):
@@ -67,10 +68,7 @@ async def ensure(
     subjects: tuple[str, ...],
     *,
     retention: str = "limits",
-    storage: str = "file",
     max_age_s: float = 0,
-    max_bytes: int = -1,
-    duplicates_s: float = 120,
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Make the stream, or bring an existing one to this configuration.
@@ -81,11 +79,10 @@ async def ensure(
         "name": name,
         "subjects": list(subjects),
         "retention": retention,
-        "storage": storage,
+        "storage": "file",
         "discard": "new",
         "max_age": int(max_age_s * _SECOND),
-        "max_bytes": max_bytes,
-        "duplicate_window": int(min(duplicates_s, max_age_s or duplicates_s) * _SECOND),
+        "duplicate_window": int(min(_DUPLICATES_S, max_age_s or _DUPLICATES_S) * _SECOND),
         "num_replicas": 1,
         "allow_direct": True,
         **(extra or {}),
@@ -118,39 +115,22 @@ async def store(
         all_headers[MSG_ID] = msg_id
     if expect_last is not None:
         all_headers[EXPECTED_LAST] = str(expect_last)
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + patience
-    while True:
-        try:
-            reply = await bus.request(subject, data, timeout=2.0, headers=all_headers)
-            return _stored(subject, json.loads(reply.data))
-        except (errors.Waited, errors.NoResponder, errors.BusUnavailable) as error:
-            if loop.time() >= give_up or bus.closed.is_set():
-                raise errors.BusUnavailable(bus.url, f"{subject} was not stored ({error})") from error
-        await asyncio.sleep(0.1)
+    try:
+        reply = await _asked(bus, subject, data, timeout=2.0, headers=all_headers, patience=patience)
+    except (errors.Waited, errors.NoResponder, errors.BusUnavailable) as error:
+        raise errors.BusUnavailable(bus.url, f"{subject} was not stored ({error})") from error
+    return _stored(subject, json.loads(reply.data))
 
 
-async def last(bus: Bus, stream: str, subject: str) -> StoredMessage | None:
-    """The newest message on `subject` (no wildcards), or None."""
-    reply = await bus.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", timeout=5.0)
+async def last(bus: Bus, stream: str, subject: str, *, patience: float = 0.0) -> StoredMessage | None:
+    """The newest message on `subject` (no wildcards), or None. Asked again for `patience` seconds as in `store`."""
+    reply = await _asked(bus, f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=5.0, patience=patience)
     if reply.headers.get("Status") == "404":
         return None
     if "Nats-Sequence" not in reply.headers:
         status = int(reply.headers.get("Status", "500"))
         raise JetStreamError(f"reading {subject}", status, 0, reply.headers.get("Description", "no message"))
     return StoredMessage(reply.headers["Nats-Subject"], int(reply.headers["Nats-Sequence"]), reply.data, reply.headers)
-
-
-async def at(bus: Bus, stream: str, sequence: int) -> StoredMessage | None:
-    """The message with this sequence number, or None where it is gone."""
-    try:
-        answer = await api(bus, f"STREAM.MSG.GET.{stream}", {"seq": sequence})
-    except JetStreamError as error:
-        if error.code == 404:
-            return None
-        raise
-    message = answer["message"]
-    return StoredMessage(message["subject"], int(message["seq"]), base64.b64decode(message.get("data", "")), {})
 
 
 async def delete(bus: Bus, stream: str, sequence: int) -> None:
@@ -183,6 +163,27 @@ async def count(bus: Bus, stream: str, subject: str) -> int:
         raise
     subjects: dict[str, int] = answer["state"].get("subjects") or {}
     return sum(subjects.values())
+
+
+async def _asked(
+    bus: Bus,
+    subject: str,
+    data: bytes,
+    *,
+    timeout: float,
+    patience: float,
+    headers: Mapping[str, str] | None = None,
+) -> Incoming:
+    """The answer to a request that may be repeated, and is, for `patience` seconds while the server is away."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + patience
+    while True:
+        try:
+            return await bus.request(subject, data, timeout=timeout, headers=headers or {})
+        except (errors.Waited, errors.NoResponder, errors.BusUnavailable):
+            if loop.time() >= give_up or bus.closed.is_set():
+                raise
+        await asyncio.sleep(0.1)
 
 
 def _stored(subject: str, answer: dict[str, Any]) -> Stored:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import layout, streams, tasks, telemetry
@@ -21,7 +22,7 @@ from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.running import Bench, Running
-from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, WorkerStatus
+from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, Stuck, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,14 @@ DRAINING = "draining"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """`ack_wait_s`: how long a dead worker keeps its task; `max_deliver`: how often a task is started."""
+    """`ack_wait_s`: how long a dead worker keeps its task; `max_deliver`: how often a task is started; `drain_s`: the
+    time to stop that a stage has when its worker is told to; `stall_s`: how long a stage may give no sign of life,
+    the loading of its member included."""
 
     ack_wait_s: float = layout.ACK_WAIT_S
     max_deliver: int = layout.MAX_DELIVER
     drain_s: float = 20.0
+    stall_s: float = 900.0
 
 
 async def run_worker(
@@ -51,7 +55,8 @@ async def run_worker(
 ) -> None:
     """Work until `stop` is set. `prepare` (loading models) runs first, on the handler's own thread.
 
-    Raises what `prepare` raises, and BusUnavailable when the connection is closed for good.
+    Raises what `prepare` raises, Stuck where a stage hangs, and BusUnavailable when the connection is closed for good.
+    `prepare` or a stage may be under way still when this ends: leave the process by `signals.leave`.
     """
     async with layout.kept(bus, identity.pool):
         worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
@@ -71,42 +76,56 @@ class _Worker:
         self._bus, self._identity, self._stop, self._settings = bus, identity, stop, settings
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage")
         self._running: Running | None = None
+        self._own, self._shared = self._consumer(identity.name), self._consumer(None)
         self._heart = Heart(bus, identity, status, self._busy_job)
         keepalive = min(1.0, settings.ack_wait_s / 4)
-        self._bench = Bench(bus, Jobs(bus), identity, handler, self._thread, self._heart, keepalive)
+        self._bench = Bench(
+            bus, Jobs(bus), identity, handler, self._thread, self._heart, keepalive, self._settings.stall_s
+        )
 
     async def run(self, prepare: Callable[[], None] | None, on_ready: Callable[[], None] | None) -> None:
-        if prepare is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, prepare)
+        if prepare is not None and not await self._prepared(prepare):
+            return
         cancels = await self._bus.subscribe(subjects.ALL_CANCELS, self._cancel)
-        consumers = [self._consumer(None), self._consumer(self._identity.name)]
-        for consumer in consumers:
-            await consumer.start()
+        await asyncio.gather(self._own.start(), self._shared.start())
         await self._heart.beat()
         beating = asyncio.create_task(self._heart.run())
         log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
         if on_ready is not None:
             on_ready()
         try:
-            await self._loop(consumers)
+            await self._loop()
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             await cancels.stop()
-            await consumers[0].stop()
-            await consumers[1].stop(delete=True)
+            await self._shared.stop()
+            await self._own.stop(delete=True)
             await self._heart.leave()
             self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _loop(self, consumers: list[Consumer]) -> None:
+    async def _prepared(self, prepare: Callable[[], None]) -> bool:
+        """Whether it is done. It may take minutes, and a worker that is told to stop does not wait for it."""
+        preparing = asyncio.get_running_loop().run_in_executor(self._thread, prepare)
+        await self._unless_stopped(preparing)
+        if preparing.done():
+            preparing.result()
+        return preparing.done()
+
+    async def _unless_stopped(self, work: asyncio.Future[None]) -> None:
+        """Wait until `work` is done, or until told to stop."""
+        stopping = asyncio.create_task(self._stop.wait())
+        either: set[asyncio.Future[Any]] = {work, stopping}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    async def _loop(self) -> None:
         while not self._stop.is_set():
-            delivery = await self._take(consumers)
+            delivery = await self._own.waiting() or await self._take()
             if delivery is None:
                 continue
             work = asyncio.create_task(self._work(delivery))
-            stopping = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            await self._unless_stopped(work)
             if not work.done():
                 await self._drain(work)
             await work
@@ -115,6 +134,7 @@ class _Worker:
         """Told to stop in mid-task: end within a step and give it back, so that another worker takes it now."""
         if self._running is not None:
             self._running.context.stop(DRAINING)
+        await self._heart.retire()
         await asyncio.wait({work}, timeout=self._settings.drain_s)
         if not work.done():
             log.warning("the stage does not stop; its task goes to another worker when its time is up")
@@ -122,9 +142,13 @@ class _Worker:
             with contextlib.suppress(asyncio.CancelledError):
                 await work
 
-    async def _take(self, consumers: list[Consumer]) -> Delivery | None:
-        """The next task of any queue, or None when told to stop. The other queues' tasks stay there."""
-        waits = {asyncio.create_task(consumer.next()): consumer for consumer in consumers}
+    async def _take(self) -> Delivery | None:
+        """The next task of either queue, or None when told to stop. The other queue's tasks stay there.
+
+        What waits in the worker's own queue was looked for before: were both asked while both are full, one of two
+        tasks would be given back each time, and in the end be taken for one that nobody survives.
+        """
+        waits = {asyncio.create_task(consumer.next()): consumer for consumer in (self._own, self._shared)}
         signals = [asyncio.create_task(self._stop.wait()), asyncio.create_task(self._bus.closed.wait())]
         await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
         for signal in signals:
@@ -162,11 +186,15 @@ class _Worker:
             result = "stopped"
             log.info("job %s: stopped (%s)", task.job_id, stopped)
             await (delivery.nak() if str(stopped) == DRAINING else delivery.ack())
+        except Stuck:
+            result = "stuck"
+            await delivery.nak()
+            raise
         except errors.Busy as busy:
             result = "given-back"
             log.info("job %s: given back: %s", task.job_id, busy)
             await delivery.nak(busy.retry_after)
-        except errors.BusUnavailable as error:
+        except (errors.BusUnavailable, errors.Waited) as error:
             result = "given-back"
             log.warning("job %s: not finished, it will be delivered again: %s", task.job_id, error)
         except errors.RiseError as error:
@@ -199,14 +227,15 @@ class _Worker:
             retriable=retriable,
         )
         msg_id = subjects.event_id(task.job_id, task.attempt, event.kind, task.stage_index)
-        await self._tell(delivery, event, msg_id)
+        await self._tell(delivery, (subjects.event(task.job_id, event.kind), codec.encode(event), msg_id))
 
-    async def _tell(self, delivery: Delivery, event: messages.StageFailed, msg_id: str) -> None:
+    async def _tell(self, delivery: Delivery, *told: tuple[str, bytes, str]) -> None:
+        """Store each (subject, message, message id), then acknowledge. Where that fails the task comes again."""
         try:
-            subject = subjects.event(event.job_id, event.kind)
-            await streams.store(self._bus, subject, codec.encode(event), msg_id=msg_id)
+            for subject, data, msg_id in told:
+                await streams.store(self._bus, subject, data, msg_id=msg_id)
         except errors.RiseError as error:
-            log.warning("job %s: its failure could not be told, it will be tried again: %s", event.job_id, error)
+            log.warning("the failure on %s could not be told, it will be tried again: %s", delivery.subject, error)
             return
         await delivery.ack()
 
@@ -216,20 +245,18 @@ class _Worker:
         JetStream's own bound on deliveries is not used: it leaves the message lying, and says so only over an
         advisory that nobody may hear.
         """
-        job_id, attempt = subjects.job_of_work(delivery.subject)
+        try:
+            event = _dead_letter(delivery.subject, self._identity.name, why)
+        except ValueError:
+            log.warning("a message on %s is of no job, and is thrown away", delivery.subject)
+            await delivery.term()
+            return
         msg_id = f"dead.{delivery.subject}.{delivery.stream_sequence}"
-        await streams.store(self._bus, subjects.dead(job_id), delivery.data, msg_id=msg_id)
-        event = messages.StageFailed(
-            job_id=job_id,
-            attempt=attempt,
-            at=time.time(),
-            stage=0,
-            worker=self._identity.name,
-            reason="DeadLettered",
-            message=why,
-            retriable=False,
+        await self._tell(
+            delivery,
+            (subjects.dead(event.job_id), delivery.data, msg_id),
+            (subjects.event(event.job_id, event.kind), codec.encode(event), msg_id + ".event"),
         )
-        await self._tell(delivery, event, msg_id + ".event")
 
     async def _cancel(self, message: Incoming) -> None:
         cancel = codec.decode(messages.Cancel, message.data)
@@ -251,3 +278,18 @@ class _Worker:
             ack_wait_s=self._settings.ack_wait_s,
             inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
         )
+
+
+def _dead_letter(subject: str, worker: str, why: str) -> messages.StageFailed:
+    """What to say of a task that was given up. Raises ValueError where its subject names no job."""
+    job_id, attempt = subjects.job_of_work(subject)
+    return messages.StageFailed(
+        job_id=job_id,
+        attempt=attempt,
+        at=time.time(),
+        stage=0,
+        worker=worker,
+        reason="DeadLettered",
+        message=why,
+        retriable=False,
+    )

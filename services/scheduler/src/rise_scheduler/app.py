@@ -40,7 +40,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     stop = stop_on_signals()
     ready = asyncio.Event()
     async with (
-        telemetry.served_health(telemetry.health_address(), ready.is_set),
+        telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
         connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)

@@ -13,11 +13,12 @@ from contextlib import suppress
 from rise_contracts import codec, subjects
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.messages import Configure, Decision, Outcome
+from rise_runtime import services
 from rise_runtime.bus import Bus, Subscription
+from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer, Delivery
 from rise_scheduler.decide import decide
-from rise_scheduler.families import Families
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.policies import Policy
 from rise_scheduler.posterior_json import StateRefused
@@ -55,7 +56,7 @@ class Scheduler:
         await self._workers.now()
         await self._outcomes.start()
         self._tasks = [asyncio.create_task(self._workers.run()), asyncio.create_task(self._learn_forever())]
-        self._service = await self._bus.serve(subjects.CONFIGURE, Configure, self.configure, queue="scheduler")
+        self._service = await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure)
         await self._bus.barrier()  # the server knows of it: whoever asks from now on is heard
         log.info("scheduler ready, policy %s", self._policy.name)
 

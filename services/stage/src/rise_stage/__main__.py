@@ -1,5 +1,6 @@
 """``python -m rise_stage``."""
 
+from rise_runtime.signals import leave
 from rise_stage.app import main
 
-raise SystemExit(main())
+leave(main())

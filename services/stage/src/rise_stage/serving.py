@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 import torch
 
-from rise_contracts import codec, subjects
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import ModelFamily
 from rise_runtime import layout, telemetry
-from rise_runtime.buckets import Bucket
-from rise_runtime.bus import Bus, connect
+from rise_runtime.bus import connect
+from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
 from rise_stage.engine.engine import Engine, Precision
@@ -40,11 +39,12 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         log.info("ready: %s", ", ".join(handler.status().members))
 
     async with (
-        telemetry.served_health(telemetry.health_address(), ready.is_set),
+        telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
         connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
-        await publish(bus, families)
+        for family in families:
+            await Families(bus).publish(family)
         await run_worker(
             bus,
             chosen.identity,
@@ -87,13 +87,3 @@ def resolve_device(wanted: str) -> str:
     if not here.get(kind, False):
         raise InvalidInput("--device", f"one of {', '.join(name for name, there in here.items() if there)}", wanted)
     return wanted
-
-
-async def publish(bus: Bus, families: Sequence[ModelFamily]) -> None:
-    """Tell everyone on the bus which families there are: the scheduler knows none by itself."""
-    bucket = Bucket(bus, subjects.KV_FAMILIES)
-    for family in families:
-        wanted = codec.encode(family)
-        entry = await bucket.get(family.metadata.name)
-        if entry is None or entry.value != wanted:
-            await bucket.put(family.metadata.name, wanted)

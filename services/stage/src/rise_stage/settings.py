@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from rise_contracts import subjects
 from rise_contracts.errors import InvalidInput
-from rise_contracts.model import Tier
+from rise_contracts.model import Name, Tier
 from rise_runtime.seam import Identity
 
 TIERS: tuple[Tier, ...] = ("edge", "device")
 PRECISIONS = ("fp32", "fp16", "bf16")
 EMBEDDED = "rise-shapes"
+_NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,12 @@ class Settings:
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     """Read the settings. Raises InvalidInput for a value out of range; argparse ends the process for an unknown one."""
     given = _parser(environment).parse_args(list(arguments))
-    tier = _choice("--tier", given.tier, TIERS)
-    labels = dict(_label(text) for text in given.label)
-    name = given.name or f"{tier}-0"
+    tier: Tier = "edge" if _choice("--tier", given.tier, TIERS) == "edge" else "device"
+    name, pool = _name("--name", given.name or f"{tier}-0"), _name("--pool", given.pool or tier)
+    if name == subjects.ANY:
+        raise InvalidInput("--name", f"a name other than {name!r}, which stands for every worker of a pool", name)
     return Settings(
-        identity=Identity(
-            name=name, tier="edge" if tier == "edge" else "device", pool=given.pool or tier, labels=labels
-        ),
+        identity=Identity(name, tier, pool, dict(_label(text) for text in given.label)),
         nats_url=given.nats_url,
         token=environment.get("RISE_NATS_TOKEN") or None,
         families=tuple(given.family) or (EMBEDDED,),
@@ -98,6 +101,14 @@ def _label(text: str) -> tuple[str, str]:
     if not key or not equals:
         raise InvalidInput("--label", "key=value", text)
     return key, value
+
+
+def _name(flag: str, text: str) -> str:
+    """It becomes a token of subjects on the bus: the wrong character would take the work of others, or none."""
+    try:
+        return _NAMES.validate_python(text)
+    except ValidationError as error:
+        raise InvalidInput(flag, "1 to 63 lower-case letters, digits and inner hyphens", text) from error
 
 
 def _choice(flag: str, value: str, choices: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import torch
 from PIL import Image
@@ -24,8 +23,3 @@ def to_png(pixels: Tensor) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels.numpy()).save(buffer, "PNG", compress_level=PNG_LEVEL)
     return buffer.getvalue()
-
-
-def to_pngs(pixels: Tensor) -> Sequence[bytes]:
-    """A batch (B, H, W, 3) as PNG files."""
-    return [to_png(picture) for picture in pixels]

@@ -1,7 +1,7 @@
-"""The model families, from the bus: bucket ``rise_families``, one JSON resource per name. A scheduler knows none by
-itself.
+"""The model families, on the bus: bucket ``rise_families``, one JSON resource per name.
 
-Read at every decision (one round trip), so that a family that is added or changed needs no restart.
+Workers make them known; a scheduler knows none by itself, and reads them at every decision (one round trip), so that
+a family that is added or changed needs no restart.
 """
 
 from __future__ import annotations
