@@ -27,17 +27,17 @@ STEPS: Final = {
     "vae": 600,
     "text": 1000,
     "large": 6800,
-    "small": 3000,
-    "finisher": 3000,
+    "small": 2400,
+    "finisher": 2000,
     "distilled": 3000,
     "decoder": 60,
 }
 BATCH: Final = {"text": 256, "large": 64, "small": 64, "finisher": 64, "distilled": 64}
 SCENES: Final = 60_000
 SHARDS: Final = 2
-UNFINISHED: Final = 2 * 2_688
-"""Trajectories of the large denoiser that the finisher learns from: every way to begin, twice 64 times."""
-GUIDANCE: Final = 3.0
+UNFINISHED: Final = 2_688
+"""Trajectories of the large denoiser that the finisher learns from: every way to begin, 64 times."""
+GUIDANCE: Final = 2.0
 """Scale of classifier-free guidance with which the large denoiser works; the finisher learns its outcome."""
 FINISHER_SIGMA: Final = 2.6
 """The finisher is trained at and below this noise level only."""
