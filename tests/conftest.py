@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
+import hypothesis
+
 pytest_plugins = ["tests.rings", "tests.servers"]
+
+# How long one example takes is the machine's business: a busy one must not fail a property that holds.
+hypothesis.settings.register_profile("rise", deadline=None)
+hypothesis.settings.load_profile("rise")

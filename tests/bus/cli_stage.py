@@ -14,6 +14,7 @@ import io
 import os
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -92,6 +93,7 @@ async def main() -> None:
     given = parser.parse_args()
     if (FOLDER / "unfit").exists():
         sys.exit(f"rise_stage: no such model in {given.family}")
+    tempfile.mkdtemp(prefix="left-behind-as-libraries-do-")
     family = manifest.load_family(Path(given.family).read_text())
     stop = stop_on_signals()
     async with connect(os.environ["RISE_NATS_URL"], os.environ["RISE_NATS_TOKEN"], patience=30.0) as bus:

@@ -18,7 +18,7 @@ from rise_runtime import bus as buses
 
 async def test_it_listens_on_loopback_and_wants_its_token(tmp_path: Path) -> None:
     supervisor = Supervisor()
-    server = await platform.start_nats(Plan(), supervisor, tmp_path, tmp_path / "js")
+    server = await platform.start_nats(Plan(), supervisor, tmp_path, tmp_path / "js", tmp_path)
     try:
         assert server.url.startswith("nats://127.0.0.1:")
         async with buses.connect(server.url, server.token) as bus:
@@ -35,7 +35,7 @@ async def test_it_listens_on_loopback_and_wants_its_token(tmp_path: Path) -> Non
 
 async def test_a_restarted_server_is_where_it_was(tmp_path: Path) -> None:
     supervisor = Supervisor()
-    server = await platform.start_nats(Plan(), supervisor, tmp_path, tmp_path / "js")
+    server = await platform.start_nats(Plan(), supervisor, tmp_path, tmp_path / "js", tmp_path)
     supervisor.keep()
     try:
         os.kill(supervisor.pids()["nats-server"], 9)
@@ -52,8 +52,14 @@ async def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         supervisor = Supervisor()
         with pytest.raises(errors.InvalidInput, match="--port: wanted a free port"):
-            await platform.start_nats(Plan(port=port), supervisor, tmp_path, tmp_path / "js")
+            await platform.start_nats(Plan(port=port), supervisor, tmp_path, tmp_path / "js", tmp_path)
         await supervisor.stop(10.0)
+
+
+def test_a_disk_without_room_is_told_before_the_server_starts(tmp_path: Path) -> None:
+    assert platform.roomy(tmp_path / "js", least=0).is_dir()
+    with pytest.raises(errors.DiskFull, match="MiB of room for the queues, got"):
+        platform.roomy(tmp_path / "js", least=2**62)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,14 @@ def test_a_job_is_submitted_watched_and_fetched(home: cli.Home) -> None:
     assert listed["attempt"] == 1
 
 
+def test_a_submitted_job_keeps_its_handoff_and_its_preview_for_whoever_fetches_it(home: cli.Home) -> None:
+    job = submitted(home, PROMPT, "--fixed", ARM, "--preview")
+    report = home.rise("result", job, "--wait", "--out", str(home.out), "--json").json()
+    (handoff,) = report["runs"][0]["handoffs"]
+    assert (handoff["sigma"], handoff["preview"]) == (1.2, str(home.out / f"{job}-handoff.png"))
+    assert (home.out / f"{job}-handoff.png").is_file()
+
+
 def test_the_judges_word_reaches_the_scheduler(home: cli.Home) -> None:
     report = home.run(PROMPT, "--json").json()
     assert report["runs"][0]["policy"] == "fixed"
@@ -139,6 +147,18 @@ def test_what_cannot_be_done_is_told(case: str, home: cli.Home) -> None:
         hold.unlink(missing_ok=True)
     assert said.code == code, said.err
     assert want in said.one_line()
+
+
+def test_a_start_that_is_stopped_leaves_no_platform(tmp_path_factory: pytest.TempPathFactory) -> None:
+    place = cli.Home(tmp_path_factory.mktemp("stopped"))
+    process = place.start("up", "--only", "--family", str(place.family))
+    place.wait_for("state/rise-run-*/nats.conf")
+    process.send_signal(signal.SIGINT)
+    said = cli.ended(process)
+    assert (said.code, said.one_line()) == (130, "rise: stopped by Ctrl-C")
+    place.assert_clean()
+    assert place.rise("get").one_line() == "rise: no platform is up; start one with: rise up"
+    assert not list(place.state.glob("rise-run-*"))
 
 
 def test_a_dead_platform_is_seen_through(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -34,6 +34,11 @@ def test_every_command_that_answers_can_answer_in_json(name: str, capsys: pytest
     assert "--json" in capsys.readouterr().out
 
 
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("rise ")
+
+
 def test_no_command_shows_the_help_and_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call([]) == 0
     assert "Usage: rise" in capsys.readouterr().out

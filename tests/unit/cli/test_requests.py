@@ -56,20 +56,20 @@ BAD = {
     "a blank prompt": (Wishes(prompt="   "), "prompt: wanted some words"),
     "an over-long prompt": (Wishes(prompt="a " * 600), "prompt: wanted at most 1000 characters, got 1200"),
     "no prompt": (Wishes(), "a prompt or -f FILE"),
-    "too many steps": (Wishes(prompt="x", steps=500), "--steps: wanted less than or equal to 200, got 500"),
-    "no steps": (Wishes(prompt="x", steps=0), "--steps: wanted greater than or equal to 1, got 0"),
-    "a negative seed": (Wishes(prompt="x", seed=-1), "--seed: wanted greater than or equal to 0"),
-    "a huge seed": (Wishes(prompt="x", seed=2**63), "--seed: wanted less than or equal to"),
-    "too many images": (Wishes(prompt="x", images=17), "-n: wanted less than or equal to 16"),
+    "too many steps": (Wishes(prompt="x", steps=500), "--steps: wanted at most 200, got 500"),
+    "no steps": (Wishes(prompt="x", steps=0), "--steps: wanted at least 1, got 0"),
+    "a negative seed": (Wishes(prompt="x", seed=-1), "--seed: wanted at least 0"),
+    "a huge seed": (Wishes(prompt="x", seed=2**63), "--seed: wanted at most"),
+    "too many images": (Wishes(prompt="x", images=17), "-n: wanted at most 16"),
     "an odd size": (Wishes(prompt="x", size="65"), "--size: wanted a multiple of 8, got 65"),
-    "a tiny size": (Wishes(prompt="x", size="0"), "--size: wanted greater than or equal to 8"),
-    "a huge size": (Wishes(prompt="x", size="8192"), "--size: wanted less than or equal to 4096"),
+    "a tiny size": (Wishes(prompt="x", size="0"), "--size: wanted at least 8"),
+    "a huge size": (Wishes(prompt="x", size="8192"), "--size: wanted at most 4096"),
     "a size in words": (Wishes(prompt="x", size="big"), "SIDE or WIDTHxHEIGHT"),
     "a preference above one": (Wishes(prompt="x", preference="1.5"), "a number from 0 to 1"),
     "no number": (Wishes(prompt="x", preference="nan"), "a number from 0 to 1"),
     "a mistyped preference": (Wishes(prompt="x", preference="qualty"), "did you mean 'quality'?"),
     "a mistyped member": (Wishes(prompt="x", fixed="lagre:3"), "did you mean 'large'?"),
-    "an endless guidance": (Wishes(prompt="x", guidance=1e9), "--guidance: wanted less than or equal to 50"),
+    "an endless guidance": (Wishes(prompt="x", guidance=1e9), "--guidance: wanted at most 50"),
     "an empty key": (Wishes(prompt="x", key=""), "--key: wanted"),
 }
 
@@ -112,3 +112,12 @@ def test_ids_are_new_each_time_and_fit_the_bus(family: resources.ModelFamily) ->
     ids = {requests.job_id(job) for _ in range(50)}
     assert len(ids) == 50
     assert all(re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", job_id) for job_id in ids)
+
+
+def test_a_negative_prompt_without_guidance_is_told_to_change_nothing(family: resources.ModelFamily) -> None:
+    plain = requests.build(Wishes(prompt="x", negative="y"), None, family)
+    guided = requests.build(Wishes(prompt="x", negative="y", guidance=3.0), None, family)
+    assert requests.ignored(plain.spec, family) == [
+        "a negative prompt changes nothing at guidance 1; add for example --guidance 3"
+    ]
+    assert requests.ignored(guided.spec, family) == []

@@ -9,7 +9,7 @@ import pytest
 from rise_cli import standing
 from rise_cli.local import programs
 from rise_cli.local.platform import Plan
-from rise_cli.local.programs import Server
+from rise_cli.local.programs import Server, Surroundings
 from rise_contracts import errors
 
 PLANS = {
@@ -40,16 +40,17 @@ def test_policies_are_known() -> None:
 
 
 def test_secrets_go_by_the_environment_and_everything_else_by_flags(tmp_path: Path) -> None:
-    server = Server("nats://127.0.0.1:4222", "hush")
-    program = programs.worker("edge-1", "edge", server, tmp_path, ("a.yaml", "b.yaml"), threads=2)
+    where = Surroundings(Server("nats://127.0.0.1:4222", "hush"), tmp_path, tmp_path / "tmp")
+    program = programs.worker("edge-1", "edge", where, ("a.yaml", "b.yaml"), threads=2)
     assert program.command[-10:] == (
         "--tier", "edge", "--pool", "edge", "--name", "edge-1", "--family", "a.yaml", "--family", "b.yaml",
     )  # fmt: skip
     assert program.env == {
         "RISE_NATS_URL": "nats://127.0.0.1:4222",
         "RISE_NATS_TOKEN": "hush",
+        "TMPDIR": str(tmp_path / "tmp"),
         "RISE_THREADS": "2",
     }
-    scheduler = programs.scheduler(server, tmp_path, "linucb")
+    scheduler = programs.scheduler(where, "linucb")
     assert not any("hush" in part for part in (*program.command, *scheduler.command))
     assert scheduler.env["RISE_POLICY"] == "linucb"

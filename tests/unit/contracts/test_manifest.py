@@ -48,7 +48,7 @@ def complaint(text: str) -> str:
         (HEAD, "spec: wanted a value, got 'nothing'"),
         (HEAD + "spec:\n  promt: x\n", "job.yaml:4:3: spec.promt: wanted a known field"),
         (HEAD + "spec:\n  promt: x\n", "did you mean 'prompt'?"),
-        (HEAD + "spec:\n  prompt: x\n  steps: 900\n", "job.yaml:5:10: spec.steps: wanted less than or equal to 200"),
+        (HEAD + "spec:\n  prompt: x\n  steps: 900\n", "job.yaml:5:10: spec.steps: wanted at most 200"),
         (HEAD + "spec:\n  prompt: x\n  steps: many\n", "job.yaml:5:10: spec.steps"),
         (HEAD + "spec:\n  prompt: ''\n", "job.yaml:4:11: spec.prompt"),
         (HEAD + "spec:\n  prompt: x\n  relay: {mode: Fixed}\n", "mode Fixed needs at least one stage"),

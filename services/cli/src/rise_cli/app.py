@@ -10,7 +10,7 @@ code  meaning
 4     the job was accepted and failed
 5     the job was cancelled
 6     nobody free, or a wait ran out of time; the same command may work later
-7     no NATS server answers, or it is too old or without JetStream
+7     no platform is up, no NATS server answers, or it is too old or without JetStream
 8     a worker or another process was lost and could not be kept running
 9     a file cannot be written: no room, no right, a read-only folder
 70    a bug in rise: please report it (RISE_DEBUG=1 shows where)
@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -35,7 +35,7 @@ BUG = 70
 
 app = typer.Typer(
     name="rise",
-    help="One picture, two processes: a large model begins it, a small one finishes it.",
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -51,6 +51,18 @@ app.command("cancel")(jobs.cancel)
 app.command("explain")(jobs.explain)
 app.command("doctor")(doctor.doctor)
 app.command("bench", context_settings=bench.PASSED_ON)(bench.bench)
+
+
+@app.callback()
+def rise(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    """One picture, two processes: a large model begins it, a small one finishes it."""
+    if version:
+        from rise_cli import report
+
+        print(f"rise {report.version()}")
+        raise typer.Exit
 
 
 def main() -> NoReturn:
@@ -93,18 +105,26 @@ def _unforeseen(error: Exception) -> int:
     """A complaint of the option parser, which has a text of its own, or a bug."""
     complaint = getattr(error, "format_message", None)
     if complaint is not None:
-        return _say(_with_suggestion(str(complaint())), int(getattr(error, "exit_code", 2)))
+        return _say(_usage(error, str(complaint())), int(getattr(error, "exit_code", 2)))
     return _say(f"a bug: {type(error).__name__}: {error}; please report it, with the output of RISE_DEBUG=1", BUG)
 
 
-def _with_suggestion(text: str) -> str:
-    line = " ".join(text.split()).rstrip(".")
+def _usage(error: Exception, text: str) -> str:
+    """The parser's complaint in our words, with what to do next."""
+    line = " ".join(text.split()).rstrip(".").replace(": Input should be ", ": wanted ")
     line = line[:1].lower() + line[1:]
     if line.startswith("no such command"):
         name = line.split("'")[1] if "'" in line else ""
         known = [command.name or "" for command in app.registered_commands]
-        return f"{line}; {words.suggestion(name, known, most=20)}"
-    return line if "rise --help" in line else f"{line}; see rise --help"
+        return f"no such command {name!r}; {words.suggestion(name, known, most=20)}"
+    if line.startswith("no such option"):
+        option = str(getattr(error, "option_name", ""))
+        near = words.nearest(option, getattr(error, "possibilities", None) or ())
+        line = f"no such option {option}" + (f"; did you mean {near}?" if near else "")
+    if line.startswith("got unexpected extra argument"):
+        line += "; a prompt of several words goes into quotes"
+    context = getattr(error, "ctx", None)
+    return f"{line}; see {context.command_path if context is not None else 'rise'} --help"
 
 
 def _say(text: str, code: int) -> int:

@@ -15,6 +15,8 @@ from rise_contracts import configuration, errors, resources
 from rise_contracts.configuration import ArmStage
 
 _TOP, _BOTTOM = math.log(14.6), math.log(0.03)  # the scaled-linear schedule of SD and SDXL
+TOPS = {"sd": 14.62, "sdxl": 14.62, "pixart": 157.5}
+"""The noise level at which the usual schedule of an architecture begins; a handoff above it is a slip of the finger."""
 _PART = re.compile(r"(?P<member>[a-z0-9][a-z0-9-]*)(?::(?P<steps>\d+))?(?:@(?P<sigma>[^:@+]+))?")
 
 
@@ -42,7 +44,10 @@ def parse_fixed(text: str, family: resources.ModelFamily, steps: int | None = No
         f"{match['member']}:{count}" + (f"@{match['sigma']}" if match["sigma"] else "")
         for match, count in zip(matches, given, strict=True)
     )
-    stages = configuration.parse_arm(full)
+    try:
+        stages = configuration.parse_arm(full)
+    except errors.InvalidInput as error:
+        raise errors.InvalidInput("--fixed", error.wanted, text, error.hint) from error
     check_stages(stages, family)
     return stages
 
@@ -81,10 +86,14 @@ def known_member(name: str, family: resources.ModelFamily, field: str) -> resour
 
 
 def check_stages(stages: Sequence[ArmStage], family: resources.ModelFamily, field: str = "--fixed") -> None:
-    """Raise InvalidInput where a member would start above the noise level it was trained for."""
-    start: float | None = None
+    """Raise InvalidInput where a stage would end above the start of the schedule, or a member start above the noise
+    level it was trained for."""
+    top, start = TOPS[family.spec.architecture], None
     for stage in stages:
         member = known_member(stage.member, family, field)
+        if stage.until_sigma is not None and stage.until_sigma >= top:
+            wanted = f"a handoff below sigma {top:g}, where the noise begins"
+            raise errors.InvalidInput(field, wanted, stage.until_sigma, _usual(family))
         if member.sigma_max is not None and (start is None or start > member.sigma_max):
             raise errors.InvalidInput(
                 field,
@@ -93,6 +102,10 @@ def check_stages(stages: Sequence[ArmStage], family: resources.ModelFamily, fiel
                 f"{stage.member} only finishes; put another member before it, with a handoff it can take",
             )
         start = stage.until_sigma
+
+
+def _usual(family: resources.ModelFamily) -> str:
+    return f"usual ones: {', '.join(f'{sigma:g}' for sigma in family.spec.handoffs)}" if family.spec.handoffs else ""
 
 
 def to_stage_specs(stages: Sequence[ArmStage]) -> list[dict[str, object]]:

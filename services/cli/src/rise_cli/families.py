@@ -32,11 +32,18 @@ def from_file(path: Path) -> resources.ModelFamily:
 
 def find(name: str, given: Path | None) -> resources.ModelFamily:
     """The family of this name: the one in `given`, or the embedded one. Raises UnknownName."""
-    if given is not None:
+    if given is not None and _is_name(given):
+        name = str(given)
+    elif given is not None:
         return from_file(given)
     if name != EMBEDDED:
         raise errors.UnknownName("family", name, [EMBEDDED], "family")
     return embedded()
+
+
+def _is_name(given: Path) -> bool:
+    """Whether a family's name was typed where its manifest is meant: no folder, no suffix, no such file."""
+    return given.name == str(given) and not given.suffix and not given.exists()
 
 
 async def known_to(bus: Bus, name: str) -> resources.ModelFamily:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import sys
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ async def make(order: Order) -> None:
     """Run the order and print what happened, or the report as JSON. Raises RiseError."""
     job, family = _understand(order)
     outputs.prepare(order.out)
-    warnings = vocabulary.warnings(job.spec.prompt, job.spec.family)
+    warnings = [*vocabulary.warnings(job.spec.prompt, job.spec.family), *requests.ignored(job.spec, family)]
     with Screen(Console(stderr=True), quiet=order.json) as screen:
         for line in warnings:
             screen.warn(line)
@@ -68,8 +69,9 @@ async def make(order: Order) -> None:
             work = Work(order, job, family, session, screen)
             making = _compare(work) if order.compare else _single(work)
             done = await session.guarded(_within(making, order.timeout))
-            screen.note("")
-    story.tell(_report(order, job, done, warnings), order.out, as_json=order.json)
+            screen.stop()  # what happened is told now; stopping what was started takes seconds more
+            story.tell(_report(order, job, done, warnings), order.out, as_json=order.json)
+            sys.stdout.flush()
 
 
 def _understand(order: Order) -> tuple[resources.RelayJob, resources.ModelFamily]:

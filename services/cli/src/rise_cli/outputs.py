@@ -48,7 +48,8 @@ def rescue(data: bytes, name: str) -> Path | None:
 
 
 def cannot_write(path: Path, error: OSError) -> errors.DiskFull:
-    return errors.DiskFull(str(path), error.strerror or str(error))
+    why = "a file is there already" if isinstance(error, FileExistsError) else error.strerror or str(error)
+    return errors.DiskFull(str(path), why)
 
 
 def _move_to_free_name(temporary: Path, path: Path) -> Path:

@@ -37,8 +37,9 @@ async def submit(
         raise errors.InvalidInput("prompt", "a prompt or -f FILE", "both", "leave one of them out")
     name = family or (given.spec.family if given else families.EMBEDDED)
     async with _bus(nats) as bus:
-        job = requests.build(wishes, given, await families.known_to(bus, name))
-        for line in vocabulary.warnings(job.spec.prompt, name):
+        known = await families.known_to(bus, name)
+        job = requests.build(wishes, given, known)
+        for line in (*vocabulary.warnings(job.spec.prompt, name), *requests.ignored(job.spec, known)):
             Screen(Console(stderr=True)).warn(line)
         record = await follow.submit(bus, job, preview=preview)
     print(record.model_dump_json(indent=2) if as_json else record.job_id)
@@ -80,10 +81,11 @@ async def result(
         found = await client.fetch_result(bus, job_id)
         record = await client.get_job(bus, job_id)
         seconds = max(0.0, found.done.at - record.request.accepted_at)
-        made = follow.Made(record, found.done, found.images, (), seconds)
-        pictures = written.pictures(made, out)
+        handed = await follow.follow(bus, job_id, Screen(Console(stderr=True), quiet=True))
+        made = follow.Made(record, found.done, found.images, handed, seconds)
+        handoffs, pictures = written.previews(made, out), written.pictures(made, out)
         await follow.tell_quality(bus, made, written.quality(pictures))
-    run = reports.tell(record, found.done, seconds, (), pictures)
+    run = reports.tell(record, found.done, seconds, handoffs, pictures)
     story.tell(reports.of_run(record, run), out, as_json=as_json)
 
 

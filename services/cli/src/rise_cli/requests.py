@@ -10,11 +10,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from rise_cli import arms
-from rise_contracts import errors, resources
+from rise_contracts import errors, resources, words
 from rise_contracts.configuration import ArmStage
 
 PREFERENCES = {"speed": 0.0, "balanced": 0.5, "quality": 1.0}
 MAX_STEM = 40
+MOST_TIMES_SIZE = 4
+"""A side may be so many times the family's own. Beyond, a picture is noise and takes all memory there is."""
 
 _FLAGS = {
     "prompt": "prompt",
@@ -104,10 +106,24 @@ def with_arm(job: resources.RelayJob, arm: str, seed: int, family: resources.Mod
 
 
 def check(spec: resources.RelayJobSpec, family: resources.ModelFamily) -> None:
-    """Raise where the family cannot do what the spec asks: unknown members, a handoff no member can take."""
+    """Raise where the family cannot do what the spec asks: unknown members, a handoff no member can take, a size far
+    from its own."""
+    most = MOST_TIMES_SIZE * family.spec.default_size
+    for side in (spec.width, spec.height):
+        if side is not None and side > most:
+            raise errors.InvalidInput("--size", f"at most {most} pixels a side for {family.metadata.name}", side)
     if spec.relay.mode == "Fixed":
         stages = [ArmStage(stage.member, stage.steps, stage.until_sigma) for stage in spec.relay.stages]
         arms.check_stages(stages, family, "relay")
+
+
+def ignored(spec: resources.RelayJobSpec, family: resources.ModelFamily) -> list[str]:
+    """What was asked for and will change nothing, each in a line."""
+    usual = max(member.default_guidance for member in family.spec.members)
+    guidance = usual if spec.guidance_scale is None else spec.guidance_scale
+    if spec.negative_prompt and guidance <= 1:
+        return ["a negative prompt changes nothing at guidance 1; add for example --guidance 3"]
+    return []
 
 
 def stem(prompt: str) -> str:
@@ -152,5 +168,5 @@ def _as_invalid_input(error: ValidationError) -> errors.InvalidInput:
         if problem["type"] == "string_too_long":
             return errors.InvalidInput("prompt", f"at most {context['max_length']} characters", len(got), "shorten it")
         return errors.InvalidInput("prompt", "some words", got, 'for example "a red circle"')
-    wanted = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    return errors.InvalidInput(field, wanted[:1].lower() + wanted[1:], got if not isinstance(got, dict) else "this")
+    wanted = words.wanted(problem["type"], problem["msg"], context)
+    return errors.InvalidInput(field, wanted, got if not isinstance(got, dict) else "this")

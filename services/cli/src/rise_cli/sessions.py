@@ -58,7 +58,7 @@ async def connected(server: Server | None) -> AsyncIterator[Bus]:
     if found is None:
         note = state.running()
         if note is None:
-            raise errors.BusUnavailable("this machine", "no platform is up", "start one with: rise up")
+            raise state.NoPlatform
         found = Server(note.url, note.token)
     async with buses.connect(found.url, found.token, name="rise-cli") as bus:
         yield bus

@@ -15,14 +15,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
+from rich.console import Console
 
 from rise_cli import families, sessions
-from rise_cli.local import platform, processes, state
-from rise_cli.local.platform import Plan
+from rise_cli.local import platform, processes, scratch, state
+from rise_cli.local.platform import Plan, Tell
 from rise_cli.local.programs import Server
 from rise_cli.local.state import PlatformState
+from rise_cli.view import Screen
 from rise_contracts import errors
 
 POLICIES = ("fixed", "linucb")
@@ -30,11 +33,11 @@ LOG = "platform.log"
 
 
 class Answer(BaseModel):
-    """What a holder writes when it knows how starting went."""
+    """What a holder says of its start. `ok` None: it still waits for what `message` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ok: bool
+    ok: bool | None = None
     message: str = ""
     exit_code: int = 0
 
@@ -57,7 +60,8 @@ async def up(plan: Plan, *, foreground: bool, as_json: bool) -> None:
     if foreground:
         await hold(plan, folder)
         return
-    await asyncio.to_thread(_detach, plan, folder)
+    with Screen(Console(stderr=True), quiet=as_json) as screen:
+        await _detach(plan, folder, screen.note)
     note = state.running(folder)
     if note is None:
         raise errors.WorkerLost("platform", f"it ended just after it was ready; see {folder / LOG}")
@@ -74,20 +78,21 @@ async def hold(plan: Plan, folder: Path, *, quiet: bool = False) -> None:
         if text and not quiet:
             sys.stderr.write(text + "\n")
 
-    run = folder / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
-    for old in run.glob("nats-server_*.ports"):
-        old.unlink()
+    def note(text: str) -> None:
+        say(text)
+        _answer(Answer(message=text))
+
     plan = _with_logs(plan, folder / "logs")
-    async with sessions.driven(plan, run, folder / "jetstream", say, say) as running:
-        note = _note(plan, running, folder)
-        state.write(note, folder)
-        try:
-            say(f"ready in {running.ready_seconds:.1f} s: {note.url}; Ctrl-C stops it")
-            _answer(Answer(ok=True))
-            await running.supervisor.until_broken()
-        finally:
-            state.remove(folder, note)
+    with scratch.folder(folder) as run:
+        async with sessions.driven(plan, run, folder / "jetstream", say, note) as running:
+            there = _note(plan, running, folder)
+            state.write(there, folder)
+            try:
+                say(f"ready in {running.ready_seconds:.1f} s: {there.url}; Ctrl-C stops it")
+                _answer(Answer(ok=True))
+                await running.supervisor.until_broken()
+            finally:
+                state.remove(folder, there)
 
 
 def main() -> None:
@@ -100,9 +105,15 @@ def main() -> None:
     except interrupts.Stopped:
         sys.exit(0)
     except errors.RiseError as error:
-        _answer(Answer(ok=False, message=str(error), exit_code=error.exit_code))
-        sys.stderr.write(f"rise: {error}\n")
-        sys.exit(error.exit_code)
+        _give_up(error)
+    except OSError as error:
+        _give_up(errors.DiskFull(error.filename or "the state folder", error.strerror or str(error)))
+
+
+def _give_up(error: errors.RiseError) -> NoReturn:
+    _answer(Answer(ok=False, message=str(error), exit_code=error.exit_code))
+    sys.stderr.write(f"rise: {error}\n")
+    sys.exit(error.exit_code)
 
 
 def down(timeout: float, *, as_json: bool) -> None:
@@ -112,7 +123,7 @@ def down(timeout: float, *, as_json: bool) -> None:
     folder = state.folder()
     note = state.running(folder)
     if note is None:
-        raise errors.NotFound("platform", "up", "nothing is up; start one with: rise up")
+        raise state.NoPlatform
     with contextlib.suppress(psutil.NoSuchProcess):
         holder = psutil.Process(note.pid)
         everyone = [holder, *holder.children(recursive=True)]
@@ -127,10 +138,30 @@ def down(timeout: float, *, as_json: bool) -> None:
     print(json.dumps({"stopped": note.pid}) if as_json else "down")
 
 
-def _detach(plan: Plan, folder: Path) -> None:
-    """Start the holder in a session of its own and wait for its answer. Raises what it could not do."""
+async def _detach(plan: Plan, folder: Path, note: Tell) -> None:
+    """Start the holder and wait for its answer; `note` hears what takes its time. Who is stopped takes it along.
+
+    Raises what the holder could not do.
+    """
+    holder, reading = _launch(plan, folder / LOG)
+    try:
+        answer = await asyncio.to_thread(_last_answer, reading, note)
+    except asyncio.CancelledError:
+        holder.terminate()
+        await asyncio.to_thread(holder.wait)
+        raise
+    if answer is None:
+        code, log = holder.wait(), folder / LOG
+        raise errors.WorkerLost("platform", f"ended with code {code}: {processes.last_words(log)}; see {log}")
+    if not answer.ok:
+        failure = errors.RemoteError("RiseError", answer.message, retriable=False)
+        failure.exit_code = answer.exit_code
+        raise failure
+
+
+def _launch(plan: Plan, log: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """The holder, in a session of its own, and the end of a pipe on which it answers."""
     reading, writing = os.pipe()
-    log = folder / LOG
     try:
         with log.open("wb") as output:
             holder = subprocess.Popen(
@@ -150,27 +181,33 @@ def _detach(plan: Plan, folder: Path) -> None:
     assert holder.stdin is not None
     holder.stdin.write(_plan_text(plan).encode())
     holder.stdin.close()
-    with os.fdopen(reading) as pipe:
-        line = pipe.readline()
-    if not line:
-        code = holder.wait()
-        raise errors.WorkerLost("platform", f"ended with code {code}: {processes.last_words(log)}; see {log}")
-    answer = Answer.model_validate_json(line)
-    if not answer.ok:
-        failure = errors.RemoteError("RiseError", answer.message, retriable=False)
-        failure.exit_code = answer.exit_code
-        raise failure
+    return holder, reading
 
 
 _ANSWER_FD = "RISE_ANSWER_FD"
 
 
 def _answer(answer: Answer) -> None:
-    """Tell the `rise up` that waits, if one does; once."""
-    fd = os.environ.pop(_ANSWER_FD, None)
-    if fd is not None:
-        with contextlib.suppress(OSError), os.fdopen(int(fd), "w") as pipe:
-            pipe.write(answer.model_dump_json() + "\n")
+    """Tell the `rise up` that waits, if one does; nothing more after how it went."""
+    fd = os.environ.get(_ANSWER_FD)
+    if fd is None:
+        return
+    with contextlib.suppress(OSError):
+        os.write(int(fd), answer.model_dump_json().encode() + b"\n")
+    if answer.ok is not None:
+        os.environ.pop(_ANSWER_FD)
+        os.close(int(fd))
+
+
+def _last_answer(reading: int, note: Tell) -> Answer | None:
+    """How it went; None where the holder ended without a word."""
+    with os.fdopen(reading) as pipe:
+        for line in pipe:
+            answer = Answer.model_validate_json(line)
+            if answer.ok is not None:
+                return answer
+            note(answer.message)
+    return None
 
 
 def _note(plan: Plan, running: platform.Platform, folder: Path) -> PlatformState:

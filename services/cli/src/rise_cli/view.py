@@ -95,6 +95,10 @@ class Screen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the last state standing. What is said from now on comes as lines."""
         self._note = ""
         if self._live is not None:
             self._live.stop()

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rise_contracts import errors, resources
+from rise_contracts import errors, resources, words
 
 Resource = resources.RelayJob | resources.ModelFamily | resources.StagePool
 
@@ -100,9 +100,9 @@ def _complaint(error: ValidationError, node: yaml.Node, kind: str, source: str) 
     place = f"{source}{_at(_find(node, loc).start_mark)}: {path}"
     if problem["type"] == "missing":
         return errors.InvalidInput(place, "a value", "nothing", more)
-    wanted = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    wanted = words.wanted(problem["type"], problem["msg"], problem.get("ctx", {}))
     got = problem["input"] if not isinstance(problem["input"], dict | list | BaseModel) else "this"
-    return errors.InvalidInput(place, wanted[:1].lower() + wanted[1:], got, more)
+    return errors.InvalidInput(place, wanted, got, more)
 
 
 def _find(node: yaml.Node, loc: Sequence[int | str], *, key: bool = False) -> yaml.Node:

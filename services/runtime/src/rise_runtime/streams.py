@@ -17,6 +17,7 @@ EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 _WRONG_LAST: Final = frozenset({10071, 10164})
 _NAME_IN_USE: Final = 10058
 _NO_ROOM: Final = frozenset({10023, 10028, 10047})
+_NO_DISK: Final = ("no space left", "error creating store")
 _STORE_FAILED: Final = 10077
 _SECOND: Final = 1_000_000_000
 _DUPLICATES_S: Final = 120.0
@@ -197,7 +198,7 @@ def _error(what: str, error: dict[str, Any]) -> errors.RiseError:
     description = str(error.get("description", "unknown"))
     if err_code in _WRONG_LAST:
         return WrongRevision(what, code, err_code, description)
-    if "no space left" in description or err_code in _NO_ROOM:
+    if err_code in _NO_ROOM or any(words in description for words in _NO_DISK):
         return errors.DiskFull("the NATS store", description)
     if err_code == _STORE_FAILED:
         return errors.Busy(f"{what}: the queue is full ({description}); try again when some work is done")

@@ -31,6 +31,7 @@ class Settings:
 
     folder: Path
     store: Path
+    logs: Path
     token: str
     port: int | None = None
 
@@ -92,7 +93,7 @@ def prepare(settings: Settings, binary: Path) -> Program:
     with os.fdopen(descriptor, "w") as file:
         file.write(configuration(settings))
     settings.store.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Program("nats-server", (str(binary), "-c", str(path)), settings.folder / "nats.log", last=True)
+    return Program("nats-server", (str(binary), "-c", str(path)), settings.logs / "nats-server.log", last=True)
 
 
 def address_in(folder: Path) -> str | None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rise_cli.local import nats_server, programs
-from rise_cli.local.programs import Server
+from rise_cli.local.programs import Server, Surroundings
 from rise_cli.local.supervisor import Supervisor
 from rise_contracts import errors
 from rise_contracts.model import Tier
@@ -26,6 +27,8 @@ Tell = Callable[[str], None]
 START_S = 300.0
 """Loading large members from a slow disk takes its time; the embedded family needs a few seconds."""
 GRACE_S = 3.0
+LEAST_ROOM = 64 * 2**20
+"""Below this a store is as good as full: JetStream refuses to make streams, in words that name no disk."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,20 @@ class Platform:
 async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell) -> AsyncIterator[Platform]:
     """Everything in `plan`, ready for work; stopped at the end of the block, whatever ended it.
 
-    `folder` takes configuration and logs, `store` what JetStream keeps. `note` is told what is being waited for.
+    `folder` takes configuration, logs and what is temporary, `store` what JetStream keeps. `note` is told what is
+    being waited for. Raises DiskFull where there is no room for them.
     """
     began = time.monotonic()
-    logs = _writable(plan.logs) if plan.logs else folder
+    logs = _writable(plan.logs or folder)
+    temporary = _writable(folder / "tmp")
     async with contextlib.AsyncExitStack() as stack:
         supervisor = Supervisor(tell)
         stack.push_async_callback(supervisor.stop, GRACE_S)
         note("starting the message bus")
-        server = plan.server or await start_nats(plan, supervisor, folder, store)
+        server = plan.server or await start_nats(plan, supervisor, folder, store, logs)
         bus = await stack.enter_async_context(buses.connect(server.url, server.token, name="rise-cli", patience=5.0))
         await layout.ensure(bus)
-        names = await _start_processes(plan, server, supervisor, logs)
+        names = await _start_processes(plan, Surroundings(server, logs, temporary), supervisor)
         note("starting the workers")
         await unless_broken(supervisor, _until_ready(bus, names, plan.start_s, note))
         supervisor.keep()
@@ -93,35 +98,42 @@ async def unless_broken(supervisor: Supervisor, work: Awaitable[T]) -> T:
         await asyncio.gather(task, broken, return_exceptions=True)
 
 
-async def start_nats(plan: Plan, supervisor: Supervisor, folder: Path, store: Path) -> Server:
+async def start_nats(plan: Plan, supervisor: Supervisor, folder: Path, store: Path, logs: Path) -> Server:
     binary = nats_server.find_binary()
-    token = secrets.token_urlsafe(24)
-    settings = nats_server.Settings(folder, store, token, plan.port)
+    settings = nats_server.Settings(folder, roomy(store), logs, secrets.token_urlsafe(24), plan.port)
     await supervisor.add(nats_server.prepare(settings, binary))
     try:
         url = await unless_broken(supervisor, _until_listening(folder, 10.0))
     except errors.WorkerLost as error:
-        raise _explain(error, plan.port) from error
+        raise _explain(error, plan.port, store) from error
     # Should it die and be started again, then where everybody looks for it.
     port = int(url.rsplit(":", 1)[1])
-    nats_server.prepare(nats_server.Settings(folder, store, token, port), binary)
-    return Server(url, token)
+    nats_server.prepare(replace(settings, port=port), binary)
+    return Server(url, settings.token)
 
 
-def _writable(logs: Path) -> Path:
+def _writable(folder: Path) -> Path:
     try:
-        logs.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise errors.DiskFull(str(logs), error.strerror or str(error)) from error
-    return logs
+        raise errors.DiskFull(str(folder), error.strerror or str(error)) from error
+    return folder
 
 
-def _explain(error: errors.WorkerLost, port: int | None) -> errors.RiseError:
+def roomy(store: Path, least: int = LEAST_ROOM) -> Path:
+    """The folder, made where it is missing. Raises DiskFull where it has less than `least` bytes left."""
+    free = shutil.disk_usage(_writable(store)).free
+    if free < least:
+        raise errors.DiskFull(str(store), f"wanted {least >> 20} MiB of room for the queues, got {free >> 20} MiB")
+    return store
+
+
+def _explain(error: errors.WorkerLost, port: int | None, store: Path) -> errors.RiseError:
     text = str(error)
     if "address already in use" in text:
         return errors.InvalidInput("--port", "a free port", port, "another program listens there; choose another")
     if "no space left" in text or "permission denied" in text or "read-only" in text:
-        return errors.DiskFull("the NATS store", text)
+        return errors.DiskFull(str(store), text)
     return error
 
 
@@ -129,21 +141,21 @@ async def _until_listening(folder: Path, patience: float) -> str:
     give_up = time.monotonic() + patience
     while (url := nats_server.address_in(folder)) is None:
         if time.monotonic() > give_up:
-            raise errors.Waited("nats-server listening", patience, f"see {folder / 'nats.log'}")
+            raise errors.Waited("nats-server listening", patience, "start it by hand to see why: nats-server -js")
         await asyncio.sleep(0.01)
     return url
 
 
-async def _start_processes(plan: Plan, server: Server, supervisor: Supervisor, logs: Path) -> tuple[str, ...]:
+async def _start_processes(plan: Plan, where: Surroundings, supervisor: Supervisor) -> tuple[str, ...]:
     tiers: tuple[tuple[Tier, int], ...] = (("edge", plan.edge), ("device", plan.device))
     # On a server of somebody else's there may be workers with our plain names.
     suffix = f"-{secrets.token_hex(2)}" if plan.server else ""
     workers = [
-        programs.worker(f"{tier}-{number}{suffix}", tier, server, logs, plan.families, plan.threads)
+        programs.worker(f"{tier}-{number}{suffix}", tier, where, plan.families, plan.threads)
         for tier, count in tiers
         for number in range(1, count + 1)
     ]
-    scheduler = [programs.scheduler(server, logs, plan.policy)] if plan.scheduler else []
+    scheduler = [programs.scheduler(where, plan.policy)] if plan.scheduler else []
     for program in (*scheduler, *workers):
         await supervisor.add(program)
     return tuple(program.name for program in workers)

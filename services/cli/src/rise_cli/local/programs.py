@@ -28,18 +28,31 @@ class Server:
         return {"RISE_NATS_URL": self.url, **({"RISE_NATS_TOKEN": self.token} if self.token else {})}
 
 
-def scheduler(server: Server, logs: Path, policy: str | None = None) -> Program:
-    env = {**server.env(), **({"RISE_POLICY": policy} if policy else {})}
-    return Program("scheduler", (sys.executable, "-m", "rise_scheduler"), logs / "scheduler.log", env)
+@dataclass(frozen=True)
+class Surroundings:
+    """What the processes of one platform share. `temporary` is gone when the platform is, with all they left in it:
+    torch, for one, makes a folder for its caches as soon as it is imported."""
+
+    server: Server
+    logs: Path
+    temporary: Path
+
+    def env(self) -> dict[str, str]:
+        return {**self.server.env(), "TMPDIR": str(self.temporary)}
+
+
+def scheduler(where: Surroundings, policy: str | None = None) -> Program:
+    env = {**where.env(), **({"RISE_POLICY": policy} if policy else {})}
+    return Program("scheduler", (sys.executable, "-m", "rise_scheduler"), where.logs / "scheduler.log", env)
 
 
 def worker(
-    name: str, tier: Tier, server: Server, logs: Path, families: Sequence[str] = (), threads: int | None = None
+    name: str, tier: Tier, where: Surroundings, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:
     """A worker of a tier; its pool is named like the tier."""
     start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
     command = [*start, "--tier", tier, "--pool", tier, "--name", name]
     for family in families:
         command += ["--family", family]
-    env = {**server.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
-    return Program(name, tuple(command), logs / f"{name}.log", env)
+    env = {**where.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
+    return Program(name, tuple(command), where.logs / f"{name}.log", env)

@@ -29,12 +29,15 @@ def folder(base: Path | None = None) -> Iterator[Path]:
     try:
         path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{pid}-{int(state.start_time(pid))}-", dir=root))
     except OSError as error:
-        message = f"{error.strerror or error} (temporary files; $TMPDIR sets another folder)"
-        raise errors.DiskFull(str(root), message) from error
+        raise (state.cannot_write(root, error) if base else _cannot_write(root, error)) from error
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _cannot_write(root: Path, error: OSError) -> errors.DiskFull:
+    return errors.DiskFull(str(root), f"{error.strerror or error} (temporary files; $TMPDIR sets another folder)")
 
 
 def sweep(root: Path) -> list[Path]:

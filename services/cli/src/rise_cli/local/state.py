@@ -19,6 +19,13 @@ FILE = "platform.json"
 VARIABLE = "RISE_STATE_DIR"
 
 
+class NoPlatform(errors.RiseError):
+    exit_code = 7
+
+    def __init__(self) -> None:
+        super().__init__("no platform is up; start one with: rise up")
+
+
 class PlatformState(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
