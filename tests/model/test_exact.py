@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 from torch import Tensor
 
 from rise_contracts.model import Solver
@@ -17,8 +23,10 @@ from tests.model.tiny import rescheduled, stock_pipeline
 
 STOCK: dict[Solver, Any] = {
     "euler": EulerDiscreteScheduler,
+    "heun": HeunDiscreteScheduler,
     "ddim": DDIMScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
+    "unipc": UniPCMultistepScheduler,
 }
 BOUND = 1e-5
 PROMPT, NEGATIVE, SEEDS = "a red dot", "bad", (5, 6)

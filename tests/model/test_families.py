@@ -157,8 +157,8 @@ def test_padding_is_not_attended_to(pixart: ModelFamily, pixart_engine: Engine, 
     copy = Path(shutil.copytree(folder_of(pixart), tmp_path / "copy"))
     edit(copy / "tokenizer" / "tokenizer_config.json", model_max_length=40)
     longer = Engine.load(manifest(copy, "pixart"), ["large"])
-    made = [engine.generate(["a red dot"], [1], "large:2").latents for engine in (longer, pixart_engine)]
-    assert torch.allclose(*made, atol=1e-5)
+    one, other = (engine.generate(["a red dot"], [1], "large:2").latents for engine in (longer, pixart_engine))
+    assert torch.allclose(one, other, atol=1e-5)
 
 
 def test_a_manifest_must_be_right_about_its_latents(sd: ModelFamily, sd_engine: Engine) -> None:

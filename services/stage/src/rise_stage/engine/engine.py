@@ -256,5 +256,5 @@ def over_the_wire(latent: Latent, dtype: WireDtype) -> Latent:
     x = unpack("x", pack("x", latent.x, dtype), dtype)
     past = latent.past
     if past is not None:
-        past = past._replace(clean=unpack("x", pack("x", past.clean, dtype), dtype))
+        past = past.changed(lambda tensor: unpack("x", pack("x", tensor, dtype), dtype))
     return Latent(x, latent.sigma, past, latent.lost if dtype == "fp32" else None)

@@ -1,7 +1,8 @@
 """Noise levels as the arithmetic needs them, and the two forms of a latent.
 
-VE form is x0 + sigma * noise. VP form, in which DDIM and DPM-Solver++ are written, is alpha * x0 + spread * noise
-with alpha^2 + spread^2 = 1 and sigma = spread / alpha. A latent between two stages is in VE form.
+VE form is x0 + sigma * noise. VP form, in which DDIM, DPM-Solver++ and UniPC are written, is
+alpha * x0 + spread * noise with alpha^2 + spread^2 = 1 and sigma = spread / alpha. A latent between two stages is in
+VE form.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 from rise_contracts.model import Solver
 
 Form = Literal["ve", "vp"]
-FORMS: dict[Solver, Form] = {"euler": "ve", "ddim": "vp", "dpmpp_2m": "vp"}
+FORMS: dict[Solver, Form] = {"euler": "ve", "heun": "ve", "ddim": "vp", "dpmpp_2m": "vp", "unipc": "vp"}
 """The form that a solver's own arithmetic is in, as in the stock schedulers."""
 
 

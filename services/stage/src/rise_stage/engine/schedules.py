@@ -76,7 +76,8 @@ class Grid:
         targets: n; where step i lands. It is ``sigmas[i + 1]``, except on stock DDIM grids that do not meet
             themselves (see `stock`): there the latent, in VP form, is taken for one at ``sigmas[i + 1]``.
         start_scale: what unit noise is multiplied with to be the first latent in the solver's own form.
-        first_order_end: whether a multistep solver makes its last step at first order.
+        first_order_end: whether a solver of higher order makes its last step at first order.
+        end_timestep: what the denoiser is told at the end, for solvers that ask it there.
         alpha_bars, target_alpha_bars: cumulative alphas at `sigmas` and `targets`, where the grid is made of them.
     """
 
@@ -85,6 +86,7 @@ class Grid:
     targets: tuple[float, ...]
     start_scale: float = 1.0
     first_order_end: bool = True
+    end_timestep: float = 0.0
     alpha_bars: tuple[float, ...] | None = None
     target_alpha_bars: tuple[float, ...] | None = None
 
@@ -109,6 +111,7 @@ class Grid:
             timesteps=self.timesteps[first:last],
             targets=self.targets[first:last],
             first_order_end=self.first_order_end and whole,
+            end_timestep=self.end_timestep if whole else self.timesteps[last],
             alpha_bars=self.alpha_bars and self.alpha_bars[first : last + 1],
             target_alpha_bars=self.target_alpha_bars and self.target_alpha_bars[first:last],
         )
@@ -138,12 +141,14 @@ def build_grid(
 
 def from_sigmas(schedule: NoiseSchedule, sigmas: tuple[float, ...], start_scale: float = 1.0) -> Grid:
     """The grid through the given falling sigmas."""
+    *timesteps, end = (as_float32(schedule.timestep(sigma)) for sigma in sigmas)
     return Grid(
         sigmas=sigmas,
-        timesteps=tuple(as_float32(schedule.timestep(sigma)) for sigma in sigmas[:-1]),
+        timesteps=tuple(timesteps),
         targets=sigmas[1:],
         start_scale=start_scale,
         first_order_end=sigmas[-1] == 0,
+        end_timestep=end,
     )
 
 

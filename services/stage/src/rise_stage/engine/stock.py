@@ -14,9 +14,12 @@ import numpy as np
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Solver
+from rise_stage.engine.levels import FORMS
 from rise_stage.engine.schedules import Grid, NoiseSchedule, as_float32
 
 SchedulerConfig = Mapping[str, Any]
@@ -39,7 +42,7 @@ def prediction_type(config: SchedulerConfig) -> str:
 
 def start_scale(config: SchedulerConfig, solver: Solver, sigma: float) -> float:
     """What unit noise is multiplied with to be the latent at the top level `sigma`, in the solver's own form."""
-    if solver != "euler":
+    if FORMS[solver] == "vp":
         return 1.0
     reaches_top = config.get("timestep_spacing", "linspace") in ("linspace", "trailing")
     return sigma if reaches_top else math.sqrt(1 + sigma * sigma)
@@ -59,6 +62,27 @@ def _euler(config: SchedulerConfig, steps: int) -> Grid:
     sigmas = _floats(scheduler.sigmas)
     scale = float(scheduler.init_noise_sigma)
     return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], scale, first_order_end=False)
+
+
+def _heun(config: SchedulerConfig, steps: int) -> Grid:
+    """Stock Heun counts its two halves as steps: every level but the first and the last is listed twice."""
+    scheduler = _scheduler(HeunDiscreteScheduler, config, clip_sample=False)
+    scheduler.set_timesteps(steps)
+    sigmas, timesteps = _floats(scheduler.sigmas), _floats(scheduler.timesteps)
+    sigmas = (sigmas[0], *sigmas[1:-1:2], sigmas[-1])
+    scale = float(scheduler.init_noise_sigma)
+    return Grid(sigmas, (timesteps[0], *timesteps[1::2]), sigmas[1:], scale)
+
+
+def _unipc(config: SchedulerConfig, steps: int) -> Grid:
+    if config.get("disable_corrector"):
+        raise InvalidInput("scheduler disable_corrector", "no steps: UniPC corrects all of them", "some")
+    fixed: dict[str, Any] = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "solver_p": None}
+    scheduler = _scheduler(UniPCMultistepScheduler, config, **fixed)
+    scheduler.set_timesteps(steps)
+    sigmas = _floats(scheduler.sigmas)
+    first_order_end = sigmas[-1] == 0 or bool(scheduler.config["lower_order_final"])
+    return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], first_order_end=first_order_end)
 
 
 def _dpmpp_2m(config: SchedulerConfig, steps: int) -> Grid:
@@ -112,4 +136,4 @@ def _floats(tensor: Any) -> tuple[float, ...]:
     return tuple(float(value) for value in tensor)
 
 
-_GRIDS = {"euler": _euler, "ddim": _ddim, "dpmpp_2m": _dpmpp_2m}
+_GRIDS = {"euler": _euler, "heun": _heun, "ddim": _ddim, "dpmpp_2m": _dpmpp_2m, "unipc": _unipc}
