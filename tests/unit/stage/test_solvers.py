@@ -29,7 +29,8 @@ def gaussian(x: Tensor, level: Level, timestep: Tensor, form: Form) -> Predictio
     sigma = level.sigma
     ve = x if form == "ve" else x / level.alpha
     clean = ve * SPREAD**2 / (SPREAD**2 + sigma**2)
-    return Prediction(clean, (ve - clean) / sigma)
+    predicted = (ve - clean) / sigma
+    return Prediction(clean, predicted, predicted)
 
 
 def exact_end(start: Tensor, sigma: float) -> Tensor:

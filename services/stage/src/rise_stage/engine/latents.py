@@ -32,7 +32,7 @@ class Latent:
 
     Attributes:
         x: (B, C, H, W) float32, VE form.
-        sigma: its level, a float32 value.
+        sigma: its level, as `Schedule.snap` leaves it.
         past: what a multistep solver remembers.
         lost: (B, C, H, W) int8, what the change of form rounded away; see `levels.to_ve`.
     """

@@ -13,10 +13,14 @@ from rise_stage.engine.levels import Level, level_of
 
 
 class Prediction(NamedTuple):
-    """What a denoiser makes of a latent: it is clean + noise at the latent's level. Both (B, C, H, W)."""
+    """What a denoiser makes of a latent: it is clean + noise at the latent's level. All (B, C, H, W).
+
+    `slope` is how a latent in VE or flow form changes by `Level.time`.
+    """
 
     clean: Tensor
     noise: Tensor
+    slope: Tensor
 
 
 class Past(NamedTuple):
@@ -71,13 +75,13 @@ REMEMBERED: dict[Solver, tuple[tuple[str, ...], ...]] = {
 
 
 def euler(x: Tensor, predicted: Prediction, at: Level, to: Level) -> Tensor:
-    """Euler's method on the probability flow, VE form (Karras et al. 2022, algorithm 1): the slope is the noise."""
-    return x + predicted.noise * (to.sigma - at.sigma)
+    """Euler's method on the probability flow, VE or flow form (Karras et al. 2022, algorithm 1)."""
+    return x + predicted.slope * (to.time - at.time)
 
 
 def heun(x: Tensor, predicted: Prediction, landed: Prediction, at: Level, to: Level) -> Tensor:
-    """Heun's method, VE form: Euler's with the mean of the slopes at both ends (the same algorithm, lines 7 and 8)."""
-    return x + (predicted.noise + landed.noise) / 2 * (to.sigma - at.sigma)
+    """Heun's method, VE or flow form: the mean of the slopes at both ends (the same algorithm, lines 7 and 8)."""
+    return x + (predicted.slope + landed.slope) / 2 * (to.time - at.time)
 
 
 def ddim(predicted: Prediction, to: Level) -> Tensor:

@@ -14,17 +14,30 @@ import numpy as np
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Solver
+from rise_stage.engine.flow import FlowSchedule, to_sigma
 from rise_stage.engine.levels import FORMS
-from rise_stage.engine.schedules import Grid, NoiseSchedule, as_float32
+from rise_stage.engine.schedules import Grid, NoiseSchedule, Schedule, as_float32
 
 SchedulerConfig = Mapping[str, Any]
 
+FLOW = "FlowMatchEulerDiscreteScheduler"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+def is_flow(config: SchedulerConfig) -> bool:
+    """Whether the family was trained on flow matching."""
+    return config.get("_class_name") == FLOW
+
+
+def schedule_of(config: SchedulerConfig, tokens: int) -> Schedule:
+    """The noise levels of training, for latents that the denoiser sees as so many tokens."""
+    return flow_schedule(config, tokens) if is_flow(config) else noise_schedule(config)
 
 
 def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
@@ -32,8 +45,25 @@ def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
     return NoiseSchedule(tuple(float(sigma) for sigma in ((1 - alphas) / alphas) ** 0.5))
 
 
+def flow_schedule(config: SchedulerConfig, tokens: int) -> FlowSchedule:
+    """A flow's levels, shifted as the stock scheduler would for latents of so many tokens."""
+    scheduler = _flow_scheduler(config)
+    shift = float(scheduler.shift)
+    if scheduler.config["use_dynamic_shifting"]:
+        mu = _mu(scheduler, tokens)
+        shift = math.exp(mu) if scheduler.config["time_shift_type"] == "exponential" else mu
+    return FlowSchedule(shift, float(scheduler.sigma_min), int(scheduler.config["num_train_timesteps"]))
+
+
+def check_solver(config: SchedulerConfig, solver: Solver) -> None:
+    if is_flow(config) and solver != "euler":
+        raise InvalidInput("solver", "euler, for a family trained on flow matching", solver)
+
+
 def prediction_type(config: SchedulerConfig) -> str:
-    """What the denoiser predicts: one of PREDICTIONS."""
+    """What the denoiser predicts: "flow_prediction", or one of PREDICTIONS."""
+    if is_flow(config):
+        return "flow_prediction"
     prediction = str(config.get("prediction_type", "epsilon"))
     if prediction not in PREDICTIONS:
         raise InvalidInput("scheduler prediction_type", f"one of {', '.join(PREDICTIONS)}", prediction)
@@ -42,18 +72,52 @@ def prediction_type(config: SchedulerConfig) -> str:
 
 def start_scale(config: SchedulerConfig, solver: Solver, sigma: float) -> float:
     """What unit noise is multiplied with to be the latent at the top level `sigma`, in the solver's own form."""
-    if FORMS[solver] == "vp":
+    if FORMS[solver] == "vp" or is_flow(config):
         return 1.0
     reaches_top = config.get("timestep_spacing", "linspace") in ("linspace", "trailing")
     return sigma if reaches_top else math.sqrt(1 + sigma * sigma)
 
 
-def whole_grid(config: SchedulerConfig, solver: Solver, steps: int) -> Grid:
-    """The grid of a run that is not cut, as the stock scheduler for `solver` builds it from `config`."""
+def whole_grid(config: SchedulerConfig, solver: Solver, steps: int, tokens: int = 0) -> Grid:
+    """The grid of a run that is not cut, as the stock scheduler for `solver` builds it from `config`.
+
+    `tokens` is how many the denoiser sees a latent as; dynamic shifting goes by it.
+    """
+    check_solver(config, solver)
     most = int(config.get("num_train_timesteps", 1000))
     if not 1 <= steps <= most:
         raise InvalidInput("steps", f"1 to {most}", steps)
-    return _GRIDS[solver](config, steps)
+    return _flow_euler(config, steps, tokens) if is_flow(config) else _GRIDS[solver](config, steps)
+
+
+def _flow_euler(config: SchedulerConfig, steps: int, tokens: int) -> Grid:
+    """Spaced by the scheduler itself ("linspace"), or evenly down to the clean end ("trailing") as FLUX is."""
+    spacing = config.get("timestep_spacing", "linspace")
+    if spacing not in ("linspace", "trailing"):
+        raise InvalidInput("grid", "linspace or trailing, for a family trained on flow matching", spacing)
+    scheduler = _flow_scheduler(config)
+    given: dict[str, Any] = {"sigmas": np.linspace(1.0, 1 / steps, steps)} if spacing == "trailing" else {}
+    if scheduler.config["use_dynamic_shifting"]:
+        given["mu"] = _mu(scheduler, tokens)
+    scheduler.set_timesteps(steps, **given)
+    sigmas = tuple(to_sigma(s) for s in _floats(scheduler.sigmas))
+    return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], flow=True)
+
+
+def _mu(scheduler: Any, tokens: int) -> float:
+    """How far to shift for latents of so many tokens: linear between the two sizes of training."""
+    low, high = scheduler.config["base_image_seq_len"], scheduler.config["max_image_seq_len"]
+    base, most = scheduler.config["base_shift"], scheduler.config["max_shift"]
+    slope = (most - base) / (high - low)
+    return float(tokens * slope + (base - slope * low))
+
+
+def _flow_scheduler(config: SchedulerConfig) -> Any:
+    for option in ("shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"):
+        if config.get(option):
+            raise InvalidInput(f"scheduler {option}", "none: it is not served", config[option])
+    known = {key: value for key, value in config.items() if key != "timestep_spacing"}
+    return FlowMatchEulerDiscreteScheduler.from_config(known)
 
 
 def _euler(config: SchedulerConfig, steps: int) -> Grid:
