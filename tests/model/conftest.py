@@ -34,6 +34,18 @@ def pixart(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def sd3(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Stable Diffusion 3.5 family."""
+    return tiny_family(tmp_path_factory.mktemp("sd3") / "base", "sd3")
+
+
+@pytest.fixture(scope="session")
+def flux(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny FLUX.1 family, shifted by the size of the picture."""
+    return tiny_family(tmp_path_factory.mktemp("flux") / "base", "flux")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -46,6 +58,16 @@ def sdxl_engine(sdxl: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def pixart_engine(pixart: ModelFamily) -> Engine:
     return Engine.load(pixart, ["large"])
+
+
+@pytest.fixture(scope="session")
+def sd3_engine(sd3: ModelFamily) -> Engine:
+    return Engine.load(sd3, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def flux_engine(flux: ModelFamily) -> Engine:
+    return Engine.load(flux, ["large", "small"])
 
 
 def folder_of(family: ModelFamily) -> Path:

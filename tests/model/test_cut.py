@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -20,13 +22,16 @@ from rise_stage.engine.run import Step
 from rise_stage.engine.schedules import as_float32
 from tests.model.conftest import folder_of
 from tests.model.one_side import CUTS, SOLVERS, STEPS, cut_at, uncut
+from tests.model.tiny import FLOWS
 
 PROMPT = "a red dot"
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
+@pytest.mark.parametrize(
+    ("architecture", "solver"),
+    [*itertools.product(("sd", "sdxl", "pixart"), SOLVERS), *((flow, "euler") for flow in FLOWS)],
+)
 def test_a_cut_run_is_the_uncut_run_at_every_position(
     architecture: str, solver: Solver, guidance: float, request: pytest.FixtureRequest
 ) -> None:
@@ -76,6 +81,20 @@ def test_unequal_steps_meet_at_the_exact_sigma(solver: Solver, head: int, tail: 
     assert (len(heads), len(tails)) == (head, tail)
     assert heads[-1].sigma == as_float32(1.2)
     assert tails[-1].sigma == 0
+
+
+@pytest.mark.parametrize("architecture", FLOWS)
+@pytest.mark.parametrize(("head", "tail"), [(2, 7), (5, 3)])
+def test_flow_members_of_different_size_meet_at_the_exact_sigma(
+    architecture: str, head: int, tail: int, request: pytest.FixtureRequest
+) -> None:
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
+    configuration = configuration_of(f"large:{head}@1.2+small:{tail}", engine.manifest)
+    first = engine.grid(configuration, 0)
+    second = engine.grid(configuration, 1, first.end)
+    assert (first.start, second.start, second.end) == (math.inf, first.end, 0)
+    assert (first.steps, second.steps) == (head, tail)
+    assert torch.isfinite(engine.generate([PROMPT], [3], configuration).latents).all()
 
 
 def test_an_equal_grid_by_index_would_hand_over_at_the_wrong_level(sd_engine: Engine) -> None:

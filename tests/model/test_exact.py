@@ -6,20 +6,34 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 from torch import Tensor
 
 from rise_contracts.model import Solver
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from tests.model.conftest import folder_of
-from tests.model.tiny import rescheduled, stock_pipeline
+from tests.model.tiny import FLOWS, rescheduled, stock_pipeline
 
 STOCK: dict[Solver, Any] = {
     "euler": EulerDiscreteScheduler,
+    "heun": HeunDiscreteScheduler,
     "ddim": DDIMScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
+    "unipc": UniPCMultistepScheduler,
 }
+FAMILIES: dict[str, dict[Solver, Any]] = {
+    **dict.fromkeys(("sd", "sdxl", "pixart"), STOCK),
+    **{flow: {"euler": FlowMatchEulerDiscreteScheduler} for flow in FLOWS},
+}
+SERVED = [(architecture, solver) for architecture, solvers in FAMILIES.items() for solver in solvers]
 BOUND = 1e-5
 PROMPT, NEGATIVE, SEEDS = "a red dot", "bad", (5, 6)
 
@@ -35,7 +49,7 @@ def ours(engine: Engine, solver: Solver, steps: int, guidance: float, negative: 
 def theirs(pipeline: Any, steps: int, guidance: float, negative: str) -> Tensor:
     latents: Tensor = pipeline(
         PROMPT,
-        negative_prompt=negative or None,
+        **({"negative_prompt": negative} if negative else {}),
         num_inference_steps=steps,
         guidance_scale=guidance,
         num_images_per_prompt=len(SEEDS),
@@ -45,14 +59,14 @@ def theirs(pipeline: Any, steps: int, guidance: float, negative: str) -> Tensor:
     return latents
 
 
-@pytest.mark.parametrize("solver", STOCK)
-@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
+@pytest.mark.parametrize(("architecture", "solver"), SERVED)
 def test_final_latents_are_the_stock_pipelines(
     architecture: str, solver: Solver, request: pytest.FixtureRequest
 ) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
-    pipeline = stock_pipeline(folder_of(engine.manifest), STOCK[solver], architecture)
-    for steps, guidance, negative in ((7, 1.0, ""), (10, 7.5, NEGATIVE), (5, 3.0, "")):
+    pipeline = stock_pipeline(folder_of(engine.manifest), FAMILIES[architecture][solver], architecture)
+    against = NEGATIVE if engine.family.guided else ""
+    for steps, guidance, negative in ((7, 1.0, ""), (10, 7.5, against), (5, 3.0, "")):
         wanted = theirs(pipeline, steps, guidance, negative)
         found = ours(engine, solver, steps, guidance, negative)
         assert float((found - wanted).abs().max()) <= BOUND, (steps, guidance, negative)
@@ -81,10 +95,10 @@ def test_a_familys_scheduler_options_mean_what_they_mean_in_diffusers(
     assert float(difference.abs().max()) <= BOUND
 
 
-@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.FixtureRequest) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
-    pipeline = stock_pipeline(folder_of(engine.manifest), EulerDiscreteScheduler, architecture)
+    pipeline = stock_pipeline(folder_of(engine.manifest), FAMILIES[architecture]["euler"], architecture)
     generator = [torch.Generator().manual_seed(seed) for seed in SEEDS]
     wanted = pipeline(
         [PROMPT, "a blue dot"], num_inference_steps=4, guidance_scale=1.0, generator=generator, output_type="np"
@@ -96,7 +110,7 @@ def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.Fix
     assert float((difference != 0).float().mean()) < 0.01
 
 
-@pytest.mark.parametrize("architecture", ["sd", "pixart"])
+@pytest.mark.parametrize("architecture", ["sd", "pixart", *FLOWS])
 def test_a_graph_makes_the_same_latents(architecture: str, request: pytest.FixtureRequest) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
     plain = engine.generate([PROMPT], [1], "large:5").latents

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,30 +11,30 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     EulerDiscreteScheduler,
+    FluxPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-    T5Config,
-    T5EncoderModel,
-    T5Tokenizer,
-)
 
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
+from tests.model import tiny_flow
+from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
+from tests.model.tiny_vae import vae
 
-WIDTH = 32
-"""Width of a text encoder; SDXL's denoiser attends to two side by side."""
-
+FLOWS = ("sd3", "flux")
+KINDS: dict[str, Any] = {
+    "sd": StableDiffusionPipeline,
+    "sdxl": StableDiffusionXLPipeline,
+    "pixart": PixArtSigmaPipeline,
+    "sd3": StableDiffusion3Pipeline,
+    "flux": FluxPipeline,
+}
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -49,17 +48,25 @@ SCHEDULE: dict[str, Any] = {
 def tiny_family(folder: Path, architecture: str = "sd", **scheduler: Any) -> ModelFamily:
     """Save a pipeline with the members large, small and finisher to `folder`; `scheduler` are options of its own."""
     options = {"prediction_type": "v_prediction", "timestep_spacing": "trailing", **SCHEDULE, **scheduler}
-    stock = EulerDiscreteScheduler.from_config(options)
-    make = {"sd": _sd, "sdxl": _sdxl, "pixart": _pixart}[architecture]
-    make(folder, stock).save_pretrained(folder, safe_serialization=True)
+    flow = architecture in FLOWS
+    stock = tiny_flow.scheduler_of(architecture, **scheduler) if flow else EulerDiscreteScheduler.from_config(options)
+    _PIPELINES[architecture](folder, stock).save_pretrained(folder, safe_serialization=True)
     for seed, name in enumerate(("small", "finisher"), start=10):
-        network = _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
+        network = _smaller(architecture, seed)
         network.save_pretrained(folder / name / _network(architecture), safe_serialization=True)
     return manifest(folder, architecture)
 
 
 def _network(architecture: str) -> str:
-    return "transformer" if architecture == "pixart" else "unet"
+    return "unet" if architecture in ("sd", "sdxl") else "transformer"
+
+
+def _smaller(architecture: str, seed: int) -> Any:
+    if architecture == "sd3":
+        return tiny_flow.sd3_transformer(seed, 1)
+    if architecture == "flux":
+        return tiny_flow.flux_transformer(seed, 1)
+    return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
 def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily:
@@ -75,11 +82,11 @@ def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily
 
 def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **options: Any) -> Any:
     """The oracle: the stock pipeline of `folder` with a stock scheduler class on the folder's own options."""
-    kinds = {"sd": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline, "pixart": PixArtSigmaPipeline}
-    pipeline = kinds[architecture].from_pretrained(folder, use_safetensors=True)
+    pipeline = KINDS[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    return partial(_call_pixart, pipeline) if architecture == "pixart" else pipeline
+    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux}
+    return partial(calls[architecture], pipeline) if architecture in calls else pipeline
 
 
 def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
@@ -92,6 +99,19 @@ def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = No
         max_sequence_length=pipeline.tokenizer.model_max_length,
         **options,
     )
+
+
+def _call_sd3(pipeline: Any, prompt: Any, **options: Any) -> Any:
+    return pipeline(prompt, max_sequence_length=pipeline.tokenizer_3.model_max_length, **options)
+
+
+def _call_flux(pipeline: Any, prompt: Any, *, height: int = 64, width: int = 64, **options: Any) -> Any:
+    """With latents as they are after unpacking, in place of the stock pipeline's tokens."""
+    longest = pipeline.tokenizer_2.model_max_length
+    made = pipeline(prompt, height=height, width=width, max_sequence_length=longest, **options)
+    if options.get("output_type") == "latent":
+        made.images = pipeline._unpack_latents(made.images, height, width, pipeline.vae_scale_factor)
+    return made
 
 
 @contextmanager
@@ -108,29 +128,28 @@ def rescheduled(engine: Engine, options: dict[str, Any]) -> Iterator[Engine]:
 
 
 def _sd(folder: Path, scheduler: Any) -> Any:
-    text, _ = _text_encoders()
-    tokenizer = _tokenizer(folder / "tokenizer")
+    text, _ = clips()
     return StableDiffusionPipeline(
-        _vae(), text, tokenizer, _unet("sd", 1), scheduler, None, None, requires_safety_checker=False
+        vae(),
+        text,
+        tokenizer(folder / "tokenizer"),
+        _unet("sd", 1),
+        scheduler,
+        None,
+        None,
+        requires_safety_checker=False,
     )
 
 
 def _sdxl(folder: Path, scheduler: Any) -> Any:
-    one, two = _text_encoders()
-    tokenizers = [_tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
-    return StableDiffusionXLPipeline(_vae(), one, two, *tokenizers, _unet("sdxl", 1), scheduler, add_watermarker=False)
+    one, two = clips()
+    tokenizers = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
+    return StableDiffusionXLPipeline(vae(), one, two, *tokenizers, _unet("sdxl", 1), scheduler, add_watermarker=False)
 
 
 def _pixart(folder: Path, scheduler: Any) -> Any:
-    torch.manual_seed(3)
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("\u2581", -2.0)]
-    tokenizer = T5Tokenizer(
-        vocab=[*pieces, *((letter, -3.0) for letter in string.ascii_lowercase)], extra_ids=0, model_max_length=20
-    )
-    text = T5EncoderModel(
-        T5Config(vocab_size=len(tokenizer), d_model=WIDTH, d_kv=8, d_ff=2 * WIDTH, num_layers=2, num_heads=4)
-    )
-    return PixArtSigmaPipeline(tokenizer, text, _vae(), _transformer(1), scheduler)
+    words, text = t5()
+    return PixArtSigmaPipeline(words, text, vae(), _transformer(1), scheduler)
 
 
 def _transformer(seed: int) -> Any:
@@ -171,41 +190,10 @@ def _unet(architecture: str, seed: int) -> Any:
     )
 
 
-def _vae() -> Any:
-    torch.manual_seed(2)
-    return AutoencoderKL(
-        block_out_channels=(16, 32, 32),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=64,
-        scaling_factor=0.7,
-    )
-
-
-def _text_encoders() -> tuple[Any, Any]:
-    torch.manual_seed(3)
-    config = CLIPTextConfig(
-        vocab_size=2 * len(string.ascii_lowercase) + 3,
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=77,
-        projection_dim=WIDTH,
-        hidden_act="gelu",
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    return CLIPTextModel(config), CLIPTextModelWithProjection(config)
-
-
-def _tokenizer(folder: Path) -> Any:
-    """A CLIP tokenizer whose words are spelled letter by letter."""
-    folder.mkdir(parents=True)
-    names = ["<|startoftext|>", "<|endoftext|>", *(c + end for c in string.ascii_lowercase for end in ("", "</w>"))]
-    (folder / "vocab.json").write_text(json.dumps({name: index for index, name in enumerate([*names, "!"])}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
+_PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
+    "sd": _sd,
+    "sdxl": _sdxl,
+    "pixart": _pixart,
+    "sd3": tiny_flow.sd3,
+    "flux": tiny_flow.flux,
+}

@@ -44,6 +44,25 @@ def test_fp32_comes_back_bit_for_bit_with_its_past_and_what_was_lost() -> None:
     assert torch.equal(got.lost, lost)
 
 
+def test_all_that_unipc_remembers_comes_back() -> None:
+    sent = Latent(noise(), 1.5, Past(noise(1), torch.tensor(2.5), noise(2), noise(3), torch.tensor(4.0)))
+    header, payload = encode(sent, solver="unipc")
+    got = decode_handoff(header, payload, expected(solver="unipc")).past
+    assert got is not None
+    assert sent.past is not None
+    for field, other in zip(got, sent.past, strict=True):
+        assert field is not None
+        assert other is not None
+        assert torch.equal(field, other)
+
+
+def test_a_past_that_the_solver_does_not_have_is_refused() -> None:
+    header, payload = encode(Latent(noise(), 1.5, Past(noise(1), torch.tensor(2.5))), solver="heun")
+    with pytest.raises(HandoffRefused) as caught:
+        decode_handoff(header, payload, expected(solver="heun"))
+    assert caught.value.refusal is Refusal.SOLVER
+
+
 @pytest.mark.parametrize(("dtype", "relative"), [("fp16", 5e-4), ("bf16", 4e-3), ("q8", 4e-3)])
 def test_fewer_bits_cost_a_bounded_error(dtype: WireDtype, relative: float) -> None:
     sent = latent()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rise_stage.engine.levels import level_of, level_of_alpha_bar, to_ve, to_vp
+from rise_stage.engine.levels import from_ve, level_of, level_of_alpha_bar, to_ve
 from tests.unit.stage.builders import noise
 
 
@@ -16,21 +16,21 @@ def test_a_vp_latent_comes_back_bit_for_bit(sigma: float, seed: int) -> None:
     alpha = level_of(torch.tensor(sigma)).alpha
     x = noise(seed)
     scaled, lost = to_ve(x, alpha)
-    assert torch.equal(to_vp(scaled, alpha, lost), x)
+    assert torch.equal(from_ve(scaled, alpha, lost), x)
     assert int(lost.abs().max()) <= 2
 
 
 def test_without_what_was_lost_it_comes_back_nearly() -> None:
     alpha = level_of(torch.tensor(3.7)).alpha
     x = noise()
-    assert torch.allclose(to_vp(to_ve(x, alpha)[0], alpha), x, rtol=3e-7, atol=0)
+    assert torch.allclose(from_ve(to_ve(x, alpha)[0], alpha), x, rtol=3e-7, atol=0)
 
 
 def test_zeros_of_both_signs_and_strides_survive() -> None:
     alpha = level_of(torch.tensor(2.0)).alpha
     x = torch.tensor([[0.0, -0.0], [1e-38, -1e-38]]).T
     scaled, lost = to_ve(x, alpha)
-    assert torch.equal(to_vp(scaled, alpha, lost).view(torch.int32), x.contiguous().view(torch.int32))
+    assert torch.equal(from_ve(scaled, alpha, lost).view(torch.int32), x.contiguous().view(torch.int32))
 
 
 @given(sigma=st.floats(0.01, 1000))

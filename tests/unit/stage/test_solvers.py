@@ -13,10 +13,10 @@ from torch import Tensor
 from rise_contracts.model import Solver
 from rise_stage.engine.denoiser import from_ve, from_vp
 from rise_stage.engine.latents import Latent
-from rise_stage.engine.levels import Form, Level, level_of
+from rise_stage.engine.levels import FORMS, Form, Level, level_of
 from rise_stage.engine.run import intensity, run_grid
 from rise_stage.engine.schedules import Grid, build_grid
-from rise_stage.engine.solvers import Past, Prediction, ddim, dpmpp_2m, euler
+from rise_stage.engine.solvers import Past, Prediction, ddim, dpmpp_2m, euler, unic, unip
 from tests.unit.stage.builders import SCHEDULE, noise
 
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
@@ -29,7 +29,8 @@ def gaussian(x: Tensor, level: Level, timestep: Tensor, form: Form) -> Predictio
     sigma = level.sigma
     ve = x if form == "ve" else x / level.alpha
     clean = ve * SPREAD**2 / (SPREAD**2 + sigma**2)
-    return Prediction(clean, (ve - clean) / sigma)
+    predicted = (ve - clean) / sigma
+    return Prediction(clean, predicted, predicted)
 
 
 def exact_end(start: Tensor, sigma: float) -> Tensor:
@@ -42,13 +43,13 @@ def test_a_solver_follows_the_flow_to_its_end(solver: Solver) -> None:
     errors = []
     for steps in (20, 40, 80):
         grid = build_grid(SCHEDULE, "logsnr", steps, None, 0.05)
-        start = noise() * (1.0 if solver != "euler" else grid.start)
+        start = noise() * (grid.start if FORMS[solver] == "ve" else 1.0)
         last = [*run_grid(gaussian, noise(), _scaled(grid, solver), solver)][-1]
-        ve = start if solver == "euler" else start / level_of(torch.tensor(grid.start)).alpha
+        ve = start if FORMS[solver] == "ve" else start / level_of(torch.tensor(grid.start)).alpha
         wanted = exact_end(ve, grid.start) * math.sqrt(SPREAD**2 + 0.05**2) / SPREAD
         errors.append(float((last.latent.x - wanted).abs().max()))
     assert errors[0] > errors[1] > errors[2]
-    if solver == "dpmpp_2m":
+    if solver in ("heun", "dpmpp_2m", "unipc"):
         assert errors[1] / errors[2] > 2.8, "second order: half the step, about a quarter of the error"
 
 
@@ -61,7 +62,8 @@ def test_second_order_beats_first_order_with_as_many_steps() -> None:
         wanted = exact_end(start, 10.0) * math.sqrt(SPREAD**2 + 0.05**2) / SPREAD
         return float((last.latent.x - wanted).abs().max())
 
-    assert error("dpmpp_2m") < error("ddim") / 3
+    for solver in ("heun", "dpmpp_2m", "unipc"):
+        assert error(solver) < error("ddim") / 3
 
 
 def test_ddim_and_euler_are_the_same_method_in_two_forms() -> None:
@@ -88,6 +90,41 @@ def test_a_multistep_solver_uses_its_past() -> None:
     moved = dpmpp_2m(x, clean, at, to, Past(noise(2), torch.tensor(3.0)))
     assert torch.equal(first, unchanged), "a past that says the same adds nothing"
     assert not torch.allclose(first, moved)
+
+
+def test_a_predictor_without_a_past_is_the_first_order_step() -> None:
+    at, to = level_of(torch.tensor(2.0)), level_of(torch.tensor(1.0))
+    x, clean = noise(), noise(1)
+    first = unip(x, clean, at, to, None)
+    assert torch.allclose(first, dpmpp_2m(x, clean, at, to, None), atol=1e-6)
+    assert torch.equal(unip(x, clean, at, to, (clean, torch.tensor(3.0))), first)
+    assert not torch.allclose(unip(x, clean, at, to, (noise(2), torch.tensor(3.0))), first)
+
+
+def test_a_corrector_that_learns_nothing_new_leaves_the_predicted_step() -> None:
+    """Order 1 where the prediction has not changed, order 2 where it goes on changing as it did."""
+    before, at, older = (level_of(torch.tensor(sigma)) for sigma in (2.0, 1.0, 4.0))
+    x, clean = noise(), noise(1)
+    first = unip(x, clean, before, at, None)
+    assert torch.allclose(unic(Past(clean, before.sigma, x), clean, at), first, atol=1e-6)
+    rate = noise(2)
+    past = Past(clean, before.sigma, x, clean - rate * math.log(2), older.sigma)
+    second = unip(x, clean, before, at, (clean - rate * math.log(2), older.sigma))
+    assert torch.allclose(unic(past, clean + rate * math.log(2), at), second, atol=0.2)
+    assert not torch.allclose(unic(past, clean, at), second, atol=0.2)
+
+
+def test_heun_asks_the_denoiser_again_where_a_step_lands_but_not_at_the_clean_end() -> None:
+    asked: list[tuple[float, float]] = []
+
+    def asking(x: Tensor, level: Level, timestep: Tensor, form: Form) -> Prediction:
+        asked.append((float(level.sigma), float(timestep[0])))
+        return gaussian(x, level, timestep, form)
+
+    grid = build_grid(SCHEDULE, "trailing", 3, None, 0.0)
+    list(run_grid(asking, noise(), grid, "heun"))
+    points = list(zip(grid.sigmas[:-1], grid.timesteps, strict=True))
+    assert asked == [points[0], points[1], points[1], points[2], points[2]]
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
@@ -132,4 +169,4 @@ def test_closing_a_run_stops_it_within_one_step() -> None:
 
 def _scaled(grid: Grid, solver: Solver) -> Grid:
 
-    return replace(grid, start_scale=grid.start if solver == "euler" else 1.0)
+    return replace(grid, start_scale=grid.start if FORMS[solver] == "ve" else 1.0)

@@ -70,7 +70,7 @@ class Handler:
             prompts = engine.encode([spec.prompt], stage.guidance, spec.negative_prompt, size).rows(spec.images)
         with timings.part("denoise"):
             sigma = start.sigma if isinstance(start, Latent) else None
-            grid = engine.grid(task.configuration, task.stage_index, sigma)
+            grid = engine.grid(task.configuration, task.stage_index, sigma, size)
             for step in engine.run(stage.member, prompts, start, grid, task.configuration.solver):
                 context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
                 if spec.images == 1:

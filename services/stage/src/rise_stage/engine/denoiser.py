@@ -1,4 +1,4 @@
-"""The preconditioner: a network of any prediction type as ``model(x, level) -> clean and noise``, in either form."""
+"""The preconditioner: a network of any prediction type as ``model(x, level) -> clean and noise``, in any form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rise_stage.engine.solvers import Prediction
 
 Conditioning = TypeVar("Conditioning")
 Network = Callable[[Tensor, Tensor, Conditioning], Tensor]
-"""(VP latents (rows, C, H, W), timesteps (rows,), conditioning of the rows) -> output (rows, C, H, W)."""
+"""(VP or flow latents (rows, C, H, W), timesteps (rows,), conditioning of the rows) -> output (rows, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Denoiser(Generic[Conditioning]):
 
     Attributes:
         network: see Network. With guidance it is given 2B rows: first the negative ones, then the positive ones.
-        prediction: "epsilon", "v_prediction" or "sample".
+        prediction: "epsilon", "v_prediction", "sample", or "flow_prediction" in flow form only.
         guidance: scale of classifier-free guidance; None for none, one forward pass per row.
     """
 
@@ -37,7 +37,8 @@ class Denoiser(Generic[Conditioning]):
         if form == "ve":
             output = self._output(x, timestep, level)
             return from_ve(self.prediction, x, output, level)
-        return from_vp(self.prediction, x, self._output(x, timestep), level)
+        output = self._output(x, timestep)
+        return from_flow(x, output, level) if form == "flow" else from_vp(self.prediction, x, output, level)
 
     def _output(self, x: Tensor, timestep: Tensor, ve: Level | None = None) -> Tensor:
         """The network's output for x, guided; `ve` is the level of an x in VE form."""
@@ -60,14 +61,22 @@ def from_ve(prediction: str, x: Tensor, output: Tensor, level: Level) -> Predict
         clean = output * (-sigma / (sigma**2 + 1) ** 0.5) + (x / (sigma**2 + 1))
     else:
         clean = output
-    return Prediction(clean, (x - clean) / sigma)
+    noise = (x - clean) / sigma
+    return Prediction(clean, noise, noise)
 
 
 def from_vp(prediction: str, x: Tensor, output: Tensor, level: Level) -> Prediction:
     """The same of x in VP form, as stock DDIM and DPM-Solver++ do."""
-    _, alpha, spread = level
+    alpha, spread = level.alpha, level.spread
     if prediction == "epsilon":
-        return Prediction((x - spread * output) / alpha, output)
-    if prediction == "v_prediction":
-        return Prediction(alpha * x - spread * output, alpha * output + spread * x)
-    return Prediction(output, (x - alpha * output) / spread)
+        clean, noise = (x - spread * output) / alpha, output
+    elif prediction == "v_prediction":
+        clean, noise = alpha * x - spread * output, alpha * output + spread * x
+    else:
+        clean, noise = output, (x - alpha * output) / spread
+    return Prediction(clean, noise, noise)
+
+
+def from_flow(x: Tensor, output: Tensor, level: Level) -> Prediction:
+    """The same of x in flow form, where the network predicts noise - clean."""
+    return Prediction(x - level.spread * output, x + level.alpha * output, output)

@@ -17,8 +17,10 @@ from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
+from rise_stage.engine.families.flux import Flux
 from rise_stage.engine.families.pixart import PixArt
 from rise_stage.engine.families.sd import StableDiffusion
+from rise_stage.engine.families.sd3 import StableDiffusion3
 from rise_stage.engine.families.sdxl import StableDiffusionXL
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.images import to_pixels
@@ -37,6 +39,8 @@ ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
     "sd": StableDiffusion,
     "sdxl": StableDiffusionXL,
     "pixart": PixArt,
+    "sd3": StableDiffusion3,
+    "flux": Flux,
 }
 TEXT_BYTES = 64 * 2**20
 
@@ -125,7 +129,7 @@ class Engine:
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) in pixels, the family's own where None. Raises InvalidInput where latents cannot have it."""
         chosen = (width or self.family.size[0], height or self.family.size[1])
-        cell = self.family.latent.downscale
+        cell = self.family.cell
         if any(side % cell for side in chosen):
             raise InvalidInput("size", f"sides that are multiples of {cell}", f"{chosen[0]}x{chosen[1]}")
         return chosen
@@ -139,17 +143,27 @@ class Engine:
         self, prompts: Sequence[str], guidance: float = 1.0, negative: str = "", size: tuple[int, int] | None = None
     ) -> Conditioning:
         """Encoded prompts, one row each; those seen lately come from memory. Guidance acts above 1."""
+        if negative and not self.family.guided:
+            hint = "guidance is an input of its denoisers"
+            raise InvalidInput("negativePrompt", f"none, for family {self.name}", negative, hint)
         states = [self._texts.get(prompt).states for prompt in prompts]
-        guided = guidance > 1
-        against = [self._negative(negative, state) for state in states] if guided else None
-        return self.family.conditioning(states, against, guidance if guided else None, size or self.size())
+        against = None
+        if self.family.guided and guidance > 1:
+            against = [self._negative(negative, state) for state in states]
+        return self.family.conditioning(states, against, guidance, size or self.size())
 
     def noise(self, seeds: Sequence[int], size: tuple[int, int] | None = None) -> Tensor:
         """Unit noise, one row per seed."""
         return unit_noise(seeds, self.latent_shape(size or self.size())).to(self.device)
 
-    def grid(self, configuration: Configuration, index: int, sigma: float | None = None) -> Grid:
-        """The grid of a stage; `sigma` is the level that came in, None for a head."""
+    def grid(
+        self,
+        configuration: Configuration,
+        index: int,
+        sigma: float | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> Grid:
+        """The grid of a stage for pictures of `size`; `sigma` is the level that came in, None for a head."""
         member = self.member(configuration.stages[index].member)
         start = member.schedule.sigma_max if sigma is None else sigma
         if sigma is not None and start > member.sigma_max * (1 + 1e-5):
@@ -157,7 +171,8 @@ class Engine:
         if sigma is None and member.sigma_max < member.schedule.sigma_max:
             hint = "let another member begin"
             raise InvalidInput("member", "one that can begin from pure noise", member.name, hint)
-        return stage_grid(configuration, index, member.scheduler, member.schedule, sigma)
+        tokens = self.family.tokens(size or self.size())
+        return stage_grid(configuration, index, member.scheduler, member.schedule_for(tokens), sigma, tokens)
 
     def run(
         self, member: str, conditioning: Conditioning, start: Tensor | Latent, grid: Grid, solver: Solver = "euler"
@@ -179,7 +194,8 @@ class Engine:
         conditioning = self.encode(["warm"], configuration.stages[0].guidance)
         loaded.trace(noise, conditioning)
         self.family.trace_decoder(noise)
-        grid = stage_grid(configuration, 0, loaded.scheduler, loaded.schedule, None)
+        tokens = self.family.tokens(self.size())
+        grid = stage_grid(configuration, 0, loaded.scheduler, loaded.schedule, None, tokens)
         steps = list(self.run(member, conditioning, noise, grid, configuration.solver))
         self.decode(steps[-1].x)
         return steps[-1].seconds / (1 if conditioning.guidance is None else 2)
@@ -256,5 +272,5 @@ def over_the_wire(latent: Latent, dtype: WireDtype) -> Latent:
     x = unpack("x", pack("x", latent.x, dtype), dtype)
     past = latent.past
     if past is not None:
-        past = past._replace(clean=unpack("x", pack("x", past.clean, dtype), dtype))
+        past = past.changed(lambda tensor: unpack("x", pack("x", tensor, dtype), dtype))
     return Latent(x, latent.sigma, past, latent.lost if dtype == "fp32" else None)

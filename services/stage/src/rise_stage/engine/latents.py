@@ -16,17 +16,14 @@ from torch import Tensor
 from rise_contracts.errors import HandoffRefused, Refusal
 from rise_contracts.handoff import CONTRACT_VERSION, HandoffHeader, check_payload
 from rise_contracts.model import Solver, WireDtype
-from rise_stage.engine.quantise import STORED, pack, packed_names, unpack
+from rise_stage.engine.quantise import SCALE, STORED, pack, packed_names, unpack
 from rise_stage.engine.schedules import same_sigma
-from rise_stage.engine.solvers import Past
+from rise_stage.engine.solvers import REMEMBERED, Past
 
 LATENT = "x"
 LOST = "x_lost"
-PAST_CLEAN = "past_clean"
-PAST_SIGMA = "past_sigma"
-PAST = (PAST_CLEAN, PAST_SIGMA)
-STATES = ((), PAST, (LOST,), (*PAST, LOST))
-"""What may travel beside the latent. It does only where it is of use: see `engine.handed_over`."""
+PAST = "past_"
+"""Before the name of a field of `Past`. A past travels only where it is of use: see `engine.handed_over`."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Latent:
 
     Attributes:
         x: (B, C, H, W) float32, VE form.
-        sigma: its level, a float32 value.
+        sigma: its level, as `Schedule.snap` leaves it.
         past: what a multistep solver remembers.
         lost: (B, C, H, W) int8, what the change of form rounded away; see `levels.to_ve`.
     """
@@ -78,9 +75,13 @@ def encode_handoff(
     tensors = pack(LATENT, latent.x, dtype)
     state: tuple[str, ...] = ()
     if latent.past is not None:
-        tensors |= pack(PAST_CLEAN, latent.past.clean, dtype)
-        tensors[PAST_SIGMA] = latent.past.sigma.detach().to("cpu", torch.float32).reshape(())
-        state = PAST
+        remembered = {PAST + name: value for name, value in latent.past._asdict().items() if value is not None}
+        for name, value in remembered.items():
+            if _is_level(name):
+                tensors[name] = value.detach().to("cpu", torch.float32).reshape(())
+            else:
+                tensors |= pack(name, value, dtype)
+        state = tuple(remembered)
     if latent.lost is not None and dtype == "fp32":
         tensors[LOST] = latent.lost.detach().cpu().contiguous()
         state = (*state, LOST)
@@ -110,10 +111,10 @@ def decode_handoff(header: HandoffHeader, payload: bytes, expected: Expected) ->
     names = _names(header)
     _check_tensors(header, tensors, names)
     x = unpack(LATENT, tensors, header.dtype)
-    past = None
-    if PAST_CLEAN in header.solver_state:
-        past = Past(unpack(PAST_CLEAN, tensors, header.dtype), tensors[PAST_SIGMA])
-    for tensor in (x, *(past or ())):
+    fields = [name for name in header.solver_state if name != LOST]
+    found = {name: tensors[name] if _is_level(name) else unpack(name, tensors, header.dtype) for name in fields}
+    past = Past(**{name.removeprefix(PAST): tensor for name, tensor in found.items()}) if found else None
+    for tensor in (x, *found.values()):
         if not bool(torch.isfinite(tensor).all()):
             raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", "a latent with NaN or infinity")
     return Latent(x, header.sigma, past, tensors.get(LOST))
@@ -137,8 +138,9 @@ def check_header(header: HandoffHeader, expected: Expected) -> None:
     for refusal, want, got in wanted:
         if want != got:
             raise HandoffRefused(refusal, want, got)
-    if header.solver_state not in STATES:
-        raise HandoffRefused(Refusal.SOLVER, f"solver state of {STATES[-1]}", header.solver_state)
+    known = _states(header.solver)
+    if header.solver_state not in known:
+        raise HandoffRefused(Refusal.SOLVER, f"solver state of {known[-1]}", header.solver_state)
     _check_sigma(header.sigma, expected)
 
 
@@ -157,9 +159,20 @@ def _load(payload: bytes) -> dict[str, Tensor]:
         raise HandoffRefused(Refusal.MALFORMED, "a safetensors payload", str(error)) from error
 
 
+def _states(solver: Solver) -> list[tuple[str, ...]]:
+    """What may travel beside the latent."""
+    pasts = [(), *(tuple(PAST + name for name in names) for names in REMEMBERED.get(solver, ()))]
+    return [(*past, *lost) for past in pasts for lost in ((), (LOST,))]
+
+
+def _is_level(name: str) -> bool:
+    return name.endswith("sigma")
+
+
 def _names(header: HandoffHeader) -> set[str]:
-    packed = {LATENT, PAST_CLEAN} & {LATENT, *header.solver_state}
-    return packed_names(tuple(packed), header.dtype) | set(header.solver_state)
+    state = set(header.solver_state)
+    whole = {name for name in state if name == LOST or _is_level(name)}
+    return packed_names((LATENT, *sorted(state - whole)), header.dtype) | whole
 
 
 def _check_tensors(header: HandoffHeader, tensors: dict[str, Tensor], names: set[str]) -> None:
@@ -174,10 +187,10 @@ def _check_tensors(header: HandoffHeader, tensors: dict[str, Tensor], names: set
 
 
 def _form(name: str, header: HandoffHeader) -> tuple[tuple[int, ...], torch.dtype]:
-    if name == PAST_SIGMA:
+    if _is_level(name):
         return (), torch.float32
     if name == LOST:
         return header.shape, torch.int8
-    if name in (LATENT, PAST_CLEAN):
-        return header.shape, STORED[header.dtype]
-    return header.shape[:2], torch.float32
+    if name.endswith(SCALE):
+        return header.shape[:2], torch.float32
+    return header.shape, STORED[header.dtype]

@@ -18,7 +18,7 @@ from rise_stage.engine.families.base import Conditioning, Family, Shared
 from rise_stage.engine.families.components import SCHEDULER_FILE, read_json, read_network
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.latent_contract import differences, vae_settings
-from rise_stage.engine.schedules import NoiseSchedule
+from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
 
 
@@ -28,6 +28,7 @@ class Member:
 
     Attributes:
         scheduler: its scheduler_config.json: the noise it was trained on and what it predicts.
+        schedule: its noise levels, for pictures of the family's own size.
         sigma_max: the highest level that it may start from.
     """
 
@@ -35,7 +36,7 @@ class Member:
     network: Traced
     dtype: torch.dtype
     scheduler: dict[str, Any]
-    schedule: NoiseSchedule
+    schedule: Schedule
     prediction: str
     sigma_max: float
     nbytes: int
@@ -43,6 +44,10 @@ class Member:
     def denoiser(self, conditioning: Conditioning) -> Denoiser[Conditioning]:
         """The member as ``model(x, sigma, timestep) -> denoised`` for these prompts."""
         return Denoiser(self._predict, self.prediction, conditioning, conditioning.guidance)
+
+    def schedule_for(self, tokens: int) -> Schedule:
+        """Its noise levels for latents of so many tokens."""
+        return stock.schedule_of(self.scheduler, tokens) if self.schedule.flow else self.schedule
 
     def trace(self, x: Tensor, conditioning: Conditioning) -> None:
         """Get ready for latents like x (B, C, H, W) with such conditioning."""
@@ -63,9 +68,12 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     family.check_member(spec.name, config)
     if folder != shared.folder:
         _check_space(spec.name, folder, shared.folder)
-    scheduler = read_json(_scheduler_file(folder, shared.folder))
+    scheduler = {**family.spacing, **read_json(_scheduler_file(folder, shared.folder))}
+    if stock.is_flow(scheduler) != family.flow:
+        wanted = stock.FLOW if family.flow else "one of a family that is not trained on flow matching"
+        raise InvalidInput(f"member {spec.name} scheduler", wanted, scheduler.get("_class_name"))
     network = read_network(family.network_class, folder, subfolder, variant, shared.dtype).to(shared.device)
-    schedule = stock.noise_schedule(scheduler)
+    schedule = stock.schedule_of(scheduler, family.tokens(family.size))
     nbytes = _nbytes(network)
     call = partial(family.predict, network)
     return Member(

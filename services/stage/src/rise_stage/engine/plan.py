@@ -10,33 +10,38 @@ from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Grid as GridKind
 from rise_contracts.model import Solver
 from rise_stage.engine import stock
-from rise_stage.engine.schedules import Grid, NoiseSchedule, Spacing, build_grid, same_sigma
+from rise_stage.engine.schedules import Grid, Schedule, Spacing, build_grid, same_sigma
 
 
 def stage_grid(
     configuration: Configuration,
     index: int,
     config: stock.SchedulerConfig,
-    schedule: NoiseSchedule,
+    schedule: Schedule,
     sigma: float | None,
+    tokens: int = 0,
 ) -> Grid:
-    """The grid of stage `index` for a member with scheduler `config`; `sigma` is the level that came in, or None."""
+    """The grid of stage `index` for a member with scheduler `config`; `sigma` is the level that came in, or None.
+
+    `tokens` is how many the denoiser sees a latent as.
+    """
+    stock.check_solver(config, configuration.solver)
     stage = configuration.stages[index]
     kind, solver = configuration.grid, configuration.solver
     if configuration.shared_grid:
-        return _slice(configuration, index, config, sigma)
+        return _slice(configuration, index, config, sigma, tokens)
     if sigma is None and stage.sigma_to == 0:
-        return whole_grid(config, solver, kind, stage.steps)
+        return whole_grid(config, solver, kind, stage.steps, tokens)
     scale = stock.start_scale(config, solver, schedule.sigma_max)
     return build_grid(schedule, spacing(config, kind), stage.steps, sigma, stage.sigma_to, scale)
 
 
-def whole_grid(config: stock.SchedulerConfig, solver: Solver, kind: GridKind, steps: int) -> Grid:
+def whole_grid(config: stock.SchedulerConfig, solver: Solver, kind: GridKind, steps: int, tokens: int = 0) -> Grid:
     """The grid of a run that is not cut: the stock scheduler's, spaced as `kind` says."""
     if solver == "ddim" and kind in ("karras", "logsnr"):
         schedule = stock.noise_schedule(config)
         return build_grid(schedule, kind, steps, None, 0.0)
-    return stock.whole_grid(_respaced(config, kind), solver, steps)
+    return stock.whole_grid(_respaced(config, kind), solver, steps, tokens)
 
 
 def spacing(config: stock.SchedulerConfig, kind: GridKind) -> Spacing:
@@ -51,11 +56,13 @@ def spacing(config: stock.SchedulerConfig, kind: GridKind) -> Spacing:
     return given if given in ("trailing", "linspace", "leading") else "trailing"
 
 
-def _slice(configuration: Configuration, index: int, config: stock.SchedulerConfig, sigma: float | None) -> Grid:
+def _slice(
+    configuration: Configuration, index: int, config: stock.SchedulerConfig, sigma: float | None, tokens: int
+) -> Grid:
     """The stage's own steps of the grid that all stages share."""
     counts = [stage.steps for stage in configuration.stages]
     first = sum(counts[:index])
-    whole = whole_grid(config, configuration.solver, configuration.grid, sum(counts))
+    whole = whole_grid(config, configuration.solver, configuration.grid, sum(counts), tokens)
     part = whole.part(first, first + counts[index])
     stage = configuration.stages[index]
     if sigma is not None and sigma != part.start:

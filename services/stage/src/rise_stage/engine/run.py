@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from rise_contracts.model import Solver
 from rise_stage.engine.latents import Latent
-from rise_stage.engine.levels import FORMS, Form, Level, level_of, level_of_alpha_bar, to_ve, to_vp
+from rise_stage.engine.levels import FORMS, Form, Level, flow_level, from_ve, level_of, level_of_alpha_bar, to_ve
 from rise_stage.engine.schedules import Grid
-from rise_stage.engine.solvers import Past, Prediction, step
+from rise_stage.engine.solvers import Move, Past, Prediction, step
 
 Model = Callable[[Tensor, Level, Tensor, Form], Prediction]
 """(x (B, C, H, W), its level, timestep (B,), its form) -> clean and noise."""
@@ -66,19 +67,23 @@ def run_grid(
     model: Model, start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter
 ) -> Iterator[Step]:
     """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start. Closing it stops within one step."""
-    form = FORMS[solver]
-    levels, targets = _levels(grid.sigmas, grid.alpha_bars), _levels(grid.targets, grid.target_alpha_bars)
+    form: Form = "flow" if grid.flow else FORMS[solver]
+    levels = _levels(grid, grid.sigmas, grid.alpha_bars)
+    targets = _levels(grid, grid.targets, grid.target_alpha_bars)
     x, past = _begin(start, grid, form, levels[0])
-    timesteps = torch.tensor(grid.timesteps, dtype=torch.float32, device=x.device)
+    timesteps = torch.tensor((*grid.timesteps, grid.end_timestep), dtype=torch.float32, device=x.device)
+
+    def ask(latent: Tensor, level: Level, index: int) -> Prediction:
+        return model(latent, level, timesteps[index].expand(latent.shape[0]), form)
+
     for i in range(grid.steps):
         began = clock()
         last = grid.first_order_end and i == grid.steps - 1
         # The mode is entered per step: a generator must not leave its caller in it between two.
         with torch.inference_mode():
-            predicted = model(x, levels[i], timesteps[i].expand(x.shape[0]), form)
-            x = step(solver, x, predicted, levels[i], targets[i], past, last)
-        if solver == "dpmpp_2m":
-            past = Past(predicted.clean, levels[i].sigma)
+            predicted = ask(x, levels[i], i)
+            again = partial(ask, level=targets[i], index=i + 1)
+            x, past = step(solver, Move(x, predicted, levels[i], targets[i], past, last, again))
         yield Step(i, grid.steps, x, form, levels[i + 1], grid.sigmas[i + 1], predicted, past, clock() - began)
 
 
@@ -88,7 +93,9 @@ def intensity(clean: Tensor) -> Intensity:
     return Intensity(flat.mean(1).tolist(), flat.std(1).tolist(), flat.norm(dim=1).tolist())
 
 
-def _levels(sigmas: tuple[float, ...], alpha_bars: tuple[float, ...] | None) -> list[Level]:
+def _levels(grid: Grid, sigmas: tuple[float, ...], alpha_bars: tuple[float, ...] | None) -> list[Level]:
+    if grid.flow:
+        return [flow_level(sigma) for sigma in sigmas]
     tensors = torch.tensor(sigmas, dtype=torch.float32)
     if alpha_bars is None:
         return [level_of(sigma) for sigma in tensors]
@@ -99,6 +106,6 @@ def _levels(sigmas: tuple[float, ...], alpha_bars: tuple[float, ...] | None) -> 
 def _begin(start: Tensor | Latent, grid: Grid, form: Form, level: Level) -> tuple[Tensor, Past | None]:
     if isinstance(start, Tensor):
         return start * grid.start_scale, None
-    x = start.x if form == "ve" else to_vp(start.x, level.alpha, start.lost)
-    past = None if start.past is None else Past(start.past.clean.to(x.device), start.past.sigma)
-    return x, past
+    x = start.x if form == "ve" else from_ve(start.x, level.alpha, start.lost)
+    past = start.past
+    return x, None if past is None else past.changed(lambda tensor: tensor.to(x.device))

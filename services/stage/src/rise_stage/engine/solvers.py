@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,33 +13,75 @@ from rise_stage.engine.levels import Level, level_of
 
 
 class Prediction(NamedTuple):
-    """What a denoiser makes of a latent: it is clean + noise at the latent's level. Both (B, C, H, W)."""
+    """What a denoiser makes of a latent: it is clean + noise at the latent's level. All (B, C, H, W).
+
+    `slope` is how a latent in VE or flow form changes by `Level.time`.
+    """
 
     clean: Tensor
     noise: Tensor
+    slope: Tensor
 
 
 class Past(NamedTuple):
-    """What a multistep solver remembers of the step before: all of its state."""
+    """What a multistep solver remembers of the steps before: all of its state.
+
+    Attributes:
+        clean, sigma: what was predicted one step ago, and at which level.
+        x: the latent that it was predicted from, corrected, in the solver's form. UniPC only.
+        older_clean, older_sigma: two steps ago, where the last step made use of that. UniPC only.
+    """
 
     clean: Tensor
     sigma: Tensor
+    x: Tensor | None = None
+    older_clean: Tensor | None = None
+    older_sigma: Tensor | None = None
+
+    def changed(self, change: Callable[[Tensor], Tensor]) -> Past:
+        """The same with `change` made to everything of a latent's shape."""
+        latents = {name: value for name, value in self._asdict().items() if value is not None and value.ndim > 0}
+        return self._replace(**{name: change(value) for name, value in latents.items()})
 
 
-def step(
-    solver: Solver, x: Tensor, predicted: Prediction, at: Level, to: Level, past: Past | None, last: bool
-) -> Tensor:
-    """One step of `solver`. `last` asks multistep solvers for first order."""
-    if solver == "euler":
-        return euler(x, predicted, at, to)
-    if solver == "ddim":
-        return ddim(predicted, to)
-    return dpmpp_2m(x, predicted.clean, at, to, None if last else past)
+class Move(NamedTuple):
+    """One step to make.
+
+    Attributes:
+        predicted: what the denoiser makes of x.
+        last: asks solvers of higher order for first order.
+        ask: what the denoiser makes of a latent at `to`.
+    """
+
+    x: Tensor
+    predicted: Prediction
+    at: Level
+    to: Level
+    past: Past | None
+    last: bool
+    ask: Callable[[Tensor], Prediction]
+
+
+def step(solver: Solver, move: Move) -> tuple[Tensor, Past | None]:
+    """Where one step of `solver` lands, and what the next one has to know."""
+    return _STEPS[solver](move)
+
+
+REMEMBERED: dict[Solver, tuple[tuple[str, ...], ...]] = {
+    "dpmpp_2m": (("clean", "sigma"),),
+    "unipc": (("clean", "sigma", "x"), ("clean", "sigma", "x", "older_clean", "older_sigma")),
+}
+"""The fields of a `Past` that a solver may have filled; solvers that are not named remember nothing."""
 
 
 def euler(x: Tensor, predicted: Prediction, at: Level, to: Level) -> Tensor:
-    """Euler's method on the probability flow, VE form (Karras et al. 2022, algorithm 1): the slope is the noise."""
-    return x + predicted.noise * (to.sigma - at.sigma)
+    """Euler's method on the probability flow, VE or flow form (Karras et al. 2022, algorithm 1)."""
+    return x + predicted.slope * (to.time - at.time)
+
+
+def heun(x: Tensor, predicted: Prediction, landed: Prediction, at: Level, to: Level) -> Tensor:
+    """Heun's method, VE or flow form: the mean of the slopes at both ends (the same algorithm, lines 7 and 8)."""
+    return x + (predicted.slope + landed.slope) / 2 * (to.time - at.time)
 
 
 def ddim(predicted: Prediction, to: Level) -> Tensor:
@@ -58,6 +101,95 @@ def dpmpp_2m(x: Tensor, clean: Tensor, at: Level, to: Level, past: Past | None) 
     return kept - gain * clean - 0.5 * gain * slope
 
 
+def unip(x: Tensor, clean: Tensor, at: Level, to: Level, older: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The predictor UniP with B2(h), VP form (Zhao et al. 2023, equation 3): order 2 with `older`, else order 1.
+
+    `older` is the clean latent that was predicted a step before, and its sigma.
+    """
+    h = _lambda(to) - _lambda(at)
+    gain = to.alpha * torch.expm1(-h)
+    landed = to.spread / at.spread * x - gain * clean
+    if older is None:
+        return landed
+    _, slope = _slope(clean, at, h, older)
+    return landed - gain * (0.5 * slope)
+
+
+def unic(past: Past, clean: Tensor, at: Level) -> Tensor:
+    """The corrector UniC with B2(h), VP form (Zhao et al. 2023, equation 5): the last step anew, to `at`.
+
+    `clean` is what was predicted from where the predictor had landed. The order is the predictor's.
+    """
+    assert past.x is not None
+    before = level_of(past.sigma)
+    h = _lambda(at) - _lambda(before)
+    gain = at.alpha * torch.expm1(-h)
+    landed = at.spread / before.spread * past.x - gain * past.clean
+    change = clean - past.clean
+    if past.older_clean is None or past.older_sigma is None:
+        return landed - gain * (0.5 * change)
+    ratio, slope = _slope(past.clean, before, h, (past.older_clean, past.older_sigma))
+    weight, weight_now = _corrector_weights(h, ratio)
+    return landed - gain * (weight * slope + weight_now * change)
+
+
+def _corrector_weights(h: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
+    """The solution of the order conditions: both weights sum to b1, and weighed with (ratio, 1) to b2.
+
+    It is solved for and not written out, so that it is what the stock scheduler finds, to the last bit.
+    """
+    phi1 = torch.expm1(-h)
+    phi2 = phi1 / -h - 1
+    b1 = phi2 / phi1
+    b2 = (phi2 / -h - 0.5) * 2 / phi1
+    one = torch.ones_like(ratio)
+    conditions = torch.stack([torch.stack([one, one], -1), torch.stack([ratio, one], -1)], -2)
+    weight, weight_now = torch.linalg.solve(conditions, torch.stack([b1, b2], -1)).unbind(-1)
+    return weight, weight_now
+
+
+def _slope(clean: Tensor, at: Level, h: Tensor, older: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The step to `older` in steps of h, and how the clean latent changes per h."""
+    ratio = (_lambda(level_of(older[1])) - _lambda(at)) / h
+    return ratio, (older[0] - clean) / ratio
+
+
 def _lambda(level: Level) -> Tensor:
     """Half the log signal-to-noise ratio."""
     return torch.log(level.alpha) - torch.log(level.spread)
+
+
+def _step_euler(move: Move) -> tuple[Tensor, None]:
+    return euler(move.x, move.predicted, move.at, move.to), None
+
+
+def _step_heun(move: Move) -> tuple[Tensor, None]:
+    x = euler(move.x, move.predicted, move.at, move.to)
+    return x if move.last else heun(move.x, move.predicted, move.ask(x), move.at, move.to), None
+
+
+def _step_ddim(move: Move) -> tuple[Tensor, None]:
+    return ddim(move.predicted, move.to), None
+
+
+def _step_dpmpp_2m(move: Move) -> tuple[Tensor, Past]:
+    clean = move.predicted.clean
+    x = dpmpp_2m(move.x, clean, move.at, move.to, None if move.last else move.past)
+    return x, Past(clean, move.at.sigma)
+
+
+def _step_unipc(move: Move) -> tuple[Tensor, Past]:
+    """UniPC of order 2: correct where the last step landed, then predict the next (algorithms 5 and 6)."""
+    clean, past = move.predicted.clean, move.past
+    x = move.x if past is None else unic(past, clean, move.at)
+    older = None if past is None or move.last else (past.clean, past.sigma)
+    return unip(x, clean, move.at, move.to, older), Past(clean, move.at.sigma, x, *(older or ()))
+
+
+_STEPS: dict[Solver, Callable[[Move], tuple[Tensor, Past | None]]] = {
+    "euler": _step_euler,
+    "heun": _step_heun,
+    "ddim": _step_ddim,
+    "dpmpp_2m": _step_dpmpp_2m,
+    "unipc": _step_unipc,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -34,22 +34,24 @@ class Conditioning:
 
     Attributes:
         hidden: (rows, L, D).
-        pooled: (rows, P), SDXL only.
+        pooled: (rows, P), not SD and PixArt.
         time_ids: (rows, 6), SDXL only: original size, crop, target size.
         mask: (rows, L), PixArt only: 0 where the text is padding.
-        guidance: the scale, None without guidance.
+        scale: (rows,), FLUX only: the guidance that the denoiser itself is told.
+        guidance: the scale of classifier-free guidance, None without it.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
     time_ids: Tensor | None = None
     mask: Tensor | None = None
+    scale: Tensor | None = None
     guidance: float | None = None
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
-        """What there is of hidden, pooled, time_ids and mask, in this order."""
-        every = (self.hidden, self.pooled, self.time_ids, self.mask)
+        """What there is of hidden, pooled, time_ids, mask and scale, in this order."""
+        every = (self.hidden, self.pooled, self.time_ids, self.mask, self.scale)
         return tuple(value for value in every if value is not None)
 
     def rows(self, images: int) -> Conditioning:
@@ -61,12 +63,18 @@ class Conditioning:
             pooled=_repeated(self.pooled, images),
             time_ids=_repeated(self.time_ids, images),
             mask=_repeated(self.mask, images),
+            scale=_repeated(self.scale, images),
             guidance=self.guidance,
         )
 
 
 def _repeated(value: Tensor | None, times: int) -> Tensor | None:
     return None if value is None else value.repeat_interleave(times, dim=0)
+
+
+def scale_of(guidance: float, negative: Sequence[TextStates] | None) -> float | None:
+    """The scale of classifier-free guidance, which there is none of without `negative`."""
+    return None if negative is None else guidance
 
 
 @dataclass(frozen=True)
@@ -85,13 +93,28 @@ class Family(Protocol):
     Attributes:
         network_class: the diffusers class of its denoisers.
         network_folder: where a diffusers folder of it keeps the denoiser.
+        guided: whether guidance is classifier-free, by a second pass; else it is an input of the denoiser.
+        flow: whether its denoisers are trained on flow matching.
+        spacing: options of the scheduler that the stock pipeline sets, where its configuration does not.
         size: (width, height) of its pictures where nothing else is asked for.
     """
 
     network_class: ClassVar[Any]
     network_folder: ClassVar[str]
+    guided: ClassVar[bool]
+    flow: ClassVar[bool]
+    spacing: ClassVar[Mapping[str, Any]]
     latent: LatentContract
     size: tuple[int, int]
+
+    @property
+    def cell(self) -> int:
+        """What the sides of a picture are multiples of, in pixels: that of one token of the denoiser."""
+        ...
+
+    def tokens(self, size: tuple[int, int]) -> int:
+        """How many tokens the denoiser sees a picture of `size` as."""
+        ...
 
     def encode_text(self, text: str) -> TextStates:
         """One prompt, cut where the encoder ends."""
@@ -105,10 +128,13 @@ class Family(Protocol):
         self,
         states: Sequence[TextStates],
         negative: Sequence[TextStates] | None,
-        guidance: float | None,
+        guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
-        """Join encoded prompts, one row each. `size` is (width, height) in pixels."""
+        """Join encoded prompts, one row each. `size` is (width, height) in pixels.
+
+        With `negative` guidance is classifier-free; without, it is at most told to the denoiser.
+        """
         ...
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -20,6 +21,13 @@ class KlFamily:
 
     network_class: ClassVar[Any]
     network_folder: ClassVar[str]
+    guided: ClassVar[bool] = True
+    flow: ClassVar[bool] = False
+    spacing: ClassVar[Mapping[str, Any]] = {}
+    patch: ClassVar[int] = 1
+    """Side of one token of the denoiser, in latent cells."""
+    cells: ClassVar[int] = 64
+    """Side of its latents where the denoiser's configuration does not say."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
@@ -28,9 +36,16 @@ class KlFamily:
             self.vae, self._decode, enabled=worthwhile(shared.device, self.vae.get_memory_footprint())
         )
         self.latent = contract_of(self.vae.config)
-        cells = read_json(shared.folder / self.network_folder / "config.json").get("sample_size") or 64
+        cells = read_json(shared.folder / self.network_folder / "config.json").get("sample_size") or self.cells
         width, height = (cells, cells) if isinstance(cells, int) else (cells[1], cells[0])
         self.size = (width * self.latent.downscale, height * self.latent.downscale)
+
+    @property
+    def cell(self) -> int:
+        return self.latent.downscale * self.patch
+
+    def tokens(self, size: tuple[int, int]) -> int:
+        return (size[0] // self.cell) * (size[1] // self.cell)
 
     def decode(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -52,7 +67,9 @@ class KlFamily:
         return vae.to(shared.device)
 
     def _unscaled(self, latents: Tensor) -> Tensor:
-        return latents / float(self.vae.config["scaling_factor"])
+        scaled = latents / float(self.vae.config["scaling_factor"])
+        shift = self.vae.config["shift_factor"]
+        return scaled if shift is None else scaled + shift
 
 
 def check_fits(name: str, wanted: dict[str, Any], config: dict[str, Any]) -> None:

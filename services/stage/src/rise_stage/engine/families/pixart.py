@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import T5EncoderModel, T5Tokenizer
 
 from rise_contracts.errors import InvalidInput
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 
@@ -26,6 +26,7 @@ class PixArt(KlFamily):
 
     network_class = PixArtTransformer2DModel
     network_folder = "transformer"
+    patch = 2
 
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
@@ -54,14 +55,14 @@ class PixArt(KlFamily):
         self,
         states: Sequence[TextStates],
         negative: Sequence[TextStates] | None,
-        guidance: float | None,
+        guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
         every = (*(negative or ()), *states)
         return Conditioning(
             hidden=torch.cat([state.hidden for state in every]),
             mask=torch.cat([state.mask for state in every if state.mask is not None]),
-            guidance=guidance,
+            guidance=scale_of(guidance, negative),
         )
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:

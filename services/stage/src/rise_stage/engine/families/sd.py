@@ -10,7 +10,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 
@@ -41,10 +41,12 @@ class StableDiffusion(KlFamily):
         self,
         states: Sequence[TextStates],
         negative: Sequence[TextStates] | None,
-        guidance: float | None,
+        guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
-        return Conditioning(torch.cat([state.hidden for state in (*(negative or ()), *states)]), guidance=guidance)
+        return Conditioning(
+            torch.cat([state.hidden for state in (*(negative or ()), *states)]), guidance=scale_of(guidance, negative)
+        )
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from rise_contracts.errors import InvalidInput
-from rise_stage.engine.families.base import Conditioning, TextStates
+from rise_stage.engine.families.base import Conditioning, TextStates, scale_of
 from rise_stage.engine.families.components import read_json, read_network, read_text_encoder, read_tokenizer
 from rise_stage.engine.families.sd import StableDiffusion, tokens
 
@@ -40,7 +40,7 @@ class StableDiffusionXL(StableDiffusion):
         self,
         states: Sequence[TextStates],
         negative: Sequence[TextStates] | None,
-        guidance: float | None,
+        guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
         every = (*(negative or ()), *states)
@@ -50,7 +50,7 @@ class StableDiffusionXL(StableDiffusion):
             hidden=torch.cat([state.hidden for state in every]),
             pooled=torch.cat([state.pooled for state in every if state.pooled is not None]),
             time_ids=ids.repeat(len(every), 1),
-            guidance=guidance,
+            guidance=scale_of(guidance, negative),
         )
 
     def predict(self, network: Any, *inputs: Tensor) -> Tensor:

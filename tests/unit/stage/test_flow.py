@@ -1,0 +1,107 @@
+"""The noise levels of flow matching, and that a handoff in sigma loses none of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rise_contracts.errors import InvalidInput
+from rise_contracts.model import Solver
+from rise_stage.engine import stock
+from rise_stage.engine.denoiser import from_flow
+from rise_stage.engine.flow import FlowSchedule, to_s, to_sigma
+from rise_stage.engine.levels import flow_level, from_ve, to_ve
+from rise_stage.engine.schedules import Spacing, build_grid
+from rise_stage.engine.solvers import euler
+from tests.unit.stage.builders import noise
+
+CONFIG = {"_class_name": stock.FLOW, "num_train_timesteps": 1000, "shift": 3.0}
+DYNAMIC = {**CONFIG, "use_dynamic_shifting": True, "timestep_spacing": "trailing"}
+SCHEDULE = FlowSchedule(3.0, 0.003)
+INSIDE = st.floats(0.05, 1000.0)
+KINDS: tuple[Spacing, ...] = ("trailing", "linspace", "leading", "karras", "logsnr")
+
+
+@given(s=st.floats(1e-4, 0.9999, width=32))
+def test_a_level_of_the_flow_comes_back_from_sigma_to_the_last_bit(s: float) -> None:
+    assert to_s(to_sigma(s)) == float(np.float32(s))
+
+
+def test_pure_noise_is_at_infinite_sigma() -> None:
+    assert to_sigma(1.0) == math.inf
+    assert to_s(math.inf) == 1.0
+    assert SCHEDULE.position(math.inf) == pytest.approx(999)
+    assert SCHEDULE.sigma(-1.0) == 0.0
+
+
+@given(sigma=INSIDE)
+def test_a_position_leads_back_to_its_sigma(sigma: float) -> None:
+    assert SCHEDULE.sigma(SCHEDULE.position(sigma)) == pytest.approx(sigma, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(top=INSIDE, steps=st.integers(1, 30))
+def test_a_tail_starts_at_the_senders_exact_level_and_ends_clean(kind: Spacing, top: float, steps: int) -> None:
+    sent = SCHEDULE.snap(top)
+    grid = build_grid(SCHEDULE, kind, steps, sent, 0.0)
+    assert grid.start == sent
+    assert to_s(grid.start) == to_s(sent)
+    assert (grid.end, grid.steps, grid.flow) == (0.0, steps, True)
+    assert all(later < earlier for earlier, later in itertools.pairwise(grid.sigmas))
+
+
+@pytest.mark.parametrize("steps", [1, 4, 20])
+@pytest.mark.parametrize(("config", "kind"), [(CONFIG, "linspace"), (DYNAMIC, "trailing")])
+def test_our_grid_from_the_top_is_the_stock_grid(config: dict[str, object], kind: Spacing, steps: int) -> None:
+    stocks = stock.whole_grid(config, "euler", steps, tokens=1024)
+    ours = build_grid(stock.schedule_of(config, 1024), kind, steps, None, 0.0)
+    assert ours.timesteps == pytest.approx(stocks.timesteps, rel=1e-4)
+    assert ours.sigmas == pytest.approx(stocks.sigmas, rel=1e-2)
+    assert stocks.start == math.inf
+    assert stocks.flow
+
+
+def test_larger_pictures_are_shifted_to_more_noise() -> None:
+    small, large = (stock.whole_grid(DYNAMIC, "euler", 10, tokens=tokens) for tokens in (256, 4096))
+    assert all(high > low for high, low in zip(large.sigmas[1:-1], small.sigmas[1:-1], strict=True))
+
+
+@given(sigma=st.floats(0.01, 500), seed=st.integers(0, 1000))
+def test_a_flow_latent_comes_back_bit_for_bit(sigma: float, seed: int) -> None:
+    level = flow_level(SCHEDULE.snap(sigma))
+    x = noise(seed)
+    scaled, lost = to_ve(x, level.alpha)
+    assert torch.equal(from_ve(scaled, level.alpha, lost), x)
+
+
+def test_a_flow_latent_is_taken_apart_and_walked_along_the_straight_line() -> None:
+    clean, eps = noise(1), noise(2)
+    at, to = flow_level(4.0), flow_level(0.0)
+    x = at.alpha * clean + at.spread * eps
+    found = from_flow(x, eps - clean, at)
+    assert torch.allclose(found.clean, clean, atol=2e-6)
+    assert torch.allclose(found.noise, eps, atol=2e-6)
+    assert torch.allclose(euler(x, found, at, to), clean, atol=2e-6)
+
+
+@pytest.mark.parametrize("solver", ["heun", "ddim", "dpmpp_2m", "unipc"])
+def test_a_solver_that_a_flow_is_not_served_with_is_refused(solver: Solver) -> None:
+    with pytest.raises(InvalidInput, match="euler, for a family trained on flow matching"):
+        stock.whole_grid(CONFIG, solver, 4)
+
+
+@pytest.mark.parametrize("option", ["shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"])
+def test_an_option_that_is_not_served_is_refused(option: str) -> None:
+    with pytest.raises(InvalidInput, match=option):
+        stock.schedule_of({**CONFIG, option: True}, 256)
+
+
+def test_a_spacing_that_stock_flows_do_not_have_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="linspace or trailing"):
+        stock.whole_grid({**CONFIG, "timestep_spacing": "leading"}, "euler", 4)
