@@ -97,9 +97,9 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float, start:
     if "decoder" in only:
         tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
     if all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
+        # Nobody waits for it: what comes after is the end of the process.
         if rank == 0:
             _export(shop, vae, tokenizer, large)
-        shop.meet()
 
 
 def _vae(shop: Workshop) -> AutoencoderKL:
