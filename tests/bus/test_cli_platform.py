@@ -172,7 +172,7 @@ def test_a_dead_platform_is_seen_through(tmp_path_factory: pytest.TempPathFactor
     said = place.rise("get")
     assert (said.code, said.one_line()) == (
         7,
-        "rise: NATS at this machine: no platform is up; start one with: rise up",
+        "rise: no platform is up; start one with: rise up",
     )
     assert not (place.state / "platform.json").exists()
 

@@ -154,6 +154,7 @@ async def _detach(plan: Plan, folder: Path, note: Tell) -> None:
         code, log = holder.wait(), folder / LOG
         raise errors.WorkerLost("platform", f"ended with code {code}: {processes.last_words(log)}; see {log}")
     if not answer.ok:
+        await asyncio.to_thread(holder.wait)  # until it has cleaned up
         failure = errors.RemoteError("RiseError", answer.message, retriable=False)
         failure.exit_code = answer.exit_code
         raise failure

@@ -53,16 +53,15 @@ class Child:
     async def stop(self, grace: float) -> None:
         """SIGTERM, and SIGKILL to its whole session where that was not enough within `grace` seconds."""
         if self.running:
-            self._signal(signal.SIGTERM)
+            # To this process alone: a guard passes it on, and a program that hears it twice ends at once.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._process.wait(), grace)
         # Also after a clean exit: the program may have left children of its own.
-        self._signal(signal.SIGKILL)
-        await self.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, number)
+            os.killpg(self.pid, signal.SIGKILL)
+        await self.wait()
 
     def _close_pipe(self) -> None:
         if self._pipe >= 0:
