@@ -96,10 +96,9 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float, start:
             _lean(shop, part, large, data)
     if "decoder" in only:
         tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
-    if all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
-        # Nobody waits for it: what comes after is the end of the process.
-        if rank == 0:
-            _export(shop, vae, tokenizer, large)
+    # Nobody waits for the first: what comes after is the end of the process.
+    if rank == 0 and all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
+        _export(shop, vae, tokenizer, large)
 
 
 def _vae(shop: Workshop) -> AutoencoderKL:
