@@ -221,8 +221,8 @@ def test_mixing_and_predicting_the_velocity_gives_the_clean_latent_back() -> Non
 
 def test_the_whole_recipe_in_miniature_makes_a_family_that_diffusers_loads(tmp_path: Path) -> None:
     # Two processes, as on any machine with two cores: they must meet at every step, whoever finds what is made first.
-    options = ("--out", str(tmp_path), "--scale", "0.001", "--processes", "2", "--device", "cpu")
-    subprocess.run([sys.executable, "-m", "rise_shapes.training", *options], check=True, timeout=600)
+    asked = ("--out", str(tmp_path), "--scale", "0.001", "--processes", "2", "--device", "cpu")
+    subprocess.run([sys.executable, "-m", "rise_shapes.training", *asked], check=True, timeout=600)
     folder = tmp_path / "weights"
     pipeline = PixArtSigmaPipeline.from_pretrained(folder)
     options = {"use_resolution_binning": False, "clean_caption": False, "max_sequence_length": MAX_TOKENS}
