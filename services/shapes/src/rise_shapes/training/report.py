@@ -119,7 +119,7 @@ def sheet(pipeline: PixArtSigmaPipeline, steps: int, guidance: float, file: Path
 
 
 def _draw_sheet(placed: list[Placed], images: list[Image.Image], file: Path) -> float:
-    side, text = 192, 44
+    side, text = 192, 60
     canvas = Image.new("RGB", (SHEET[0] * (side + 12) + 12, SHEET[1] * (side + text) + 12), "white")
     pen, font, right = ImageDraw.Draw(canvas), ImageFont.load_default(11), 0
     for index, (item, image) in enumerate(zip(placed, images, strict=True)):
@@ -128,7 +128,7 @@ def _draw_sheet(placed: list[Placed], images: list[Image.Image], file: Path) -> 
         verdict = judge(_pixels(image), item.scene)
         right += verdict.ok
         pen.multiline_text(
-            (x, y + side + 2), _wrap(caption(item.scene), 38), fill="black" if verdict.ok else "#b00020", font=font
+            (x, y + side + 2), _wrap(caption(item.scene), 33), fill="black" if verdict.ok else "#b00020", font=font
         )
     canvas.save(file)
     return right / len(placed)
