@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    UniPCMultistepScheduler,
+)
 
 import rise_shapes
 from rise_contracts.model import Solver
@@ -20,6 +26,8 @@ STOCK: dict[Solver, Any] = {
     "euler": EulerDiscreteScheduler,
     "ddim": DDIMScheduler,
     "dpmpp_2m": DPMSolverMultistepScheduler,
+    "heun": HeunDiscreteScheduler,
+    "unipc": UniPCMultistepScheduler,
 }
 
 

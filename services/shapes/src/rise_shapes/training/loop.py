@@ -99,6 +99,8 @@ def run_stage(stage: Stage, folder: Path) -> dict[str, torch.Tensor]:
                 stage.on_checkpoint(step + 1)
     if log is not None:
         log.close()
+    if world > 1:
+        dist.barrier()  # what comes next may read the checkpoint that the first has just written
     return stage.averaged
 
 
