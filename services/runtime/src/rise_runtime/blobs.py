@@ -21,30 +21,37 @@ _WINDOW: Final = 8
 """Chunks under way at once: enough to hide the round trip, 4 MiB of memory."""
 
 
-def inline(payload: bytes) -> PayloadRef:
-    """The reference of bytes that travel right behind the message."""
-    return PayloadRef(kind="inline", nbytes=len(payload), sha256=hashlib.sha256(payload).hexdigest())
+def inline(payload: bytes, sha256: str | None = None) -> PayloadRef:
+    """The reference of bytes that travel right behind the message. `sha256` is their digest where it is known."""
+    return PayloadRef(kind="inline", nbytes=len(payload), sha256=sha256 or _digest(payload))
 
 
 async def send(
-    bus: Bus, job_id: str, use: str, attempt: int, payload: bytes, *, limit: int = subjects.PAYLOAD_LIMIT
+    bus: Bus,
+    job_id: str,
+    use: str,
+    attempt: int,
+    payload: bytes,
+    *,
+    sha256: str | None = None,
+    limit: int = subjects.PAYLOAD_LIMIT,
 ) -> tuple[PayloadRef, bytes]:
     """Make `payload` ready to travel: what to say in the message, and what to put behind it.
 
-    Raises PayloadTooLarge above `limit` bytes.
+    `sha256` is its digest where it is known. Raises PayloadTooLarge above `limit` bytes.
     """
     if len(payload) > limit:
         raise errors.PayloadTooLarge(use, len(payload), limit)
     # A quarter is left for the message itself where the server's limit is smaller than ours.
     if len(payload) <= min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4):
-        return inline(payload), payload
+        return inline(payload, sha256), payload
     # The nonce keeps apart two writers of one attempt: the chunks of each are whole.
     subject = subjects.blob(job_id, use, attempt, secrets.token_hex(8))
-    return await put(bus, subject, payload), b""
+    return await put(bus, subject, payload, sha256), b""
 
 
-async def put(bus: Bus, subject: str, payload: bytes) -> PayloadRef:
-    """Store `payload` in chunks on `subject`, which nobody else writes."""
+async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None) -> PayloadRef:
+    """Store `payload` in chunks on `subject`, which nobody else writes. `sha256` is as in `send`."""
     size = min(subjects.CHUNK, bus.max_payload * 3 // 4)
     parts = [payload[start : start + size] for start in range(0, len(payload), size)]
     window = asyncio.Semaphore(_WINDOW)
@@ -59,7 +66,7 @@ async def put(bus: Bus, subject: str, payload: bytes) -> PayloadRef:
     return PayloadRef(
         kind="chunks",
         nbytes=len(payload),
-        sha256=hashlib.sha256(payload).hexdigest(),
+        sha256=sha256 or _digest(payload),
         subject=subject,
         chunks=len(parts),
     )
@@ -79,10 +86,14 @@ async def receive(bus: Bus, ref: PayloadRef, behind: bytes, *, timeout: float = 
     payload = behind if ref.kind == "inline" else await _read_chunks(bus, ref, timeout)
     if len(payload) != ref.nbytes:
         raise errors.HandoffRefused(errors.Refusal.SIZE, f"{ref.nbytes} bytes", f"{len(payload)} bytes")
-    digest = hashlib.sha256(payload).hexdigest()
+    digest = _digest(payload)
     if digest != ref.sha256:
         raise errors.HandoffRefused(errors.Refusal.DIGEST, ref.sha256, digest)
     return payload
+
+
+def _digest(payload: bytes) -> str:
+    return hashlib.sha256(payload).hexdigest()
 
 
 async def _read_chunks(bus: Bus, ref: PayloadRef, timeout: float) -> bytes:

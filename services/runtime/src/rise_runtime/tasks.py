@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rise_contracts import codec, messages, subjects
+from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, streams
 from rise_runtime.bus import Bus
 
@@ -14,7 +14,8 @@ async def send(bus: Bus, task: messages.StageTask, payload: bytes = b"") -> stre
     """
     behind = b""
     if payload:
-        ref, behind = await blobs.send(bus, task.job_id, "handoff", task.attempt, payload)
+        digest = None if task.handoff is None else task.handoff.sha256
+        ref, behind = await blobs.send(bus, task.job_id, "handoff", task.attempt, payload, sha256=digest)
         task = task.model_copy(update={"payload": ref})
     stage = task.configuration.stages[task.stage_index]
     subject = subjects.work(stage.pool, stage.worker, task.job_id, task.attempt)
@@ -30,7 +31,14 @@ def read(data: bytes) -> tuple[messages.StageTask, bytes]:
 
 
 async def payload(bus: Bus, task: messages.StageTask, behind: bytes) -> bytes:
-    """The handoff's bytes, checked. Empty for the head."""
-    if task.payload is None:
+    """The handoff's bytes, of the size and digest that its header states. Empty for the head.
+
+    Raises HandoffRefused where they are not.
+    """
+    ref, header = task.payload, task.handoff
+    if ref is None:
         return b""
-    return await blobs.receive(bus, task.payload, behind)
+    if header is not None and (header.nbytes, header.sha256) != (ref.nbytes, ref.sha256):
+        wanted, got = (f"{side.nbytes} bytes with digest {side.sha256}" for side in (header, ref))
+        raise errors.HandoffRefused(errors.Refusal.DIGEST, wanted, got)
+    return await blobs.receive(bus, ref, behind)

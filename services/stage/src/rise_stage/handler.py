@@ -117,7 +117,7 @@ def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
         sigma=stage.sigma_from,
         sigma_max=engine.member(stage.member).sigma_max,
     )
-    return decode_handoff(task.handoff, payload, expected)
+    return decode_handoff(task.handoff, payload, expected, checked=True)
 
 
 def _hand_over(engine: Engine, task: StageTask, step: Step, timings: Timings) -> Handoff:
