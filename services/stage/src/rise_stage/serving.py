@@ -15,6 +15,7 @@ from rise_runtime.bus import connect
 from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
+from rise_stage.allocator import keep_memory
 from rise_stage.engine.engine import Engine, Precision
 from rise_stage.handler import Handler
 from rise_stage.quiet import quiet
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     """Serve until SIGTERM or SIGINT."""
     quiet()
+    keep_memory()
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
     stop = stop_on_signals()

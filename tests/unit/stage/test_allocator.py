@@ -1,0 +1,21 @@
+"""What the C library keeps of freed memory."""
+
+from __future__ import annotations
+
+import platform
+import resource
+
+import pytest
+import torch
+
+from rise_stage.allocator import keep_memory
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library, which is not told")
+def test_a_block_that_was_freed_is_used_again_without_page_faults() -> None:
+    assert keep_memory()
+    torch.ones(2**22)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(2**22)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2**22 * 4 // 4096
