@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import rise_shapes
 from benchmarks import relay
 from benchmarks._front import Costs, Point, held_out
 from benchmarks._rows import Row
@@ -76,6 +77,13 @@ def test_order_compares_runs_with_as_many_large_steps_in_either_order() -> None:
         point("small:8@1.3+large:8", "small-first", 0.3),
     ]
     assert rows(points)["order"].ratio == pytest.approx(0.5)
+
+
+def test_the_benchmark_measures_both_orders_at_every_cost_that_it_compares() -> None:
+    measured = [(kind, parse_arm(arm)) for kind, arm in relay.arms(rise_shapes.family())]
+    for kind in ("training-free", "small-first"):
+        steps = {stage.steps for found, arm in measured if found == kind for stage in arm if stage.member == "large"}
+        assert steps.issuperset(relay.ORDER_STEPS)
 
 
 def test_held_out_prompts_are_always_the_same_and_in_no_training_scene() -> None:
