@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from diffusers import (
     EulerDiscreteScheduler,
+    Flux2Pipeline,
     FluxPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
@@ -23,17 +24,18 @@ from diffusers import (
 
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
-from tests.model import tiny_flow
+from tests.model import tiny_flow, tiny_flux2
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
-FLOWS = ("sd3", "flux")
+FLOWS = ("sd3", "flux", "flux2")
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,
     "pixart": PixArtSigmaPipeline,
     "sd3": StableDiffusion3Pipeline,
     "flux": FluxPipeline,
+    "flux2": Flux2Pipeline,
 }
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -66,6 +68,8 @@ def _smaller(architecture: str, seed: int) -> Any:
         return tiny_flow.sd3_transformer(seed, 1)
     if architecture == "flux":
         return tiny_flow.flux_transformer(seed, 1)
+    if architecture == "flux2":
+        return tiny_flux2.transformer(seed, 1)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
@@ -85,7 +89,7 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline = KINDS[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux}
+    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux, "flux2": tiny_flux2.call}
     return partial(calls[architecture], pipeline) if architecture in calls else pipeline
 
 
@@ -196,4 +200,5 @@ _PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
     "pixart": _pixart,
     "sd3": tiny_flow.sd3,
     "flux": tiny_flow.flux,
+    "flux2": tiny_flux2.dev,
 }

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ def test_a_tail_starts_at_the_senders_exact_level_and_ends_clean(kind: Spacing, 
 @pytest.mark.parametrize(("config", "kind"), [(CONFIG, "linspace"), (DYNAMIC, "trailing")])
 def test_our_grid_from_the_top_is_the_stock_grid(config: dict[str, object], kind: Spacing, steps: int) -> None:
     stocks = stock.whole_grid(config, "euler", steps, tokens=1024)
-    ours = build_grid(stock.schedule_of(config, 1024), kind, steps, None, 0.0)
+    ours = build_grid(stock.schedule_of(config, 1024, steps), kind, steps, None, 0.0)
     assert ours.timesteps == pytest.approx(stocks.timesteps, rel=1e-4)
     assert ours.sigmas == pytest.approx(stocks.sigmas, rel=1e-2)
     assert stocks.start == math.inf
@@ -70,6 +71,16 @@ def test_our_grid_from_the_top_is_the_stock_grid(config: dict[str, object], kind
 def test_larger_pictures_are_shifted_to_more_noise() -> None:
     small, large = (stock.whole_grid(DYNAMIC, "euler", 10, tokens=tokens) for tokens in (256, 4096))
     assert all(high > low for high, low in zip(large.sigmas[1:-1], small.sigmas[1:-1], strict=True))
+
+
+@pytest.mark.parametrize("tokens", [64, 1024, 4096, 4300, 4301, 16384])
+@pytest.mark.parametrize("steps", [1, 4, 28, 50, 200])
+def test_flux2_shifts_by_tokens_and_steps_as_the_stock_pipeline_does(tokens: int, steps: int) -> None:
+    config = {**DYNAMIC, "shift_by_steps": True}
+    shift = stock.flow_schedule(config, tokens, steps).shift
+    assert shift == pytest.approx(math.exp(compute_empirical_mu(tokens, steps)), rel=1e-12)
+    grid = stock.whole_grid(config, "euler", steps, tokens)
+    assert grid.sigmas[-2] == pytest.approx(shift / (steps - 1) if steps > 1 else math.inf, rel=1e-3)
 
 
 @given(sigma=st.floats(0.01, 500), seed=st.integers(0, 1000))
@@ -99,7 +110,7 @@ def test_a_solver_that_a_flow_is_not_served_with_is_refused(solver: Solver) -> N
 @pytest.mark.parametrize("option", ["shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"])
 def test_an_option_that_is_not_served_is_refused(option: str) -> None:
     with pytest.raises(InvalidInput, match=option):
-        stock.schedule_of({**CONFIG, option: True}, 256)
+        stock.schedule_of({**CONFIG, option: True}, 256, 20)
 
 
 def test_a_spacing_that_stock_flows_do_not_have_is_refused() -> None:

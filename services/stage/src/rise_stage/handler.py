@@ -67,7 +67,8 @@ class Handler:
         with timings.part("encode"):
             spec = task.request.spec
             size = engine.size(spec.width, spec.height)
-            prompts = engine.encode([spec.prompt], stage.guidance, spec.negative_prompt, size).rows(spec.images)
+            against, member = spec.negative_prompt, stage.member
+            prompts = engine.encode([spec.prompt], stage.guidance, against, size, member=member).rows(spec.images)
         with timings.part("denoise"):
             sigma = start.sigma if isinstance(start, Latent) else None
             grid = engine.grid(task.configuration, task.stage_index, sigma, size)

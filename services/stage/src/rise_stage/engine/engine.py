@@ -18,6 +18,7 @@ from rise_contracts.resources import ModelFamily
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
 from rise_stage.engine.families.flux import Flux
+from rise_stage.engine.families.flux2 import Flux2
 from rise_stage.engine.families.pixart import PixArt
 from rise_stage.engine.families.sd import StableDiffusion
 from rise_stage.engine.families.sd3 import StableDiffusion3
@@ -41,6 +42,7 @@ ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
     "pixart": PixArt,
     "sd3": StableDiffusion3,
     "flux": Flux,
+    "flux2": Flux2,
 }
 TEXT_BYTES = 64 * 2**20
 
@@ -89,7 +91,7 @@ class Engine:
         self._shared = Shared(folder, spec.base.variant, self.device, self.dtype)
         self.family = ARCHITECTURES[spec.architecture](self._shared)
         self._members: Lru[str, Member] = Lru(self._load_member, self.memory_limit)
-        self._texts: Lru[str, _Encoded] = Lru(self._encode_text, TEXT_BYTES)
+        self._texts: Lru[tuple[Family, str], _Encoded] = Lru(self._encode_text, TEXT_BYTES)
         self._check_contract()
 
     @classmethod
@@ -140,17 +142,28 @@ class Engine:
         return self.family.latent.channels, size[1] // cell, size[0] // cell
 
     def encode(
-        self, prompts: Sequence[str], guidance: float = 1.0, negative: str = "", size: tuple[int, int] | None = None
+        self,
+        prompts: Sequence[str],
+        guidance: float = 1.0,
+        negative: str = "",
+        size: tuple[int, int] | None = None,
+        *,
+        member: str | None = None,
     ) -> Conditioning:
-        """Encoded prompts, one row each; those seen lately come from memory. Guidance acts above 1."""
-        if negative and not self.family.guided:
-            hint = "guidance is an input of its denoisers"
-            raise InvalidInput("negativePrompt", f"none, for family {self.name}", negative, hint)
-        states = [self._texts.get(prompt).states for prompt in prompts]
+        """Encoded prompts, one row each; those seen lately come from memory. Guidance acts above 1.
+
+        `member` is who is to be told them; where members have encoders of their own, None is one of the base folder.
+        """
+        family = self.family if member is None else self.member(member).family
+        if negative and not family.guided:
+            who = f"family {self.name}" if member is None else f"member {member}"
+            hint = "it was not trained to be led away from a text"
+            raise InvalidInput("negativePrompt", f"none, for {who}", negative, hint)
+        states = [self._texts.get((family, prompt)).states for prompt in prompts]
         against = None
-        if self.family.guided and guidance > 1:
-            against = [self._negative(negative, state) for state in states]
-        return self.family.conditioning(states, against, guidance, size or self.size())
+        if family.guided and guidance > 1:
+            against = [self._negative(family, negative, state) for state in states]
+        return family.conditioning(states, against, guidance, size or self.size())
 
     def noise(self, seeds: Sequence[int], size: tuple[int, int] | None = None) -> Tensor:
         """Unit noise, one row per seed."""
@@ -172,7 +185,8 @@ class Engine:
             hint = "let another member begin"
             raise InvalidInput("member", "one that can begin from pure noise", member.name, hint)
         tokens = self.family.tokens(size or self.size())
-        return stage_grid(configuration, index, member.scheduler, member.schedule_for(tokens), sigma, tokens)
+        schedule = member.schedule_for(tokens, sum(stage.steps for stage in configuration.stages))
+        return stage_grid(configuration, index, member.scheduler, schedule, sigma, tokens)
 
     def run(
         self, member: str, conditioning: Conditioning, start: Tensor | Latent, grid: Grid, solver: Solver = "euler"
@@ -191,7 +205,7 @@ class Engine:
         loaded = self.member(member)
         configuration = configuration_of(f"{member}:3", self.manifest)
         noise = self.noise([0])
-        conditioning = self.encode(["warm"], configuration.stages[0].guidance)
+        conditioning = self.encode(["warm"], configuration.stages[0].guidance, member=member)
         loaded.trace(noise, conditioning)
         self.family.trace_decoder(noise)
         tokens = self.family.tokens(self.size())
@@ -219,7 +233,8 @@ class Engine:
         start: Tensor | Latent = self.noise(seeds)
         seconds = []
         for stage in configuration.stages:
-            conditioning = self.encode(prompts, stage.guidance if guidance is None else guidance, negative)
+            scale = stage.guidance if guidance is None else guidance
+            conditioning = self.encode(prompts, scale, negative, member=stage.member)
             grid = self.grid(configuration, stage.index, start.sigma if isinstance(start, Latent) else None)
             began = perf_counter()
             for made in self.run(stage.member, conditioning, start, grid, configuration.solver):
@@ -232,13 +247,14 @@ class Engine:
         images = self.decode(made.x)
         return Generated(images, made.x.cpu(), tuple(seconds), perf_counter() - began)
 
-    def _negative(self, text: str, positive: TextStates) -> TextStates:
+    def _negative(self, family: Family, text: str, positive: TextStates) -> TextStates:
         if text:
-            return self._texts.get(text).states
-        return self.family.negative_states(text, positive)
+            return self._texts.get((family, text)).states
+        return family.negative_states(text, positive)
 
-    def _encode_text(self, text: str) -> _Encoded:
-        states = self.family.encode_text(text)
+    def _encode_text(self, wanted: tuple[Family, str]) -> _Encoded:
+        family, text = wanted
+        states = family.encode_text(text)
         held = [tensor for tensor in (states.hidden, states.pooled, states.mask) if tensor is not None]
         return _Encoded(states, sum(tensor.numel() * tensor.element_size() for tensor in held))
 

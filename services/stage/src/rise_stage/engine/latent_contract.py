@@ -14,22 +14,28 @@ from rise_contracts.resources import LatentContract
 
 SPACE_KEYS = ("latent_channels", "block_out_channels", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
 """The settings of a VAE that decide what a latent means."""
+FURTHER_KEYS = ("batch_norm_eps",)
+"""Those that only some kinds of VAE have; of the others they are no part of the contract."""
 
 
 def vae_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a VAE's configuration that decides what a latent means, in plain JSON values."""
     settings = {key: config.get(key) for key in SPACE_KEYS}
-    channels = settings.pop("block_out_channels") or ()
-    return {**settings, "downscale": 2 ** (len(channels) - 1), "packing": "none", "encoding": "vp"}
+    settings |= {key: config[key] for key in FURTHER_KEYS if config.get(key) is not None}
+    downscale = 2 ** (len(settings.pop("block_out_channels") or ()) - 1)
+    packing = "2x2" if "batch_norm_eps" in settings else "none"
+    return {**settings, "downscale": downscale, "packing": packing, "encoding": "vp"}
 
 
 def contract_of(config: Mapping[str, Any]) -> LatentContract:
     settings = vae_settings(config)
+    side = 2 if settings["packing"] == "2x2" else 1
     return LatentContract(
-        channels=settings["latent_channels"],
-        downscale=settings["downscale"],
-        scaling_factor=settings["scaling_factor"],
+        channels=settings["latent_channels"] * side**2,
+        downscale=settings["downscale"] * side,
+        scaling_factor=settings["scaling_factor"] or 1.0,
         shift_factor=settings["shift_factor"] or 0.0,
+        packing=settings["packing"],
     )
 
 
@@ -39,7 +45,7 @@ def latent_digest(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> s
     for name in sorted(weights):
         tensor = weights[name].detach().to("cpu", torch.float16).contiguous()
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -27,6 +27,8 @@ from rise_stage.engine.schedules import Grid, NoiseSchedule, Schedule, as_float3
 SchedulerConfig = Mapping[str, Any]
 
 FLOW = "FlowMatchEulerDiscreteScheduler"
+MOST_TOKENS_BY_STEPS = 4300
+"""Above them FLUX.2 shifts alike whatever the number of steps."""
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
@@ -35,9 +37,9 @@ def is_flow(config: SchedulerConfig) -> bool:
     return config.get("_class_name") == FLOW
 
 
-def schedule_of(config: SchedulerConfig, tokens: int) -> Schedule:
-    """The noise levels of training, for latents that the denoiser sees as so many tokens."""
-    return flow_schedule(config, tokens) if is_flow(config) else noise_schedule(config)
+def schedule_of(config: SchedulerConfig, tokens: int, steps: int) -> Schedule:
+    """The noise levels of training, for latents that the denoiser sees as so many tokens, in runs of `steps`."""
+    return flow_schedule(config, tokens, steps) if is_flow(config) else noise_schedule(config)
 
 
 def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
@@ -45,12 +47,12 @@ def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
     return NoiseSchedule(tuple(float(sigma) for sigma in ((1 - alphas) / alphas) ** 0.5))
 
 
-def flow_schedule(config: SchedulerConfig, tokens: int) -> FlowSchedule:
-    """A flow's levels, shifted as the stock scheduler would for latents of so many tokens."""
+def flow_schedule(config: SchedulerConfig, tokens: int, steps: int) -> FlowSchedule:
+    """A flow's levels, shifted as the stock scheduler would for latents of so many tokens, in runs of `steps`."""
     scheduler = _flow_scheduler(config)
     shift = float(scheduler.shift)
     if scheduler.config["use_dynamic_shifting"]:
-        mu = _mu(scheduler, tokens)
+        mu = _mu(config, scheduler, tokens, steps)
         shift = math.exp(mu) if scheduler.config["time_shift_type"] == "exponential" else mu
     return FlowSchedule(shift, float(scheduler.sigma_min), int(scheduler.config["num_train_timesteps"]))
 
@@ -98,25 +100,36 @@ def _flow_euler(config: SchedulerConfig, steps: int, tokens: int) -> Grid:
     scheduler = _flow_scheduler(config)
     given: dict[str, Any] = {"sigmas": np.linspace(1.0, 1 / steps, steps)} if spacing == "trailing" else {}
     if scheduler.config["use_dynamic_shifting"]:
-        given["mu"] = _mu(scheduler, tokens)
+        given["mu"] = _mu(config, scheduler, tokens, steps)
     scheduler.set_timesteps(steps, **given)
     sigmas = tuple(to_sigma(s) for s in _floats(scheduler.sigmas))
     return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], flow=True)
 
 
-def _mu(scheduler: Any, tokens: int) -> float:
+def _mu(config: SchedulerConfig, scheduler: Any, tokens: int, steps: int) -> float:
     """How far to shift for latents of so many tokens: linear between the two sizes of training."""
+    if config.get("shift_by_steps"):
+        return _mu_by_steps(tokens, steps)
     low, high = scheduler.config["base_image_seq_len"], scheduler.config["max_image_seq_len"]
     base, most = scheduler.config["base_shift"], scheduler.config["max_shift"]
     slope = (most - base) / (high - low)
     return float(tokens * slope + (base - slope * low))
 
 
+def _mu_by_steps(tokens: int, steps: int) -> float:
+    """The same of FLUX.2, as its makers measured it: linear in tokens at 10 and at 200 steps, and between the two."""
+    few, many = 8.73809524e-05 * tokens + 1.89833333, 0.00016927 * tokens + 0.45666666
+    if tokens > MOST_TOKENS_BY_STEPS:
+        return many
+    slope = (many - few) / 190.0
+    return slope * steps + (many - 200.0 * slope)
+
+
 def _flow_scheduler(config: SchedulerConfig) -> Any:
     for option in ("shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"):
         if config.get(option):
             raise InvalidInput(f"scheduler {option}", "none: it is not served", config[option])
-    known = {key: value for key, value in config.items() if key != "timestep_spacing"}
+    known = {key: value for key, value in config.items() if key not in ("timestep_spacing", "shift_by_steps")}
     return FlowMatchEulerDiscreteScheduler.from_config(known)
 
 

@@ -34,10 +34,10 @@ class Conditioning:
 
     Attributes:
         hidden: (rows, L, D).
-        pooled: (rows, P), not SD and PixArt.
+        pooled: (rows, P), SDXL, SD 3 and FLUX only.
         time_ids: (rows, 6), SDXL only: original size, crop, target size.
         mask: (rows, L), PixArt only: 0 where the text is padding.
-        scale: (rows,), FLUX only: the guidance that the denoiser itself is told.
+        scale: (rows,), FLUX and FLUX.2 only: the guidance that the denoiser itself is told.
         guidance: the scale of classifier-free guidance, None without it.
     """
 
@@ -101,7 +101,7 @@ class Family(Protocol):
 
     network_class: ClassVar[Any]
     network_folder: ClassVar[str]
-    guided: ClassVar[bool]
+    guided: bool
     flow: ClassVar[bool]
     spacing: ClassVar[Mapping[str, Any]]
     latent: LatentContract
@@ -114,6 +114,10 @@ class Family(Protocol):
 
     def tokens(self, size: tuple[int, int]) -> int:
         """How many tokens the denoiser sees a picture of `size` as."""
+        ...
+
+    def seen_from(self, folder: Path, variant: str | None) -> Family:
+        """The family as members from `folder` know it: itself, but where they bring text encoders of their own."""
         ...
 
     def encode_text(self, text: str) -> TextStates:
@@ -139,6 +143,10 @@ class Family(Protocol):
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         """Raise InvalidInput, naming what differs, unless a denoiser with `config` fits the shared parts."""
+        ...
+
+    def space_of(self, folder: Path) -> dict[str, Any]:
+        """What of the autoencoder in `folder` decides what a latent means, by name."""
         ...
 
     def predict(self, network: Any, *inputs: Tensor) -> Tensor:

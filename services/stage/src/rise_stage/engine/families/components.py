@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from rise_contracts.errors import InvalidInput
 
@@ -44,6 +46,23 @@ def read_network(kind: Any, folder: Path, subfolder: str, variant: str | None, d
         raise _broken(folder / subfolder, error) from error
     _check_whole(folder / subfolder, info)
     return model.eval().requires_grad_(False)
+
+
+def read_tensors(folder: Path, subfolder: str, names: Sequence[str]) -> dict[str, Tensor]:
+    """Some of the weights of a diffusers model, without the rest. Raises InvalidInput where one is not there."""
+    _check_folder(folder, subfolder)
+    found: dict[str, Tensor] = {}
+    for path in sorted((folder / subfolder).glob(f"{UNET_WEIGHTS}*.safetensors")):
+        try:
+            with safe_open(path, "pt") as opened:
+                present = set(opened.keys())
+                found |= {name: opened.get_tensor(name) for name in names if name in present and name not in found}
+        except (OSError, SafetensorError) as error:
+            raise _broken(path, error) from error
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InvalidInput(subfolder, f"{', '.join(missing)} in {folder / subfolder}", "none", "is the folder whole?")
+    return found
 
 
 def read_text_encoder(kind: Any, folder: Path, subfolder: str, variant: str | None, dtype: torch.dtype) -> Any:

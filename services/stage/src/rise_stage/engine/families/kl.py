@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -12,7 +13,7 @@ from torch import Tensor
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Shared
 from rise_stage.engine.families.components import read_json, read_network
-from rise_stage.engine.latent_contract import contract_of, differences, latent_digest
+from rise_stage.engine.latent_contract import contract_of, differences, latent_digest, vae_settings
 from rise_stage.engine.traced import Traced, worthwhile
 
 
@@ -21,7 +22,7 @@ class KlFamily:
 
     network_class: ClassVar[Any]
     network_folder: ClassVar[str]
-    guided: ClassVar[bool] = True
+    guided: bool = True
     flow: ClassVar[bool] = False
     spacing: ClassVar[Mapping[str, Any]] = {}
     patch: ClassVar[int] = 1
@@ -47,6 +48,12 @@ class KlFamily:
     def tokens(self, size: tuple[int, int]) -> int:
         return (size[0] // self.cell) * (size[1] // self.cell)
 
+    def seen_from(self, folder: Path, variant: str | None) -> Self:
+        return self
+
+    def space_of(self, folder: Path) -> dict[str, Any]:
+        return vae_settings(read_json(folder / "vae" / "config.json"))
+
     def decode(self, latents: Tensor) -> Tensor:
         with torch.inference_mode():
             return self._decoder(self._unscaled(latents).to(self.vae.dtype)).float()
@@ -61,7 +68,7 @@ class KlFamily:
         decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
         return decoded
 
-    def _read_vae(self) -> AutoencoderKL:
+    def _read_vae(self) -> Any:
         shared = self.shared
         vae = read_network(AutoencoderKL, shared.folder, "vae", shared.variant, shared.dtype)
         return vae.to(shared.device)

@@ -59,7 +59,7 @@ class StableDiffusionXL(StableDiffusion):
         predicted: Tensor = network(x, timesteps, hidden, added_cond_kwargs=added, return_dict=False)[0]
         return predicted
 
-    def _read_vae(self) -> AutoencoderKL:
+    def _read_vae(self) -> Any:
         """The SDXL VAE overflows in float16: where it says so, it is kept in float32."""
         shared = self.shared
         upcast = bool(read_json(shared.folder / "vae" / "config.json").get("force_upcast", True))
