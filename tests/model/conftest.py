@@ -52,6 +52,12 @@ def flux2(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Wan family, whose videos have nine frames."""
+    return tiny_family(tmp_path_factory.mktemp("wan") / "base", "wan")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -79,6 +85,11 @@ def flux_engine(flux: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def flux2_engine(flux2: ModelFamily) -> Engine:
     return Engine.load(flux2, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def wan_engine(wan: ModelFamily) -> Engine:
+    return Engine.load(wan, ["large", "small"])
 
 
 def folder_of(family: ModelFamily) -> Path:

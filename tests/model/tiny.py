@@ -20,15 +20,16 @@ from diffusers import (
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    WanPipeline,
 )
 
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
-from tests.model import tiny_flow, tiny_flux2
+from tests.model import tiny_flow, tiny_flux2, tiny_wan
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
-FLOWS = ("sd3", "flux", "flux2")
+FLOWS = ("sd3", "flux", "flux2", "wan")
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,
@@ -36,6 +37,7 @@ KINDS: dict[str, Any] = {
     "sd3": StableDiffusion3Pipeline,
     "flux": FluxPipeline,
     "flux2": Flux2Pipeline,
+    "wan": WanPipeline,
 }
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -70,6 +72,8 @@ def _smaller(architecture: str, seed: int) -> Any:
         return tiny_flow.flux_transformer(seed, 1)
     if architecture == "flux2":
         return tiny_flux2.transformer(seed, 1)
+    if architecture == "wan":
+        return tiny_wan.transformer(seed, 1)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
@@ -80,7 +84,8 @@ def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily
         Member(name="small", subfolder=f"small/{network}", default_steps=20, tier="device"),
         Member(name="finisher", subfolder=f"finisher/{network}", default_steps=6, tier="device", sigma_max=2.0),
     )
-    wanted = {"architecture": architecture, "base": Source(path=str(folder)), "members": members, **spec}
+    own = {"default_frames": tiny_wan.FRAMES} if architecture == "wan" else {}
+    wanted = {"architecture": architecture, "base": Source(path=str(folder)), "members": members, **own, **spec}
     return ModelFamily(metadata=Metadata(name="tiny"), spec=ModelFamilySpec(**wanted))
 
 
@@ -89,8 +94,7 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline = KINDS[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux, "flux2": tiny_flux2.call}
-    return partial(calls[architecture], pipeline) if architecture in calls else pipeline
+    return partial(_CALLS[architecture], pipeline) if architecture in _CALLS else pipeline
 
 
 def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
@@ -201,4 +205,12 @@ _PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
     "sd3": tiny_flow.sd3,
     "flux": tiny_flow.flux,
     "flux2": tiny_flux2.dev,
+    "wan": tiny_wan.wan,
+}
+_CALLS: dict[str, Callable[..., Any]] = {
+    "pixart": _call_pixart,
+    "sd3": _call_sd3,
+    "flux": _call_flux,
+    "flux2": tiny_flux2.call,
+    "wan": tiny_wan.call,
 }

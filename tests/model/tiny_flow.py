@@ -22,8 +22,8 @@ TALL = 2 * WIDTH
 
 
 def scheduler_of(architecture: str, **options: Any) -> Any:
-    """With the shift of the real one: SD 3 shifts always alike, FLUX by the size of the picture."""
-    own = {"shift": 3.0} if architecture == "sd3" else {"use_dynamic_shifting": True, "shift": 3.0}
+    """With the shift of the real one: SD 3 and Wan shift always alike, FLUX by the size of the picture."""
+    own = {"shift": 3.0} if architecture in ("sd3", "wan") else {"use_dynamic_shifting": True, "shift": 3.0}
     return FlowMatchEulerDiscreteScheduler(**{**own, **options})
 
 

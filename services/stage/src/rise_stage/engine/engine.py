@@ -13,8 +13,9 @@ from torch import Tensor
 
 from rise_contracts.configuration import Configuration
 from rise_contracts.errors import InvalidInput, UnknownName
+from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.model import Solver, WireDtype
-from rise_contracts.resources import ModelFamily
+from rise_contracts.resources import VIDEOS, ModelFamily
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
 from rise_stage.engine.families.flux import Flux
@@ -24,6 +25,7 @@ from rise_stage.engine.families.sd import StableDiffusion
 from rise_stage.engine.families.sd3 import StableDiffusion3
 from rise_stage.engine.families.sdxl import StableDiffusionXL
 from rise_stage.engine.families.sources import locate
+from rise_stage.engine.families.wan import Wan
 from rise_stage.engine.images import to_pixels
 from rise_stage.engine.latents import Latent
 from rise_stage.engine.member import Member, load_member
@@ -43,6 +45,7 @@ ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
     "sd3": StableDiffusion3,
     "flux": Flux,
     "flux2": Flux2,
+    "wan": Wan,
 }
 TEXT_BYTES = 64 * 2**20
 
@@ -52,8 +55,8 @@ class Generated:
     """What `Engine.generate` made.
 
     Attributes:
-        images: (B, H, W, 3) uint8.
-        latents: (B, C, h, w) float32, clean, in the decoder's scale.
+        images: (B, H, W, 3) uint8, of videos (B, F, H, W, 3).
+        latents: (B, C, h, w) or (B, C, f, h, w) float32, clean, in the decoder's scale.
         stage_seconds: of each stage's steps.
         decode_seconds: of the decoder.
     """
@@ -136,10 +139,15 @@ class Engine:
             raise InvalidInput("size", f"sides that are multiples of {cell}", f"{chosen[0]}x{chosen[1]}")
         return chosen
 
-    def latent_shape(self, size: tuple[int, int]) -> tuple[int, int, int]:
-        """(C, H, W) of one latent of pictures of `size`."""
-        cell = self.family.latent.downscale
-        return self.family.latent.channels, size[1] // cell, size[0] // cell
+    def frames(self, asked: int | None = None) -> int:
+        """How many frames a picture has, the family's own number where None. Raises InvalidInput."""
+        return frames_of(self.manifest, asked)
+
+    def latent_shape(self, size: tuple[int, int], frames: int | None = None) -> tuple[int, ...]:
+        """(C, H, W) of one latent of pictures of `size`; (C, F, H, W) of videos."""
+        cell, frames = self.family.latent.downscale, self.frames(frames)
+        depth = (latent_frames(frames),) if self.manifest.spec.architecture in VIDEOS else ()
+        return self.family.latent.channels, *depth, size[1] // cell, size[0] // cell
 
     def encode(
         self,
@@ -165,9 +173,9 @@ class Engine:
             against = [self._negative(family, negative, state) for state in states]
         return family.conditioning(states, against, guidance, size or self.size())
 
-    def noise(self, seeds: Sequence[int], size: tuple[int, int] | None = None) -> Tensor:
+    def noise(self, seeds: Sequence[int], size: tuple[int, int] | None = None, frames: int | None = None) -> Tensor:
         """Unit noise, one row per seed."""
-        return unit_noise(seeds, self.latent_shape(size or self.size())).to(self.device)
+        return unit_noise(seeds, self.latent_shape(size or self.size(), frames)).to(self.device)
 
     def grid(
         self,
@@ -197,8 +205,15 @@ class Engine:
         return run_grid(self.member(member).denoiser(conditioning), start, grid, solver)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Clean latents (B, C, H, W) to pictures (B, H, W, 3) uint8."""
+        """Clean latents (B, C, H, W) to pictures (B, H, W, 3) uint8; of videos (B, C, f, h, w) to (B, F, H, W, 3)."""
         return to_pixels(self.family.decode(latents.to(self.device)))
+
+    def preview(self, latents: Tensor) -> Tensor:
+        """The first of `latents` as one picture (H, W, 3) uint8; of a video, whatever comes to its middle frame."""
+        if latents.ndim == 4:
+            return self.decode(latents[:1])[0]
+        # Decoding is causal in time: frames up to the middle are all that it takes.
+        return self.decode(latents[:1, :, : (latents.shape[2] + 1) // 2])[0, -1]
 
     def warm(self, member: str) -> float:
         """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds."""
@@ -222,6 +237,7 @@ class Engine:
         *,
         negative: str = "",
         guidance: float | None = None,
+        frames: int | None = None,
         on_step: Callable[[int, Step], None] | None = None,
     ) -> Generated:
         """All stages of a configuration (or of an arm's name) in this process, one row per prompt and seed.
@@ -230,7 +246,7 @@ class Engine:
         """
         if isinstance(configuration, str):
             configuration = configuration_of(configuration, self.manifest)
-        start: Tensor | Latent = self.noise(seeds)
+        start: Tensor | Latent = self.noise(seeds, frames=frames)
         seconds = []
         for stage in configuration.stages:
             scale = stage.guidance if guidance is None else guidance

@@ -14,7 +14,7 @@ from rise_contracts.resources import LatentContract
 
 SPACE_KEYS = ("latent_channels", "block_out_channels", "scaling_factor", "shift_factor", "latents_mean", "latents_std")
 """The settings of a VAE that decide what a latent means."""
-FURTHER_KEYS = ("batch_norm_eps",)
+FURTHER_KEYS = ("batch_norm_eps", "patch_size", "z_dim", "scale_factor_temporal", "is_residual")
 """Those that only some kinds of VAE have; of the others they are no part of the contract."""
 
 
@@ -22,7 +22,8 @@ def vae_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a VAE's configuration that decides what a latent means, in plain JSON values."""
     settings = {key: config.get(key) for key in SPACE_KEYS}
     settings |= {key: config[key] for key in FURTHER_KEYS if config.get(key) is not None}
-    downscale = 2 ** (len(settings.pop("block_out_channels") or ()) - 1)
+    blocks = settings.pop("block_out_channels") or ()
+    downscale = config.get("scale_factor_spatial") or 2 ** (len(blocks) - 1)
     packing = "2x2" if "batch_norm_eps" in settings else "none"
     return {**settings, "downscale": downscale, "packing": packing, "encoding": "vp"}
 
@@ -31,7 +32,7 @@ def contract_of(config: Mapping[str, Any]) -> LatentContract:
     settings = vae_settings(config)
     side = 2 if settings["packing"] == "2x2" else 1
     return LatentContract(
-        channels=settings["latent_channels"] * side**2,
+        channels=(settings.get("z_dim") or settings["latent_channels"]) * side**2,
         downscale=settings["downscale"] * side,
         scaling_factor=settings["scaling_factor"] or 1.0,
         shift_factor=settings["shift_factor"] or 0.0,

@@ -113,7 +113,7 @@ class Family(Protocol):
         ...
 
     def tokens(self, size: tuple[int, int]) -> int:
-        """How many tokens the denoiser sees a picture of `size` as."""
+        """How many tokens the denoiser sees a picture of `size`, or one frame of the latent, as."""
         ...
 
     def seen_from(self, folder: Path, variant: str | None) -> Family:
@@ -150,11 +150,14 @@ class Family(Protocol):
         ...
 
     def predict(self, network: Any, *inputs: Tensor) -> Tensor:
-        """One forward pass over latents (rows, C, H, W), timesteps (rows,) and `Conditioning.tensors`."""
+        """One forward pass over latents (rows, C, ..., H, W), timesteps (rows,) and `Conditioning.tensors`."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Clean latents (B, C, H, W) to pictures (B, 3, height, width) in [-1, 1], before any clamping."""
+        """Clean latents (B, C, H, W) to pictures (B, 3, height, width) in [-1, 1], before any clamping.
+
+        Of a family of videos (B, C, F, H, W) to (B, 3, frames, height, width).
+        """
         ...
 
     def trace_decoder(self, latents: Tensor) -> None:

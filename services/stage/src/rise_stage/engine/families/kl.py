@@ -27,8 +27,8 @@ class KlFamily:
     spacing: ClassVar[Mapping[str, Any]] = {}
     patch: ClassVar[int] = 1
     """Side of one token of the denoiser, in latent cells."""
-    cells: ClassVar[int] = 64
-    """Side of its latents where the denoiser's configuration does not say."""
+    cells: ClassVar[int | tuple[int, int]] = 64
+    """Side of its latents, or height and width, where the denoiser's configuration does not say."""
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
