@@ -78,6 +78,10 @@ class TestNoise:
             alone = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(seed))
             assert torch.equal(drawn[row : row + 1], alone)
 
+    def test_a_video_has_noise_in_every_frame(self) -> None:
+        drawn = unit_noise([5], (4, 3, 8, 8))
+        assert torch.equal(drawn, torch.randn((1, 4, 3, 8, 8), generator=torch.Generator().manual_seed(5)))
+
     @given(seed=st.integers(0, SEED_LIMIT - 1), images=st.integers(1, 16))
     def test_the_seeds_of_a_job_differ_and_stay_in_range(self, seed: int, images: int) -> None:
         seeds = image_seeds(seed, images)
@@ -165,6 +169,42 @@ class TestPictures:
         with Image.open(io.BytesIO(to_png(pixels))) as picture:
             assert picture.size == (6, 8)
             assert torch.equal(torch.tensor(list(picture.get_flattened_data())).view(8, 6, 3).to(torch.uint8), pixels)
+
+    def test_a_video_is_an_animated_png_of_the_very_frames(self) -> None:
+        frames = torch.randint(0, 256, (5, 8, 6, 3), dtype=torch.uint8)
+        data = to_png(frames)
+        assert data.startswith(b"\x89PNG\r\n\x1a\n")
+        with Image.open(io.BytesIO(data)) as video:
+            assert (video.n_frames, video.size, video.info["loop"]) == (5, (6, 8), 0)  # type: ignore[attr-defined]
+            for index, frame in enumerate(frames):
+                video.seek(index)
+                assert torch.equal(_pixels_of(video), frame), index
+                assert video.info["duration"] == 1000 / 16
+
+    def test_a_video_of_one_frame_is_a_picture(self) -> None:
+        pixels = torch.randint(0, 256, (8, 6, 3), dtype=torch.uint8)
+        assert to_png(pixels[None]) == to_png(pixels)
+
+    def test_frames_that_are_alike_are_shown_for_as_long(self) -> None:
+        pixels = torch.randint(0, 256, (2, 8, 6, 3), dtype=torch.uint8)
+        with Image.open(io.BytesIO(to_png(pixels[[0, 0, 0, 1]]))) as video:
+            assert video.n_frames == 2  # type: ignore[attr-defined]
+            assert video.info["duration"] == 3 * 1000 / 16
+            video.seek(1)
+            assert torch.equal(_pixels_of(video), pixels[1])
+
+    def test_frames_stay_in_their_place(self) -> None:
+        decoded = torch.rand(2, 3, 5, 4, 6) * 2 - 1
+        found = to_pixels(decoded)
+        assert found.shape == (2, 5, 4, 6, 3)
+        assert torch.equal(found[1, 3], to_pixels(decoded[1:, :, 3])[0])
+
+
+def _pixels_of(picture: Image.Image) -> Tensor:
+    """(H, W, 3) of what is shown now."""
+    return torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8).view(
+        picture.height, picture.width, 3
+    )
 
 
 VAE = {"latent_channels": 4, "block_out_channels": (8, 8, 8), "scaling_factor": 0.2, "shift_factor": None}
