@@ -215,6 +215,21 @@ class TestLatentContract:
         found = contract_of(VAE)
         assert (found.channels, found.downscale, found.scaling_factor, found.shift_factor) == (4, 4, 0.2, 0.0)
 
+    def test_two_by_two_cells_in_one_are_read_from_that_of_flux2(self) -> None:
+        found = contract_of({"latent_channels": 32, "block_out_channels": (8,) * 4, "batch_norm_eps": 1e-4})
+        assert (found.channels, found.downscale, found.scaling_factor, found.packing) == (128, 16, 1.0, "2x2")
+
+    def test_that_of_wan_says_its_factors(self) -> None:
+        wan = {"z_dim": 16, "scale_factor_spatial": 8, "scale_factor_temporal": 4, "latents_std": [1.0] * 16}
+        found = contract_of(wan)
+        assert (found.channels, found.downscale, found.scaling_factor, found.packing) == (16, 8, 1.0, "none")
+        assert differences(vae_settings(wan), vae_settings({**wan, "scale_factor_temporal": 8})) == [
+            "scale_factor_temporal 8 instead of 4"
+        ]
+
+    def test_a_tensor_of_one_number_is_part_of_it(self) -> None:
+        assert latent_digest(VAE, {"a": torch.tensor(1)}) != latent_digest(VAE, {"a": torch.tensor(2)})
+
     def test_half_precision_is_the_same_space(self) -> None:
         weights = {"a": torch.randn(3, 3), "b": torch.randn(2)}
         halves = {name: tensor.half() for name, tensor in reversed(weights.items())}
