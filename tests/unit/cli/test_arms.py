@@ -28,6 +28,15 @@ def test_the_short_form_without_a_relay_cuts_the_default_run_by_log_sigma(family
     )
 
 
+@pytest.mark.parametrize("architecture", ["sd3", "flux", "flux2", "wan"])
+def test_a_flow_begins_at_infinity_so_any_handoff_is_below(architecture: str, family: resources.ModelFamily) -> None:
+    spec = family.spec.model_copy(update={"architecture": architecture})
+    stages = arms.parse_fixed("large:6@99+small:6", family.model_copy(update={"spec": spec}))
+    assert stages[0].until_sigma == 99
+    with pytest.raises(errors.InvalidInput, match="below sigma 14"):
+        arms.parse_fixed("large:6@99+small:6", family)
+
+
 def test_a_member_alone_takes_its_default_steps(family: resources.ModelFamily) -> None:
     assert configuration.format_arm(arms.parse_fixed("large", family)) == "large:20"
     assert configuration.format_arm(arms.parse_fixed("small", family, steps=7)) == "small:7"
