@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -96,6 +96,49 @@ def test_videos_of_any_size_and_length_are_the_stock_pipelines(
     ).images
     assert last.x.shape == wanted.shape == (2, 4, (frames - 1) // 4 + 1, height // 8, width // 8)
     assert float((last.x - wanted).abs().max()) <= BOUND
+
+
+PUBLISHED: dict[str, Any] = {
+    "_class_name": "UniPCMultistepScheduler",
+    "flow_shift": 5.0,
+    "prediction_type": "flow_prediction",
+    "use_flow_sigmas": True,
+    "solver_order": 2,
+    "solver_type": "bh2",
+    "timestep_spacing": "linspace",
+    "final_sigmas_type": "zero",
+    "lower_order_final": True,
+    "beta_schedule": "linear",
+}
+"""What the real folders say of their scheduler."""
+
+
+@pytest.mark.parametrize(("steps", "guidance", "negative"), [(3, 1.0, ""), (20, 5.0, NEGATIVE)])
+def test_the_published_scheduler_is_walked_as_the_stock_pipeline_does(
+    steps: int, guidance: float, negative: str, copy: Path
+) -> None:
+    (copy / "scheduler" / "scheduler_config.json").write_text(json.dumps(PUBLISHED))
+    engine = Engine.load(manifest(copy, "wan", solver="unipc"), ["large"])
+    wanted = stock_pipeline(copy, UniPCMultistepScheduler, "wan", **PUBLISHED)(
+        PROMPT,
+        negative_prompt=negative or None,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        generator=torch.Generator().manual_seed(5),
+        output_type="latent",
+    ).images
+    found = engine.generate([PROMPT], [5], f"large:{steps}", guidance=guidance, negative=negative).latents
+    assert float((found - wanted).abs().max()) <= BOUND
+
+
+@pytest.mark.parametrize("cut", range(1, 6))
+def test_a_cut_run_with_the_published_scheduler_is_the_uncut_one(cut: int, copy: Path) -> None:
+    (copy / "scheduler" / "scheduler_config.json").write_text(json.dumps(PUBLISHED))
+    engine = Engine.load(manifest(copy, "wan", solver="unipc"), ["large"])
+    sigma = engine.grid(configuration_of("large:6", engine.manifest), 0).sigmas[cut]
+    parts = configuration_of(f"large:{cut}@{sigma!r}+large:{6 - cut}", engine.manifest, shared_grid=True)
+    made = [engine.generate([PROMPT], [3], each, guidance=5.0).latents for each in ("large:6", parts)]
+    assert torch.equal(*made)
 
 
 def test_a_prompt_is_cleaned_as_the_stock_pipeline_does(wan_engine: Engine) -> None:

@@ -30,6 +30,8 @@ from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
 FLOWS = ("sd3", "flux", "flux2", "wan")
+MULTISTEP_ON_A_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+"""What a stock multistep scheduler has to be told besides the options of a tiny flow family."""
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,

@@ -18,15 +18,24 @@ from rise_stage.engine import stock
 from rise_stage.engine.denoiser import from_flow
 from rise_stage.engine.flow import FlowSchedule, to_s, to_sigma
 from rise_stage.engine.levels import flow_level, from_ve, to_ve
+from rise_stage.engine.plan import spacing
 from rise_stage.engine.schedules import Spacing, build_grid
 from rise_stage.engine.solvers import euler
 from tests.unit.stage.builders import noise
 
 CONFIG = {"_class_name": stock.FLOW, "num_train_timesteps": 1000, "shift": 3.0}
+SANA = {
+    "_class_name": "DPMSolverMultistepScheduler",
+    "num_train_timesteps": 1000,
+    "use_flow_sigmas": True,
+    "flow_shift": 3.0,
+    "prediction_type": "flow_prediction",
+    "lambda_min_clipped": -math.inf,
+}
 DYNAMIC = {**CONFIG, "use_dynamic_shifting": True, "timestep_spacing": "trailing"}
 SCHEDULE = FlowSchedule(3.0, 0.003)
 INSIDE = st.floats(0.05, 1000.0)
-KINDS: tuple[Spacing, ...] = ("trailing", "linspace", "leading", "karras", "logsnr")
+KINDS: tuple[Spacing, ...] = ("trailing", "linspace", "leading", "karras", "logsnr", "beta")
 
 
 @given(s=st.floats(2**-13, 1 - 2**-13, width=32))
@@ -55,6 +64,60 @@ def test_a_tail_starts_at_the_senders_exact_level_and_ends_clean(kind: Spacing, 
     assert to_s(grid.start) == to_s(sent)
     assert (grid.end, grid.steps, grid.flow) == (0.0, steps, True)
     assert all(later < earlier for earlier, later in itertools.pairwise(grid.sigmas))
+
+
+MULTISTEP: list[Solver] = ["dpmpp_2m", "unipc"]
+
+
+@pytest.mark.parametrize("steps", [1, 4, 20])
+@pytest.mark.parametrize("solver", MULTISTEP)
+def test_our_grid_for_a_multistep_solver_is_the_stock_grid_but_for_whole_timesteps(solver: Solver, steps: int) -> None:
+    """Stock tells the denoiser the timestep cut to a whole one; a part of a run has no reason to."""
+    stocks = stock.whole_grid(CONFIG, solver, steps)
+    walked = stock.solver_schedule(SCHEDULE, solver)
+    ours = build_grid(walked, spacing(CONFIG, "family", solver), steps, None, 0.0)
+    assert ours.sigmas == pytest.approx(stocks.sigmas, rel=1e-4)
+    assert [math.floor(timestep) for timestep in ours.timesteps] == list(stocks.timesteps)
+
+
+@pytest.mark.parametrize("solver", MULTISTEP)
+def test_a_multistep_solver_begins_just_below_pure_noise(solver: Solver) -> None:
+    walked = stock.solver_schedule(SCHEDULE, solver)
+    for kind in KINDS:
+        grid = build_grid(walked, kind, 5, None, 0.0)
+        assert 0.999 < to_s(grid.start) < 1
+    assert to_s(stock.whole_grid({**CONFIG, "use_karras_sigmas": True}, solver, 5, respaced=True).start) < 1
+    assert stock.solver_schedule(SCHEDULE, "heun") is SCHEDULE
+
+
+@pytest.mark.parametrize("config", [CONFIG, SANA])
+def test_both_ways_of_writing_a_shifted_flow_are_one(config: dict[str, object]) -> None:
+    assert stock.is_flow(config)
+    assert stock.prediction_type(config) == "flow_prediction"
+    assert stock.schedule_of(config, 256, 8) == stock.schedule_of(CONFIG, 256, 8)
+    for solver in (*MULTISTEP, "euler", "heun"):
+        assert stock.whole_grid(config, solver, 8) == stock.whole_grid(CONFIG, solver, 8)
+
+
+@pytest.mark.parametrize(
+    ("options", "solver", "wanted"),
+    [
+        ({"final_sigmas_type": "sigma_min"}, "dpmpp_2m", "final_sigmas_type: wanted zero"),
+        ({"use_karras_sigmas": True}, "unipc", r"use_karras_sigmas: wanted false.*by its name instead"),
+        ({"use_beta_sigmas": True}, "dpmpp_2m", "use_beta_sigmas: wanted false"),
+        ({"disable_corrector": [0]}, "unipc", "disable_corrector"),
+    ],
+)
+def test_what_a_stock_multistep_scheduler_makes_no_sense_of_is_refused(
+    options: dict[str, object], solver: Solver, wanted: str
+) -> None:
+    with pytest.raises(InvalidInput, match=wanted):
+        stock.whole_grid({**SANA, **options}, solver, 8)
+
+
+def test_flow_sigmas_need_a_flow_prediction() -> None:
+    with pytest.raises(InvalidInput, match="flow_prediction, with use_flow_sigmas"):
+        stock.prediction_type({**SANA, "prediction_type": "epsilon"})
 
 
 @pytest.mark.parametrize("steps", [1, 4, 20])
@@ -101,13 +164,12 @@ def test_a_flow_latent_is_taken_apart_and_walked_along_the_straight_line() -> No
     assert torch.allclose(euler(x, found, at, to), clean, atol=2e-6)
 
 
-@pytest.mark.parametrize("solver", ["heun", "ddim", "dpmpp_2m", "unipc"])
-def test_a_solver_that_a_flow_is_not_served_with_is_refused(solver: Solver) -> None:
-    with pytest.raises(InvalidInput, match="euler, for a family trained on flow matching"):
-        stock.whole_grid(CONFIG, solver, 4)
+def test_ddim_on_a_flow_is_refused_for_what_it_would_be() -> None:
+    with pytest.raises(InvalidInput, match=r"euler, heun, dpmpp_2m or unipc.*DDIM is Euler's method"):
+        stock.whole_grid(CONFIG, "ddim", 4)
 
 
-@pytest.mark.parametrize("option", ["shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"])
+@pytest.mark.parametrize("option", ["shift_terminal", "invert_sigmas"])
 def test_an_option_that_is_not_served_is_refused(option: str) -> None:
     with pytest.raises(InvalidInput, match=option):
         stock.schedule_of({**CONFIG, option: True}, 256, 20)

@@ -73,7 +73,7 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
         _check_space(spec.name, family, folder, shared.folder)
     scheduler = {**family.spacing, **read_json(_scheduler_file(folder, shared.folder))}
     if stock.is_flow(scheduler) != family.flow:
-        wanted = stock.FLOW if family.flow else "one of a family that is not trained on flow matching"
+        wanted = f"{stock.FLOW}, or use_flow_sigmas" if family.flow else "one that is not for flow matching"
         raise InvalidInput(f"member {spec.name} scheduler", wanted, scheduler.get("_class_name"))
     network = read_network(family.network_class, folder, subfolder, variant, shared.dtype).to(shared.device)
     schedule = stock.schedule_of(scheduler, family.tokens(family.size), spec.default_steps)
