@@ -37,7 +37,7 @@ ON_A_FLOW: dict[Solver, Any] = {
     "dpmpp_2m": DPMSolverMultistepScheduler,
     "unipc": UniPCMultistepScheduler,
 }
-SHIFTED = {solver: kind for solver, kind in ON_A_FLOW.items() if solver != "heun"}
+SHIFTED: dict[Solver, Any] = {solver: kind for solver, kind in ON_A_FLOW.items() if solver != "heun"}
 """Where a pipeline gives every scheduler a shift by size, which stock Heun does not take."""
 FAMILIES: dict[str, dict[Solver, Any]] = {
     **dict.fromkeys(("sd", "sdxl", "pixart"), STOCK),

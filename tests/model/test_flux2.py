@@ -16,12 +16,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rise_contracts.errors import InvalidInput
-from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
+from rise_contracts.messages import JobRequest, StageTask
+from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, RelayJobSpec, Source
+from rise_runtime.seam import Handoff, Identity, Pictures, StageContext
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.engine import handed_over
+from rise_stage.engine.images import to_png
 from rise_stage.engine.run import Step
 from rise_stage.engine.schedules import as_float32
+from rise_stage.handler import Handler
 from tests.model import tiny_chat, tiny_flow, tiny_flux2
 from tests.model.conftest import folder_of
 
@@ -136,6 +140,26 @@ def test_a_relay_is_dev_and_then_klein_each_with_its_own_encoder(engine: Engine,
     latent = handed_over(heads[-1].latent, configuration, 0)
     *_, last = alone.run("dev", alone.encode([PROMPT], 2.0), latent, grid)
     assert torch.equal(last.x, whole.latents)
+
+
+def test_a_worker_encodes_for_the_member_of_its_stage(engine: Engine) -> None:
+    handler = Handler([engine.manifest], lambda family: engine)
+    arm = "dev:2@1.2+klein:2"
+    spec = RelayJobSpec(family="flux2", prompt=PROMPT)
+    head = StageTask(
+        job_id="job-1",
+        attempt=1,
+        stage_index=0,
+        request=JobRequest(job_id="job-1", spec=spec, seed=7, accepted_at=0.0),
+        configuration=configuration_of(arm, engine.manifest),
+    )
+    context = StageContext(Identity("w", "edge", "edge"), 1, lambda *_: None)
+    sent = handler(head, b"", context)
+    assert isinstance(sent, Handoff)
+    assert sent.header.shape == (1, 16, 8, 8)
+    made = handler(head.model_copy(update={"stage_index": 1, "handoff": sent.header}), sent.payload, context)
+    assert isinstance(made, Pictures)
+    assert made.pictures[0].png == to_png(engine.generate([PROMPT], [7], arm).images[0])
 
 
 @pytest.mark.parametrize(("head", "tail"), [(1, 1), (2, 7), (6, 3)])

@@ -96,7 +96,7 @@ class Flux2(KlFamily):
             img_ids=_places(height, width, 1).to(x.device),
             return_dict=False,
         )[0]
-        return predicted.transpose(1, 2).unflatten(2, (height, width))
+        return predicted.transpose(1, 2).reshape(x.shape)
 
     def _read_with(self, folder: Path, variant: str | None) -> None:
         """Take the text encoder of `folder`. Which it is says how members of that folder are guided."""
