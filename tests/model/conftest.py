@@ -46,6 +46,12 @@ def flux(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def sana(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Sana family, whose scheduler is a multistep one."""
+    return tiny_family(tmp_path_factory.mktemp("sana") / "base", "sana")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -68,6 +74,11 @@ def sd3_engine(sd3: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def flux_engine(flux: ModelFamily) -> Engine:
     return Engine.load(flux, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def sana_engine(sana: ModelFamily) -> Engine:
+    return Engine.load(sana, ["large", "small"])
 
 
 def folder_of(family: ModelFamily) -> Path:

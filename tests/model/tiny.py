@@ -15,27 +15,28 @@ from diffusers import (
     FluxPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SanaPipeline,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 
+from rise_contracts.model import Solver
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
-from tests.model import tiny_flow
+from tests.model import tiny_flow, tiny_sana
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
-FLOWS = ("sd3", "flux")
-MULTISTEP_ON_A_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
-"""What a stock multistep scheduler has to be told besides the options of a tiny flow family."""
+FLOWS = ("sd3", "flux", "sana")
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,
     "pixart": PixArtSigmaPipeline,
     "sd3": StableDiffusion3Pipeline,
     "flux": FluxPipeline,
+    "sana": SanaPipeline,
 }
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -68,6 +69,8 @@ def _smaller(architecture: str, seed: int) -> Any:
         return tiny_flow.sd3_transformer(seed, 1)
     if architecture == "flux":
         return tiny_flow.flux_transformer(seed, 1)
+    if architecture == "sana":
+        return tiny_sana.transformer(seed, heads=2, layers=3)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
@@ -87,8 +90,15 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline = KINDS[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux}
+    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux, "sana": _call_sana}
     return partial(calls[architecture], pipeline) if architecture in calls else pipeline
+
+
+def flow_options(solver: Solver) -> dict[str, Any]:
+    """What a stock scheduler for `solver` has to be told, whatever class a tiny flow family's own is of."""
+    if solver in ("dpmpp_2m", "unipc"):
+        return {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+    return {"shift": 3.0}
 
 
 def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
@@ -114,6 +124,11 @@ def _call_flux(pipeline: Any, prompt: Any, *, height: int = 64, width: int = 64,
     if options.get("output_type") == "latent":
         made.images = pipeline._unpack_latents(made.images, height, width, pipeline.vae_scale_factor)
     return made
+
+
+def _call_sana(pipeline: Any, prompt: Any, **options: Any) -> Any:
+    """Without the sizes of Sana's own training."""
+    return pipeline(prompt, height=128, width=128, use_resolution_binning=False, **options)
 
 
 @contextmanager
@@ -198,4 +213,5 @@ _PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
     "pixart": _pixart,
     "sd3": tiny_flow.sd3,
     "flux": tiny_flow.flux,
+    "sana": lambda _, scheduler: tiny_sana.sana(scheduler),
 }

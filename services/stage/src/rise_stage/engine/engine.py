@@ -19,6 +19,7 @@ from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
 from rise_stage.engine.families.flux import Flux
 from rise_stage.engine.families.pixart import PixArt
+from rise_stage.engine.families.sana import Sana
 from rise_stage.engine.families.sd import StableDiffusion
 from rise_stage.engine.families.sd3 import StableDiffusion3
 from rise_stage.engine.families.sdxl import StableDiffusionXL
@@ -41,6 +42,7 @@ ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
     "pixart": PixArt,
     "sd3": StableDiffusion3,
     "flux": Flux,
+    "sana": Sana,
 }
 TEXT_BYTES = 64 * 2**20
 
@@ -233,7 +235,7 @@ class Engine:
         return Generated(images, made.x.cpu(), tuple(seconds), perf_counter() - began)
 
     def _negative(self, text: str, positive: TextStates) -> TextStates:
-        if text:
+        if text and not self.family.instructed:
             return self._texts.get(text).states
         return self.family.negative_states(text, positive)
 

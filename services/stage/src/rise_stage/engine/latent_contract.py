@@ -19,7 +19,7 @@ SPACE_KEYS = ("latent_channels", "block_out_channels", "scaling_factor", "shift_
 def vae_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a VAE's configuration that decides what a latent means, in plain JSON values."""
     settings = {key: config.get(key) for key in SPACE_KEYS}
-    channels = settings.pop("block_out_channels") or ()
+    channels = settings.pop("block_out_channels") or config.get("encoder_block_out_channels") or ()
     return {**settings, "downscale": 2 ** (len(channels) - 1), "packing": "none", "encoding": "vp"}
 
 
