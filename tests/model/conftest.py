@@ -58,6 +58,12 @@ def wan(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def sana(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Sana family, whose scheduler is a multistep one."""
+    return tiny_family(tmp_path_factory.mktemp("sana") / "base", "sana")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -90,6 +96,11 @@ def flux2_engine(flux2: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def wan_engine(wan: ModelFamily) -> Engine:
     return Engine.load(wan, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def sana_engine(sana: ModelFamily) -> Engine:
+    return Engine.load(sana, ["large", "small"])
 
 
 def folder_of(family: ModelFamily) -> Path:

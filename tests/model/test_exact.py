@@ -22,7 +22,7 @@ from rise_contracts.model import Solver
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from tests.model.conftest import folder_of
-from tests.model.tiny import FLOWS, MULTISTEP_ON_A_FLOW, rescheduled, stock_pipeline
+from tests.model.tiny import FLOWS, flow_options, rescheduled, stock_pipeline
 
 STOCK: dict[Solver, Any] = {
     "euler": EulerDiscreteScheduler,
@@ -41,7 +41,7 @@ SHIFTED: dict[Solver, Any] = {solver: kind for solver, kind in ON_A_FLOW.items()
 """Where a pipeline gives every scheduler a shift by size, which stock Heun does not take."""
 FAMILIES: dict[str, dict[Solver, Any]] = {
     **dict.fromkeys(("sd", "sdxl", "pixart"), STOCK),
-    **dict.fromkeys(("sd3", "wan"), ON_A_FLOW),
+    **dict.fromkeys(("sd3", "sana", "wan"), ON_A_FLOW),
     **dict.fromkeys(("flux", "flux2"), SHIFTED),
 }
 SERVED = [(architecture, solver) for architecture, solvers in FAMILIES.items() for solver in solvers]
@@ -75,7 +75,7 @@ def test_final_latents_are_the_stock_pipelines(
     architecture: str, solver: Solver, request: pytest.FixtureRequest
 ) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
-    options = MULTISTEP_ON_A_FLOW if engine.family.flow and solver in ("dpmpp_2m", "unipc") else {}
+    options = flow_options(solver) if engine.family.flow else {}
     pipeline = stock_pipeline(folder_of(engine.manifest), FAMILIES[architecture][solver], architecture, **options)
     against = NEGATIVE if engine.family.guided else ""
     for steps, guidance, negative in ((7, 1.0, ""), (10, 7.5, against), (5, 3.0, "")):
@@ -135,7 +135,7 @@ def test_a_family_with_a_multistep_flow_scheduler_is_a_flow_family(
     own: Any, solver: Solver, sd3_engine: Engine
 ) -> None:
     """As Sana and Wan are published."""
-    options = {**MULTISTEP_ON_A_FLOW, "flow_shift": 5.0, "shift": 5.0, "_class_name": own.__name__}
+    options = {**flow_options("unipc"), "flow_shift": 5.0, "shift": 5.0, "_class_name": own.__name__}
     with rescheduled(sd3_engine, options) as engine:
         pipeline = stock_pipeline(folder_of(engine.manifest), ON_A_FLOW[solver], "sd3", **options)
         for steps, guidance in ((7, 1.0), (20, 4.5)):
@@ -168,7 +168,8 @@ def test_a_scheduler_that_draws_noise_is_refused(
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_pictures_are_the_stock_pipelines(architecture: str, request: pytest.FixtureRequest) -> None:
     engine: Engine = request.getfixturevalue(f"{architecture}_engine")
-    pipeline = stock_pipeline(folder_of(engine.manifest), FAMILIES[architecture]["euler"], architecture)
+    options = flow_options("euler") if engine.family.flow else {}
+    pipeline = stock_pipeline(folder_of(engine.manifest), FAMILIES[architecture]["euler"], architecture, **options)
     generator = [torch.Generator().manual_seed(seed) for seed in SEEDS]
     wanted = pipeline(
         [PROMPT, "a blue dot"], num_inference_steps=4, guidance_scale=1.0, generator=generator, output_type="np"

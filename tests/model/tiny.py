@@ -16,6 +16,7 @@ from diffusers import (
     FluxPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SanaPipeline,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
@@ -23,15 +24,14 @@ from diffusers import (
     WanPipeline,
 )
 
+from rise_contracts.model import Solver
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
-from tests.model import tiny_flow, tiny_flux2, tiny_wan
+from tests.model import tiny_flow, tiny_flux2, tiny_sana, tiny_wan
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
-FLOWS = ("sd3", "flux", "flux2", "wan")
-MULTISTEP_ON_A_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
-"""What a stock multistep scheduler has to be told besides the options of a tiny flow family."""
+FLOWS = ("sd3", "flux", "flux2", "sana", "wan")
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,
@@ -40,6 +40,7 @@ KINDS: dict[str, Any] = {
     "flux": FluxPipeline,
     "flux2": Flux2Pipeline,
     "wan": WanPipeline,
+    "sana": SanaPipeline,
 }
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -76,6 +77,8 @@ def _smaller(architecture: str, seed: int) -> Any:
         return tiny_flux2.transformer(seed, 1)
     if architecture == "wan":
         return tiny_wan.transformer(seed, 1)
+    if architecture == "sana":
+        return tiny_sana.transformer(seed, heads=2, layers=3)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
@@ -97,6 +100,13 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
     return partial(_CALLS[architecture], pipeline) if architecture in _CALLS else pipeline
+
+
+def flow_options(solver: Solver) -> dict[str, Any]:
+    """What a stock scheduler for `solver` has to be told, whatever class a tiny flow family's own is of."""
+    if solver in ("dpmpp_2m", "unipc"):
+        return {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+    return {"shift": 3.0}
 
 
 def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
@@ -122,6 +132,11 @@ def _call_flux(pipeline: Any, prompt: Any, *, height: int = 64, width: int = 64,
     if options.get("output_type") == "latent":
         made.images = pipeline._unpack_latents(made.images, height, width, pipeline.vae_scale_factor)
     return made
+
+
+def _call_sana(pipeline: Any, prompt: Any, **options: Any) -> Any:
+    """Without the sizes of Sana's own training."""
+    return pipeline(prompt, height=128, width=128, use_resolution_binning=False, **options)
 
 
 @contextmanager
@@ -207,6 +222,7 @@ _PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
     "sd3": tiny_flow.sd3,
     "flux": tiny_flow.flux,
     "flux2": tiny_flux2.dev,
+    "sana": lambda _, scheduler: tiny_sana.sana(scheduler),
     "wan": tiny_wan.wan,
 }
 _CALLS: dict[str, Callable[..., Any]] = {
@@ -214,5 +230,6 @@ _CALLS: dict[str, Callable[..., Any]] = {
     "sd3": _call_sd3,
     "flux": _call_flux,
     "flux2": tiny_flux2.call,
+    "sana": _call_sana,
     "wan": tiny_wan.call,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from rise_cli import arms
@@ -82,6 +84,23 @@ def test_bad_arms_are_told_what_is_wanted(case: str, family: resources.ModelFami
         arms.parse_fixed(text, family)
     assert want in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", get_args(resources.ModelFamilySpec.model_fields["architecture"].annotation))
+def test_a_handoff_lies_below_where_the_noise_of_an_architecture_begins(
+    architecture: str, family: resources.ModelFamily
+) -> None:
+    """A flow begins at pure noise, where sigma has no bound."""
+    spec = family.spec.model_copy(update={"architecture": architecture})
+    of_that = family.model_copy(update={"spec": spec})
+    assert arms.parse_fixed("large:3@14+small:3", of_that)
+    top = {"sd": 14.61, "sdxl": 14.61, "pixart": 157.4}.get(architecture)
+    above = f"large:3@{200 if top is None else top + 1}+small:3"
+    if top is None:
+        assert arms.parse_fixed(above, of_that)
+    else:
+        with pytest.raises(errors.InvalidInput, match="a handoff below sigma"):
+            arms.parse_fixed(above, of_that)
 
 
 def test_steps_twice_are_refused(family: resources.ModelFamily) -> None:

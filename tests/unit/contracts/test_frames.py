@@ -17,7 +17,7 @@ def family(architecture: str = "wan", **spec: object) -> ModelFamily:
     return ModelFamily(metadata=Metadata(name="tiny"), spec=ModelFamilySpec.model_validate(wanted))
 
 
-@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart", "sd3", "flux", "flux2"])
+@pytest.mark.parametrize("architecture", ["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana"])
 def test_a_family_of_pictures_makes_one_and_refuses_more(architecture: str) -> None:
     assert frames_of(family(architecture)) == frames_of(family(architecture), 1) == 1
     with pytest.raises(InvalidInput, match="wanted 1: family tiny makes pictures, not videos, got 2"):

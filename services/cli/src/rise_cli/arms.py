@@ -17,7 +17,7 @@ from rise_contracts.configuration import ArmStage
 _TOP, _BOTTOM = math.log(14.6), math.log(0.03)  # the scaled-linear schedule of SD and SDXL
 TOPS = {"sd": 14.62, "sdxl": 14.62, "pixart": 157.5}
 """The noise level at which the usual schedule of an architecture begins; a handoff above it is a slip of the finger.
-Those trained on flow matching are left out: they begin at infinity."""
+The architectures that are not named are trained on flow matching, which begins at pure noise."""
 _PART = re.compile(r"(?P<member>[a-z0-9][a-z0-9-]*)(?::(?P<steps>\d+))?(?:@(?P<sigma>[^:@+]+))?")
 
 

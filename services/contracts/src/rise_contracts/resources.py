@@ -169,7 +169,7 @@ class NamedRelay(Resource):
 
 
 class ModelFamilySpec(Resource):
-    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "wan"] = "sd"
+    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana", "wan"] = "sd"
     base: Source
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
     latent: LatentContract | None = None

@@ -21,6 +21,7 @@ from rise_stage.engine.families.base import Conditioning, Family, Shared, TextSt
 from rise_stage.engine.families.flux import Flux
 from rise_stage.engine.families.flux2 import Flux2
 from rise_stage.engine.families.pixart import PixArt
+from rise_stage.engine.families.sana import Sana
 from rise_stage.engine.families.sd import StableDiffusion
 from rise_stage.engine.families.sd3 import StableDiffusion3
 from rise_stage.engine.families.sdxl import StableDiffusionXL
@@ -45,6 +46,7 @@ ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
     "sd3": StableDiffusion3,
     "flux": Flux,
     "flux2": Flux2,
+    "sana": Sana,
     "wan": Wan,
 }
 TEXT_BYTES = 64 * 2**20
@@ -264,7 +266,7 @@ class Engine:
         return Generated(images, made.x.cpu(), tuple(seconds), perf_counter() - began)
 
     def _negative(self, family: Family, text: str, positive: TextStates) -> TextStates:
-        if text:
+        if text and not family.instructed:
             return self._texts.get((family, text)).states
         return family.negative_states(text, positive)
 

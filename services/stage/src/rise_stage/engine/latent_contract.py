@@ -22,7 +22,7 @@ def vae_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a VAE's configuration that decides what a latent means, in plain JSON values."""
     settings = {key: config.get(key) for key in SPACE_KEYS}
     settings |= {key: config[key] for key in FURTHER_KEYS if config.get(key) is not None}
-    blocks = settings.pop("block_out_channels") or ()
+    blocks = settings.pop("block_out_channels") or config.get("encoder_block_out_channels") or ()
     downscale = config.get("scale_factor_spatial") or 2 ** (len(blocks) - 1)
     packing = "2x2" if "batch_norm_eps" in settings else "none"
     return {**settings, "downscale": downscale, "packing": packing, "encoding": "vp"}

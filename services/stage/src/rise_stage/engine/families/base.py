@@ -36,7 +36,7 @@ class Conditioning:
         hidden: (rows, L, D).
         pooled: (rows, P), SDXL, SD 3 and FLUX only.
         time_ids: (rows, 6), SDXL only: original size, crop, target size.
-        mask: (rows, L), PixArt only: 0 where the text is padding.
+        mask: (rows, L), PixArt and Sana only: 0 where the text is padding.
         scale: (rows,), FLUX and FLUX.2 only: the guidance that the denoiser itself is told.
         guidance: the scale of classifier-free guidance, None without it.
     """
@@ -95,6 +95,7 @@ class Family(Protocol):
         network_folder: where a diffusers folder of it keeps the denoiser.
         guided: whether guidance is classifier-free, by a second pass; else it is an input of the denoiser.
         flow: whether its denoisers are trained on flow matching.
+        instructed: whether a text is encoded otherwise as a prompt than as what guidance leads away from.
         spacing: options of the scheduler that the stock pipeline sets, where its configuration does not.
         size: (width, height) of its pictures where nothing else is asked for.
     """
@@ -103,6 +104,7 @@ class Family(Protocol):
     network_folder: ClassVar[str]
     guided: bool
     flow: ClassVar[bool]
+    instructed: ClassVar[bool]
     spacing: ClassVar[Mapping[str, Any]]
     latent: LatentContract
     size: tuple[int, int]

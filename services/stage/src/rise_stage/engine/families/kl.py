@@ -24,6 +24,7 @@ class KlFamily:
     network_folder: ClassVar[str]
     guided: bool = True
     flow: ClassVar[bool] = False
+    instructed: ClassVar[bool] = False
     spacing: ClassVar[Mapping[str, Any]] = {}
     patch: ClassVar[int] = 1
     """Side of one token of the denoiser, in latent cells."""
