@@ -76,7 +76,7 @@ def _smaller(architecture: str, seed: int) -> Any:
     if architecture == "flux2":
         return tiny_flux2.transformer(seed, 1)
     if architecture == "wan":
-        return tiny_wan.transformer(seed, 1)
+        return tiny_wan.transformer(seed, 1, heads=1)
     if architecture == "sana":
         return tiny_sana.transformer(seed, heads=2, layers=3)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)

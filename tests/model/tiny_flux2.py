@@ -20,7 +20,7 @@ def dev(folder: Path, scheduler: Any) -> Any:
 
 def klein(scheduler: Any, *, layers: int = 1, distilled: bool = False) -> Any:
     model, words = tiny_chat.qwen3()
-    network = transformer(7, layers, guidance_embeds=False)
+    network = transformer(7, layers, heads=1, guidance_embeds=False)
     return Flux2KleinPipeline(scheduler, vae(), model, words, network, is_distilled=distilled)
 
 
@@ -40,14 +40,14 @@ def vae(spread: float = 3.0) -> Any:
     return made
 
 
-def transformer(seed: int, layers: int, guidance_embeds: bool = True) -> Any:
+def transformer(seed: int, layers: int, heads: int = 2, guidance_embeds: bool = True) -> Any:
     torch.manual_seed(seed)
     made = Flux2Transformer2DModel(
         in_channels=4 * CELLS,
         num_layers=1,
         num_single_layers=layers,
         attention_head_dim=16,
-        num_attention_heads=2,
+        num_attention_heads=heads,
         joint_attention_dim=3 * tiny_chat.WIDTH,
         timestep_guidance_channels=32,
         axes_dims_rope=(4, 4, 4, 4),

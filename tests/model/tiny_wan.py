@@ -37,10 +37,10 @@ def vae() -> Any:
     )
 
 
-def transformer(seed: int, layers: int) -> Any:
+def transformer(seed: int, layers: int, heads: int = 2) -> Any:
     torch.manual_seed(seed)
     made = WanTransformer3DModel(
-        num_attention_heads=2,
+        num_attention_heads=heads,
         attention_head_dim=12,
         in_channels=CHANNELS,
         out_channels=CHANNELS,
