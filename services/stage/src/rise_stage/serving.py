@@ -16,7 +16,7 @@ from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
 from rise_stage.engine.engine import Engine, Precision
-from rise_stage.engine.memory import Memory
+from rise_stage.engine.parts import Memory
 from rise_stage.handler import Handler
 from rise_stage.quiet import quiet
 from rise_stage.settings import Settings

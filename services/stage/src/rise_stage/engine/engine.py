@@ -22,8 +22,8 @@ from rise_stage.engine.images import to_pixels
 from rise_stage.engine.latents import Latent
 from rise_stage.engine.lru import Lru
 from rise_stage.engine.member import Member, member_part
-from rise_stage.engine.memory import Memory, Part
 from rise_stage.engine.noise import unit_noise
+from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.plan import stage_grid
 from rise_stage.engine.quantise import pack, unpack
 from rise_stage.engine.run import Step, run_grid

@@ -25,7 +25,7 @@ from rise_stage.engine.families.components import (
 )
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.latent_contract import differences, vae_settings
-from rise_stage.engine.memory import Part, weight_of
+from rise_stage.engine.parts import Part, weight_of
 from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
 

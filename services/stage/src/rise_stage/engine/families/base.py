@@ -1,7 +1,7 @@
 """What every family can do, and the parts that its members share.
 
 A family's constructor reads configurations and tokenizers, but no weights: text encoders and autoencoder are parts,
-made with `text_encoder` and `autoencoder` of `families.parts`, which check at once that their files are whole.
+made with `text_encoder` and `autoencoder` of `families.weights`, which check at once that their files are whole.
 
     self._clip = text_encoder(shared, CLIPTextModel, "text_encoder")          # in the constructor
     width = self._clip.config["hidden_size"]                                  # from its config.json, defaults filled in
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rise_contracts.resources import LatentContract
-from rise_stage.engine.memory import Memory
+from rise_stage.engine.parts import Memory
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Shared
 from rise_stage.engine.families.components import UNET_WEIGHTS, read_json, weight_files
-from rise_stage.engine.families.parts import autoencoder
+from rise_stage.engine.families.weights import autoencoder
 from rise_stage.engine.latent_contract import contract_of, differences, vae_digest
-from rise_stage.engine.memory import weight_of
+from rise_stage.engine.parts import weight_of
 from rise_stage.engine.traced import Traced, worthwhile
 
 

@@ -14,7 +14,7 @@ from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
-from rise_stage.engine.families.parts import text_encoder
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 300
 """What PixArt-Sigma was trained with, and the stock pipeline's default; an encoder may be good for fewer."""

@@ -13,7 +13,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
-from rise_stage.engine.families.parts import text_encoder
+from rise_stage.engine.families.weights import text_encoder
 
 
 class StableDiffusion(KlFamily):

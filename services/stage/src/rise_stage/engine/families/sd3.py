@@ -13,9 +13,9 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import read_json, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
-from rise_stage.engine.families.parts import text_encoder
 from rise_stage.engine.families.sd import tokens
 from rise_stage.engine.families.t5 import T5
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 256
 """What the stock pipeline cuts a text to for T5."""

@@ -13,8 +13,8 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, TextStates, scale_of
 from rise_stage.engine.families.components import network_config, read_json, read_tokenizer
-from rise_stage.engine.families.parts import text_encoder
 from rise_stage.engine.families.sd import StableDiffusion, tokens
+from rise_stage.engine.families.weights import text_encoder
 
 TIME_IDS = 6
 

@@ -10,7 +10,7 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from rise_stage.engine.families.base import Shared
 from rise_stage.engine.families.components import read_tokenizer
-from rise_stage.engine.families.parts import text_encoder
+from rise_stage.engine.families.weights import text_encoder
 
 
 class T5:

@@ -19,7 +19,7 @@ from rise_stage.engine.families.components import (
     weight_bytes,
     weight_files,
 )
-from rise_stage.engine.memory import Part, weight_of
+from rise_stage.engine.parts import Part, weight_of
 
 M = TypeVar("M", bound=nn.Module)
 

@@ -17,7 +17,7 @@ from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.engine import Precision
 from rise_stage.engine.latent_contract import latent_digest
-from rise_stage.engine.memory import Memory, Part
+from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.run import Step
 from tests.model.conftest import folder_of
 from tests.model.tiny import manifest

@@ -6,6 +6,7 @@ under one limit, so an encoder that has done its work leaves when the denoiser w
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ class Memory:
             if oldest is None:
                 return
             self._leaving[oldest] = weakref.ref(self._held.pop(oldest))
+            _give_back()
 
 
 class Part(Generic[T]):
@@ -102,6 +104,13 @@ class Part(Generic[T]):
     @property
     def loaded(self) -> bool:
         return self in self.memory
+
+
+def _give_back() -> None:
+    """Let the C library return freed memory to the system; left alone, glibc keeps a good part for itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def weight_of(network: nn.Module) -> int:

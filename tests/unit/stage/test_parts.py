@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from rise_stage.engine.memory import Memory, Part, weight_of
+from rise_stage.engine.parts import Memory, Part, weight_of
 
 
 class Value:
