@@ -128,6 +128,16 @@ def test_each_member_reads_the_prompt_with_its_own_encoder(engine: Engine, klein
     assert torch.equal(engine.encode([PROMPT]).hidden, dev)
 
 
+def test_a_text_is_encoded_without_the_denoiser_and_without_the_other_encoder(
+    flux2: ModelFamily, klein_folder: Path
+) -> None:
+    engine = Engine.load(family_of(folder_of(flux2), klein=klein_folder))
+    engine.encode([PROMPT], member="klein")
+    assert [part.name for part in engine.memory] == ["text_encoder"]
+    engine.encode([PROMPT], member="dev")
+    assert [part.name for part in engine.memory] == ["text_encoder", "text_encoder"]
+
+
 def test_a_relay_is_dev_and_then_klein_each_with_its_own_encoder(engine: Engine, klein_folder: Path) -> None:
     """The tail is what an engine makes that has never seen dev's text encoder."""
     configuration = configuration_of("dev:4@1.2+klein:3", engine.manifest, guidance=[4.0, 2.0])

@@ -188,7 +188,7 @@ def test_the_preview_is_the_middle_frame(frames: int, middle: int, wan_engine: E
     latents = wan_engine.noise([3], frames=frames)
     whole = wan_engine.decode(latents)
     assert whole.shape[1] == frames
-    assert int((wan_engine.preview(latents).int() - whole[0, middle].int()).abs().max()) <= 1
+    assert int((wan_engine.preview(latents)[0].int() - whole[0, middle].int()).abs().max()) <= 1
 
 
 def test_a_handoff_shows_one_picture(handler: Handler, wan_engine: Engine) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from time import perf_counter
 from typing import Literal, Self
 
@@ -16,22 +15,17 @@ from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import VIDEOS, ModelFamily
+from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine.arms import configuration_of
-from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
-from rise_stage.engine.families.flux import Flux
-from rise_stage.engine.families.flux2 import Flux2
-from rise_stage.engine.families.pixart import PixArt
-from rise_stage.engine.families.sana import Sana
-from rise_stage.engine.families.sd import StableDiffusion
-from rise_stage.engine.families.sd3 import StableDiffusion3
-from rise_stage.engine.families.sdxl import StableDiffusionXL
+from rise_stage.engine.families.architectures import family_class
+from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates, Tiny
 from rise_stage.engine.families.sources import locate
-from rise_stage.engine.families.wan import Wan
 from rise_stage.engine.images import to_pixels
 from rise_stage.engine.latents import Latent
-from rise_stage.engine.member import Member, load_member
-from rise_stage.engine.members import Lru
+from rise_stage.engine.lru import Lru
+from rise_stage.engine.member import Member, member_part, seen_by
 from rise_stage.engine.noise import unit_noise
+from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.plan import stage_grid
 from rise_stage.engine.quantise import pack, unpack
 from rise_stage.engine.run import Step, run_grid
@@ -39,17 +33,10 @@ from rise_stage.engine.schedules import Grid
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
-    "sd": StableDiffusion,
-    "sdxl": StableDiffusionXL,
-    "pixart": PixArt,
-    "sd3": StableDiffusion3,
-    "flux": Flux,
-    "flux2": Flux2,
-    "sana": Sana,
-    "wan": Wan,
-}
+Offload = Literal["none", "encoders"]
 TEXT_BYTES = 64 * 2**20
+SMALL_BYTES = 64 * 2**20
+"""An autoencoder of at most so much is kept ready by everyone."""
 
 
 @dataclass(frozen=True)
@@ -77,25 +64,36 @@ class _Encoded:
 
 @dataclass
 class Engine:
-    """A family with its shared parts loaded; members are loaded when first asked for.
+    """A family. Denoisers, text encoders and autoencoder are each read when first needed.
 
     Attributes:
         manifest: the family.
-        memory_limit: bytes of denoisers to hold; None is no limit.
+        memory: where they are held; engines may share one.
+        tiny_vae: decode pictures, and not only previews, with the tiny autoencoder that the manifest names.
+        offload: what rests in the host's memory while it is not used, where `device` has memory of its own.
+        decodes: whether it is to be ready to decode before there is anything to decode.
     """
 
     manifest: ModelFamily
     device: torch.device
     dtype: torch.dtype
-    memory_limit: int | None = None
+    memory: Memory = field(default_factory=Memory)
+    tiny_vae: bool = False
+    offload: Offload = "none"
+    decodes: bool = True
     family: Family = field(init=False)
 
     def __post_init__(self) -> None:
         spec = self.manifest.spec
         folder = locate(spec.base)
-        self._shared = Shared(folder, spec.base.variant, self.device, self.dtype)
-        self.family = ARCHITECTURES[spec.architecture](self._shared)
-        self._members: Lru[str, Member] = Lru(self._load_member, self.memory_limit)
+        host = Memory() if self.offload == "encoders" and self.device.type == "cuda" else None
+        self._shared = Shared(
+            folder, spec.base.variant, self.device, self.dtype, self.memory, host, self._locate_tiny()
+        )
+        self.family = family_class(spec.architecture)(self._shared)
+        self.decodes = self.decodes or self.family.decoder_bytes <= SMALL_BYTES
+        self._members: dict[str, Part[Member]] = {}
+        self._views: dict[str, Family] = {}
         self._texts: Lru[tuple[Family, str], _Encoded] = Lru(self._encode_text, TEXT_BYTES)
         self._check_contract()
 
@@ -108,9 +106,17 @@ class Engine:
         device: str = "cpu",
         precision: Precision = "fp32",
         memory_limit: int | None = None,
+        memory: Memory | None = None,
+        tiny_vae: bool = False,
+        offload: Offload = "none",
+        decodes: bool = True,
     ) -> Self:
-        """Load a family and the named members. Raises InvalidInput for anything missing or not fitting."""
-        engine = cls(manifest, torch.device(device), DTYPES[precision], memory_limit)
+        """Open a family and load the named members. Raises InvalidInput for anything missing or not fitting.
+
+        `memory_limit` is the bytes of weights to hold, None for all; engines given one `memory` share its limit.
+        """
+        held = Memory(memory_limit) if memory is None else memory
+        engine = cls(manifest, torch.device(device), DTYPES[precision], held, tiny_vae, offload, decodes)
         for name in members:
             engine.member(name)
         return engine
@@ -119,7 +125,7 @@ class Engine:
     def name(self) -> str:
         return self.manifest.metadata.name
 
-    @cached_property
+    @property
     def latent_contract(self) -> str:
         """The hash that the other end of a handoff must have too."""
         return self.family.latent_digest()
@@ -127,11 +133,13 @@ class Engine:
     @property
     def loaded(self) -> tuple[str, ...]:
         """The names of the members in memory."""
-        return tuple(self._members)
+        return tuple(name for name, part in self._members.items() if part.loaded)
 
     def member(self, name: str) -> Member:
         """A member, loaded if need be. Raises UnknownName."""
-        return self._members.get(name)
+        if name not in self._members:
+            self._members[name] = self._member_part(name)
+        return self._members[name]()
 
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) in pixels, the family's own where None. Raises InvalidInput where latents cannot have it."""
@@ -164,7 +172,7 @@ class Engine:
 
         `member` is who is to be told them; where members have encoders of their own, None is one of the base folder.
         """
-        family = self.family if member is None else self.member(member).family
+        family = self.family if member is None else self._seen_by(member)
         if negative and not family.guided:
             who = f"family {self.name}" if member is None else f"member {member}"
             hint = "it was not trained to be led away from a text"
@@ -211,24 +219,33 @@ class Engine:
         return to_pixels(self.family.decode(latents.to(self.device)))
 
     def preview(self, latents: Tensor) -> Tensor:
-        """The first of `latents` as one picture (H, W, 3) uint8; of a video, whatever comes to its middle frame."""
+        """The same at less cost, where the family has a tiny autoencoder: good enough to see what will come of it.
+
+        Of a video it is a picture, of the middle.
+        """
+        latents = latents.to(self.device)
         if latents.ndim == 4:
-            return self.decode(latents[:1])[0]
+            return to_pixels(self.family.preview(latents))
         # Decoding is causal in time: frames up to the middle are all that it takes.
-        return self.decode(latents[:1, :, : (latents.shape[2] + 1) // 2])[0, -1]
+        return to_pixels(self.family.preview(latents[:, :, : (latents.shape[2] + 1) // 2]))[:, -1]
 
     def warm(self, member: str) -> float:
-        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds."""
+        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds.
+
+        The picture is decoded only where the engine `decodes`: a head should not hold an autoencoder for nothing.
+        """
         loaded = self.member(member)
         configuration = configuration_of(f"{member}:3", self.manifest)
         noise = self.noise([0])
         conditioning = self.encode(["warm"], configuration.stages[0].guidance, member=member)
         loaded.trace(noise, conditioning)
-        self.family.trace_decoder(noise)
+        if self.decodes:
+            self.family.trace_decoder(noise)
         tokens = self.family.tokens(self.size())
         grid = stage_grid(configuration, 0, loaded.scheduler, loaded.schedule, None, tokens)
         steps = list(self.run(member, conditioning, noise, grid, configuration.solver))
-        self.decode(steps[-1].x)
+        if self.decodes:
+            self.decode(steps[-1].x)
         return steps[-1].seconds / (1 if conditioning.guidance is None else 2)
 
     def generate(
@@ -265,6 +282,11 @@ class Engine:
         images = self.decode(made.x)
         return Generated(images, made.x.cpu(), tuple(seconds), perf_counter() - began)
 
+    def _seen_by(self, member: str) -> Family:
+        if member not in self._views:
+            self._views[member] = seen_by(self._spec(member), self.family, self._shared)
+        return self._views[member]
+
     def _negative(self, family: Family, text: str, positive: TextStates) -> TextStates:
         if text and not family.instructed:
             return self._texts.get((family, text)).states
@@ -276,11 +298,21 @@ class Engine:
         held = [tensor for tensor in (states.hidden, states.pooled, states.mask) if tensor is not None]
         return _Encoded(states, sum(tensor.numel() * tensor.element_size() for tensor in held))
 
-    def _load_member(self, name: str) -> Member:
+    def _member_part(self, name: str) -> Part[Member]:
+        return member_part(self._spec(name), self.family, self._shared)
+
+    def _spec(self, name: str) -> MemberSpec:
         spec = self.manifest.member(name)
         if spec is None:
             raise UnknownName("member", name, [member.name for member in self.manifest.spec.members])
-        return load_member(spec, self.family, self._shared)
+        return spec
+
+    def _locate_tiny(self) -> Tiny | None:
+        source = self.manifest.spec.tiny_vae
+        if source is None and self.tiny_vae:
+            hint = "name one in its manifest: spec.tinyVae"
+            raise InvalidInput("--tiny-vae", "a family with a tiny autoencoder", self.name, hint)
+        return None if source is None else Tiny(locate(source, "tinyVae"), source.variant, self.tiny_vae)
 
     def _check_contract(self) -> None:
         """A manifest that states its latent contract must be right about it."""

@@ -1,9 +1,21 @@
-"""What every family can do, and the parts that its members share."""
+"""What every family can do, and the parts that its members share.
+
+A family's constructor reads configurations and tokenizers, but no weights: text encoders and autoencoder are parts,
+made with `text_encoder` and `autoencoder` of `families.weights`, which check at once that their files are whole.
+
+    self._clip = text_encoder(shared, CLIPTextModel, "text_encoder")          # in the constructor
+    width = self._clip.config["hidden_size"]                                  # from its config.json, defaults filled in
+    with torch.inference_mode(), self._clip.use() as encoder:                 # read here when it is not in memory
+        hidden = encoder(ids)[0]
+
+A module outlives its ``with`` only in memory's books: keep what it computed, never the module itself, or it could not
+make room for others. Nothing may hold a part's module in a circle, for the same reason.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -11,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rise_contracts.resources import LatentContract
+from rise_stage.engine.parts import Memory
 
 
 @dataclass(frozen=True)
@@ -78,17 +91,35 @@ def scale_of(guidance: float, negative: Sequence[TextStates] | None) -> float | 
 
 
 @dataclass(frozen=True)
+class Tiny:
+    """Where a family's AutoencoderTiny lies; `always`: pictures are decoded with it, too, and not only previews."""
+
+    folder: Path
+    variant: str | None
+    always: bool
+
+
+@dataclass(frozen=True)
 class Shared:
-    """What the members of a family have in common: the base folder and how tensors are computed with."""
+    """What the members of a family have in common: the base folder, how tensors are computed with, the memory.
+
+    Attributes:
+        memory: of the device.
+        host: where text encoders and autoencoders rest while they are not used; None: where the denoisers are.
+        tiny: None where the family has no AutoencoderTiny.
+    """
 
     folder: Path
     variant: str | None
     device: torch.device
     dtype: torch.dtype
+    memory: Memory = field(default_factory=Memory)
+    host: Memory | None = None
+    tiny: Tiny | None = None
 
 
 class Family(Protocol):
-    """An architecture with its shared parts loaded.
+    """An architecture with its shared parts, whose weights are read when first used.
 
     Attributes:
         network_class: the diffusers class of its denoisers.
@@ -160,6 +191,15 @@ class Family(Protocol):
 
         Of a family of videos (B, C, F, H, W) to (B, 3, frames, height, width).
         """
+        ...
+
+    def preview(self, latents: Tensor) -> Tensor:
+        """The same, with the tiny autoencoder where the family has one."""
+        ...
+
+    @property
+    def decoder_bytes(self) -> int:
+        """What the autoencoder weighs that pictures are decoded with."""
         ...
 
     def trace_decoder(self, latents: Tensor) -> None:

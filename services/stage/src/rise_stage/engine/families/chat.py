@@ -13,7 +13,8 @@ from transformers import AutoTokenizer, Mistral3ForConditionalGeneration, Qwen3F
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Shared
-from rise_stage.engine.families.components import read_json, read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_json, read_tokenizer
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 512
 """What the stock pipelines cut a text to."""
@@ -42,19 +43,19 @@ READERS: Final = {
 class ChatEncoder:
     """A language model that is shown the prompt as a message to it."""
 
-    def __init__(self, shared: Shared, folder: Path, variant: str | None) -> None:
+    def __init__(self, shared: Shared) -> None:
+        folder, self._device = shared.folder, shared.device
         self.kind, self.reader = _reader(folder)
         self.tokenizer = read_tokenizer(AutoTokenizer, folder, "tokenizer")
         if self.tokenizer.chat_template is None:
             where = folder / "tokenizer"
             raise InvalidInput("tokenizer", f"a chat template in {where}", "none", "is the folder whole?")
-        model = read_text_encoder(self.reader.model, folder, "text_encoder", variant, shared.dtype)
-        config = model.config.get_text_config()
-        if config.num_hidden_layers < self.reader.layers[-1]:
+        self._model = text_encoder(shared, self.reader.model, "text_encoder")
+        config = self._model.config.get("text_config", self._model.config)
+        if config["num_hidden_layers"] < self.reader.layers[-1]:
             wanted = f"num_hidden_layers {self.reader.layers[-1]} or more in {folder / 'text_encoder'}"
-            raise InvalidInput("text_encoder", wanted, config.num_hidden_layers)
-        self._model = model.to(shared.device)
-        self.width = len(self.reader.layers) * int(config.hidden_size)
+            raise InvalidInput("text_encoder", wanted, config["num_hidden_layers"])
+        self.width = len(self.reader.layers) * int(config["hidden_size"])
 
     def __call__(self, text: str) -> Tensor:
         """Three hidden layers side by side, (1, L, 3D); padding is in it and attended to like all else."""
@@ -67,10 +68,10 @@ class ChatEncoder:
             add_special_tokens=first is None or not message.startswith(first),
             return_tensors="pt",
         )
-        with torch.inference_mode():
-            out = self._model(
-                input_ids=encoded.input_ids.to(self._model.device),
-                attention_mask=encoded.attention_mask.to(self._model.device),
+        with torch.inference_mode(), self._model.use() as model:
+            out = model(
+                input_ids=encoded.input_ids.to(self._device),
+                attention_mask=encoded.attention_mask.to(self._device),
                 output_hidden_states=True,
                 use_cache=False,
                 logits_to_keep=1,

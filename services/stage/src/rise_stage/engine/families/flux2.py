@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.chat import ChatEncoder
-from rise_stage.engine.families.components import read_json, read_network, read_tensors
+from rise_stage.engine.families.components import read_json, read_tensors
 from rise_stage.engine.families.kl import KlFamily, check_fits
 
 STATISTICS = ("bn.running_mean", "bn.running_var")
@@ -30,6 +31,7 @@ class Flux2(KlFamily):
 
     network_class = Flux2Transformer2DModel
     network_folder = "transformer"
+    vae_class = AutoencoderKLFlux2
     flow = True
     spacing: ClassVar[Mapping[str, Any]] = {"timestep_spacing": "trailing", "shift_by_steps": True}
     cells = 64
@@ -37,7 +39,8 @@ class Flux2(KlFamily):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
         self._views: dict[Path, Self] = {}
-        self._read_with(shared.folder, shared.variant)
+        self._statistics = read_tensors(shared.folder, "vae", STATISTICS)
+        self._read_with(shared)
 
     def seen_from(self, folder: Path, variant: str | None) -> Self:
         """Members of another folder read prompts with its text encoder, where it has one."""
@@ -45,7 +48,7 @@ class Flux2(KlFamily):
             return self
         if folder not in self._views:
             view = copy(self)
-            view._read_with(folder, variant)
+            view._read_with(replace(self.shared, folder=folder, variant=variant))
             self._views[folder] = view
         return self._views[folder]
 
@@ -98,22 +101,16 @@ class Flux2(KlFamily):
         )[0]
         return predicted.transpose(1, 2).reshape(x.shape)
 
-    def _read_with(self, folder: Path, variant: str | None) -> None:
-        """Take the text encoder of `folder`. Which it is says how members of that folder are guided."""
-        self._text = ChatEncoder(self.shared, folder, variant)
-        distilled = bool(read_json(folder / "model_index.json").get("is_distilled"))
+    def _read_with(self, shared: Shared) -> None:
+        """Take the text encoder of a folder. Which it is says how members of that folder are guided."""
+        self._text = ChatEncoder(shared)
+        distilled = bool(read_json(shared.folder / "model_index.json").get("is_distilled"))
         self.guided = self._text.reader.guided and not distilled
-
-    def _read_vae(self) -> Any:
-        shared = self.shared
-        vae = read_network(AutoencoderKLFlux2, shared.folder, "vae", shared.variant, shared.dtype)
-        return vae.to(shared.device)
 
     def _unscaled(self, latents: Tensor) -> Tensor:
         """As the autoencoder has them: (B, C, H, W) to (B, C / 4, 2H, 2W)."""
-        mean = self.vae.bn.running_mean.view(1, -1, 1, 1).to(latents.device, latents.dtype)
-        variance = self.vae.bn.running_var.view(1, -1, 1, 1) + self.vae.config.batch_norm_eps
-        plain = latents * torch.sqrt(variance).to(latents.device, latents.dtype) + mean
+        mean, variance = (self._statistics[name].to(latents).view(1, -1, 1, 1) for name in STATISTICS)
+        plain = latents * torch.sqrt(variance + self._vae.config["batch_norm_eps"]) + mean
         return torch.nn.functional.pixel_shuffle(plain, 2)
 
 

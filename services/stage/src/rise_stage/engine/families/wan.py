@@ -15,8 +15,9 @@ from transformers import T5Tokenizer, UMT5EncoderModel
 from rise_contracts.errors import InvalidInput
 from rise_contracts.frames import EVERY
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
-from rise_stage.engine.families.components import read_json, read_network, read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import network_config, read_json, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 512
 """What the stock pipeline cuts and pads a text to."""
@@ -27,6 +28,7 @@ class Wan(KlFamily):
 
     network_class = WanTransformer3DModel
     network_folder = "transformer"
+    vae_class = AutoencoderKLWan
     flow = True
     patch = 2
     cells = (60, 104)
@@ -35,8 +37,7 @@ class Wan(KlFamily):
         _check_kind(shared)
         super().__init__(shared)
         self.tokenizer = read_tokenizer(T5Tokenizer, shared.folder, "tokenizer")
-        encoder = read_text_encoder(UMT5EncoderModel, shared.folder, "text_encoder", shared.variant, shared.dtype)
-        self.text_encoder = encoder.to(shared.device)
+        self._umt5 = text_encoder(shared, UMT5EncoderModel, "text_encoder")
 
     def encode_text(self, text: str) -> TextStates:
         """The last hidden layer, with zeros for padding: the denoiser attends to those, too."""
@@ -48,8 +49,8 @@ class Wan(KlFamily):
             return_tensors="pt",
         )
         mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode():
-            hidden = self.text_encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0]
+        with torch.inference_mode(), self._umt5.use() as encoder:
+            hidden = encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0]
             return TextStates(torch.where(mask[..., None] > 0, hidden, 0.0))
 
     def negative_states(self, text: str, positive: TextStates) -> TextStates:
@@ -69,7 +70,7 @@ class Wan(KlFamily):
         wanted = {
             "in_channels": self.latent.channels,
             "out_channels": self.latent.channels,
-            "text_dim": int(self.text_encoder.config.d_model),
+            "text_dim": int(self._umt5.config["d_model"]),
             "patch_size": [1, self.patch, self.patch],
             "image_dim": None,
         }
@@ -82,13 +83,12 @@ class Wan(KlFamily):
         )[0]
         return predicted
 
-    def _read_vae(self) -> Any:
+    def _vae_dtype(self) -> torch.dtype:
         """In float32, as its makers use it: it is small beside the denoisers."""
-        shared = self.shared
-        return read_network(AutoencoderKLWan, shared.folder, "vae", shared.variant, torch.float32).to(shared.device)
+        return torch.float32
 
     def _unscaled(self, latents: Tensor) -> Tensor:
-        config = self.vae.config
+        config = self._vae.config
         mean, std = (
             torch.tensor(config[key], device=latents.device).view(1, -1, 1, 1, 1)
             for key in ("latents_mean", "latents_std")
@@ -101,6 +101,6 @@ def _check_kind(shared: Shared) -> None:
     if read_json(shared.folder / "model_index.json").get("expand_timesteps"):
         hint = "Wan 2.1, and the two denoisers of Wan 2.2 A14B, are served"
         raise InvalidInput("model_index.json", "expand_timesteps false", True, hint)
-    every = read_json(shared.folder / "vae" / "config.json").get("scale_factor_temporal", EVERY)
+    every = network_config(AutoencoderKLWan, shared.folder, "vae")["scale_factor_temporal"]
     if every != EVERY:
         raise InvalidInput("vae", f"scale_factor_temporal {EVERY}", every)
