@@ -42,6 +42,19 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def truncate_vae(folder: Path) -> None:
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def lose_a_shard(folder: Path) -> None:
+    UNet2DConditionModel.from_pretrained(folder, subfolder="unet").save_pretrained(
+        folder / "unet", max_shard_size="50KB"
+    )
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink(missing_ok=True)
+    max((folder / "unet").glob("*.safetensors")).unlink()
+
+
 def pickle_only(folder: Path) -> None:
     path = folder / "unet" / "diffusion_pytorch_model.safetensors"
     path.rename(path.with_suffix(".bin"))
@@ -53,6 +66,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (lambda folder: (folder / "text_encoder" / "model.safetensors").unlink(), "model.safetensors"),
     "only pickles": (pickle_only, "not safetensors are not read"),
     "half-written weights": (truncate, "is the folder whole"),
+    "a half-written VAE": (truncate_vae, "is the folder whole"),
+    "a shard that is lost": (lose_a_shard, "is the folder whole"),
     "a weight left out": (drop_a_weight, "1 missing_keys"),
     "no configuration": (lambda folder: (folder / "unet" / "config.json").unlink(), "config.json"),
     "a configuration cut short": (lambda folder: (folder / "unet" / "config.json").write_text("{"), "JSON file"),

@@ -19,7 +19,7 @@ from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.images import to_pixels, to_png
 from rise_stage.engine.latent_contract import contract_of, differences, latent_digest, vae_settings
 from rise_stage.engine.levels import level_of
-from rise_stage.engine.members import Lru
+from rise_stage.engine.lru import Lru
 from rise_stage.engine.noise import SEED_LIMIT, image_seeds, unit_noise
 from rise_stage.engine.traced import OFTEN, Traced
 from rise_stage.pace import Pace

@@ -16,6 +16,7 @@ from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
 from rise_stage.engine.engine import Engine, Precision
+from rise_stage.engine.parts import Memory
 from rise_stage.handler import Handler
 from rise_stage.quiet import quiet
 from rise_stage.settings import Settings
@@ -59,10 +60,10 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
 def make_handler(chosen: Settings, families: Sequence[ModelFamily]) -> Handler:
     device = resolve_device(chosen.device)
     precision: Precision = "bf16" if chosen.precision == "bf16" else "fp16" if chosen.precision == "fp16" else "fp32"
-    limit = None if chosen.memory_mib is None else chosen.memory_mib * 2**20
+    memory = Memory(None if chosen.memory_mib is None else chosen.memory_mib * 2**20)
 
     def load(family: ModelFamily) -> Engine:
-        return Engine.load(family, device=device, precision=precision, memory_limit=limit)
+        return Engine.load(family, device=device, precision=precision, memory=memory)
 
     return Handler(families, load)
 

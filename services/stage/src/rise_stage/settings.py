@@ -28,7 +28,7 @@ class Settings:
         families: names of built-in families or paths of manifests.
         members: to load before the worker is ready; empty stands for those of the worker's tier.
         threads: of the CPU; None leaves it to torch.
-        memory_mib: what loaded denoisers of one family may take; None is no limit.
+        memory_mib: what weights in memory may take together; None is no limit.
     """
 
     identity: Identity
@@ -87,7 +87,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--threads", "RISE_THREADS", "1", "CPU threads (1); 0 leaves it to torch")
     add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
     add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")
-    add("--memory-mib", "RISE_MEMORY_MIB", "0", "what loaded denoisers may take; 0 is no limit")
+    add("--memory-mib", "RISE_MEMORY_MIB", "0", "what weights in memory may take; 0 is no limit")
     add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
     return parser
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from time import perf_counter
 from typing import Literal, Self
 
@@ -16,19 +15,15 @@ from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine.arms import configuration_of
+from rise_stage.engine.families.architectures import family_class
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
-from rise_stage.engine.families.flux import Flux
-from rise_stage.engine.families.pixart import PixArt
-from rise_stage.engine.families.sana import Sana
-from rise_stage.engine.families.sd import StableDiffusion
-from rise_stage.engine.families.sd3 import StableDiffusion3
-from rise_stage.engine.families.sdxl import StableDiffusionXL
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.images import to_pixels
 from rise_stage.engine.latents import Latent
-from rise_stage.engine.member import Member, load_member
-from rise_stage.engine.members import Lru
+from rise_stage.engine.lru import Lru
+from rise_stage.engine.member import Member, member_part
 from rise_stage.engine.noise import unit_noise
+from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.plan import stage_grid
 from rise_stage.engine.quantise import pack, unpack
 from rise_stage.engine.run import Step, run_grid
@@ -36,14 +31,6 @@ from rise_stage.engine.schedules import Grid
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-ARCHITECTURES: dict[str, Callable[[Shared], Family]] = {
-    "sd": StableDiffusion,
-    "sdxl": StableDiffusionXL,
-    "pixart": PixArt,
-    "sd3": StableDiffusion3,
-    "flux": Flux,
-    "sana": Sana,
-}
 TEXT_BYTES = 64 * 2**20
 
 
@@ -72,25 +59,25 @@ class _Encoded:
 
 @dataclass
 class Engine:
-    """A family with its shared parts loaded; members are loaded when first asked for.
+    """A family. Denoisers, text encoders and autoencoder are each read when first needed.
 
     Attributes:
         manifest: the family.
-        memory_limit: bytes of denoisers to hold; None is no limit.
+        memory: where they are held; engines may share one.
     """
 
     manifest: ModelFamily
     device: torch.device
     dtype: torch.dtype
-    memory_limit: int | None = None
+    memory: Memory = field(default_factory=Memory)
     family: Family = field(init=False)
 
     def __post_init__(self) -> None:
         spec = self.manifest.spec
         folder = locate(spec.base)
-        self._shared = Shared(folder, spec.base.variant, self.device, self.dtype)
-        self.family = ARCHITECTURES[spec.architecture](self._shared)
-        self._members: Lru[str, Member] = Lru(self._load_member, self.memory_limit)
+        self._shared = Shared(folder, spec.base.variant, self.device, self.dtype, self.memory)
+        self.family = family_class(spec.architecture)(self._shared)
+        self._members: dict[str, Part[Member]] = {}
         self._texts: Lru[str, _Encoded] = Lru(self._encode_text, TEXT_BYTES)
         self._check_contract()
 
@@ -103,9 +90,14 @@ class Engine:
         device: str = "cpu",
         precision: Precision = "fp32",
         memory_limit: int | None = None,
+        memory: Memory | None = None,
     ) -> Self:
-        """Load a family and the named members. Raises InvalidInput for anything missing or not fitting."""
-        engine = cls(manifest, torch.device(device), DTYPES[precision], memory_limit)
+        """Open a family and load the named members. Raises InvalidInput for anything missing or not fitting.
+
+        `memory_limit` is the bytes of weights to hold, None for all; engines given one `memory` share its limit.
+        """
+        held = Memory(memory_limit) if memory is None else memory
+        engine = cls(manifest, torch.device(device), DTYPES[precision], held)
         for name in members:
             engine.member(name)
         return engine
@@ -114,7 +106,7 @@ class Engine:
     def name(self) -> str:
         return self.manifest.metadata.name
 
-    @cached_property
+    @property
     def latent_contract(self) -> str:
         """The hash that the other end of a handoff must have too."""
         return self.family.latent_digest()
@@ -122,11 +114,13 @@ class Engine:
     @property
     def loaded(self) -> tuple[str, ...]:
         """The names of the members in memory."""
-        return tuple(self._members)
+        return tuple(name for name, part in self._members.items() if part.loaded)
 
     def member(self, name: str) -> Member:
         """A member, loaded if need be. Raises UnknownName."""
-        return self._members.get(name)
+        if name not in self._members:
+            self._members[name] = self._member_part(name)
+        return self._members[name]()
 
     def size(self, width: int | None = None, height: int | None = None) -> tuple[int, int]:
         """(width, height) in pixels, the family's own where None. Raises InvalidInput where latents cannot have it."""
@@ -244,11 +238,11 @@ class Engine:
         held = [tensor for tensor in (states.hidden, states.pooled, states.mask) if tensor is not None]
         return _Encoded(states, sum(tensor.numel() * tensor.element_size() for tensor in held))
 
-    def _load_member(self, name: str) -> Member:
+    def _member_part(self, name: str) -> Part[Member]:
         spec = self.manifest.member(name)
         if spec is None:
             raise UnknownName("member", name, [member.name for member in self.manifest.spec.members])
-        return load_member(spec, self.family, self._shared)
+        return member_part(spec, self.family, self._shared)
 
     def _check_contract(self) -> None:
         """A manifest that states its latent contract must be right about it."""

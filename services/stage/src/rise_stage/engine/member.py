@@ -15,9 +15,17 @@ from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine import stock
 from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.families.base import Conditioning, Family, Shared
-from rise_stage.engine.families.components import SCHEDULER_FILE, read_json, read_network
+from rise_stage.engine.families.components import (
+    SCHEDULER_FILE,
+    UNET_WEIGHTS,
+    read_json,
+    read_network,
+    weight_bytes,
+    weight_files,
+)
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.latent_contract import differences, vae_settings
+from rise_stage.engine.parts import Part, weight_of
 from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
 
@@ -59,11 +67,22 @@ class Member:
         return self.network(x.to(self.dtype), timesteps, *conditioning.tensors)
 
 
+def member_part(spec: MemberSpec, family: Family, shared: Shared) -> Part[Member]:
+    """A member that is read when first asked for. Raises InvalidInput at once where its files are not whole."""
+    folder, subfolder, variant = _place(spec, family, shared)
+    files = weight_files(folder, subfolder, UNET_WEIGHTS, variant)
+    return Part(
+        shared.memory,
+        f"member {spec.name}",
+        partial(load_member, spec, family, shared),
+        lambda member: member.nbytes,
+        nbytes=weight_bytes(files, shared.dtype),
+    )
+
+
 def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     """Read a member's weights. Raises InvalidInput, naming what differs, where it does not belong to the family."""
-    folder = shared.folder if spec.source is None else locate(spec.source, f"member {spec.name}")
-    variant = shared.variant if spec.source is None else spec.source.variant
-    subfolder = spec.subfolder or family.network_folder
+    folder, subfolder, variant = _place(spec, family, shared)
     config = read_json(folder / subfolder / "config.json")
     family.check_member(spec.name, config)
     if folder != shared.folder:
@@ -74,7 +93,7 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
         raise InvalidInput(f"member {spec.name} scheduler", wanted, scheduler.get("_class_name"))
     network = read_network(family.network_class, folder, subfolder, variant, shared.dtype).to(shared.device)
     schedule = stock.schedule_of(scheduler, family.tokens(family.size))
-    nbytes = _nbytes(network)
+    nbytes = weight_of(network)
     call = partial(family.predict, network)
     return Member(
         name=spec.name,
@@ -86,6 +105,14 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
         sigma_max=spec.sigma_max or schedule.sigma_max,
         nbytes=nbytes,
     )
+
+
+def _place(spec: MemberSpec, family: Family, shared: Shared) -> tuple[Path, str, str | None]:
+    """The folder, the subfolder and the variant of a member's weights."""
+    subfolder = spec.subfolder or family.network_folder
+    if spec.source is None:
+        return shared.folder, subfolder, shared.variant
+    return locate(spec.source, f"member {spec.name}"), subfolder, spec.source.variant
 
 
 def _check_space(name: str, folder: Path, base: Path) -> None:
@@ -101,8 +128,3 @@ def _check_space(name: str, folder: Path, base: Path) -> None:
 def _scheduler_file(folder: Path, base: Path) -> Path:
     own = folder / SCHEDULER_FILE
     return own if own.is_file() else base / SCHEDULER_FILE
-
-
-def _nbytes(network: torch.nn.Module) -> int:
-    tensors = (*network.parameters(), *network.buffers())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

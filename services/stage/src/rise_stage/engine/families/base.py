@@ -1,9 +1,21 @@
-"""What every family can do, and the parts that its members share."""
+"""What every family can do, and the parts that its members share.
+
+A family's constructor reads configurations and tokenizers, but no weights: text encoders and autoencoder are parts,
+made with `text_encoder` and `autoencoder` of `families.weights`, which check at once that their files are whole.
+
+    self._clip = text_encoder(shared, CLIPTextModel, "text_encoder")          # in the constructor
+    width = self._clip.config["hidden_size"]                                  # from its config.json, defaults filled in
+    with torch.inference_mode(), self._clip.use() as encoder:                 # read here when it is not in memory
+        hidden = encoder(ids)[0]
+
+A module outlives its ``with`` only in memory's books: keep what it computed, never the module itself, or it could not
+make room for others. Nothing may hold a part's module in a circle, for the same reason.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -11,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rise_contracts.resources import LatentContract
+from rise_stage.engine.parts import Memory
 
 
 @dataclass(frozen=True)
@@ -79,16 +92,17 @@ def scale_of(guidance: float, negative: Sequence[TextStates] | None) -> float | 
 
 @dataclass(frozen=True)
 class Shared:
-    """What the members of a family have in common: the base folder and how tensors are computed with."""
+    """What the members of a family have in common: the base folder, how tensors are computed with, the memory."""
 
     folder: Path
     variant: str | None
     device: torch.device
     dtype: torch.dtype
+    memory: Memory = field(default_factory=Memory)
 
 
 class Family(Protocol):
-    """An architecture with its shared parts loaded.
+    """An architecture with its shared parts, whose weights are read when first used.
 
     Attributes:
         network_class: the diffusers class of its denoisers.

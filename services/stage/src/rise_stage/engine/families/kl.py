@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from torch import Tensor
+from torch import Tensor, nn
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Shared
-from rise_stage.engine.families.components import read_json, read_network
-from rise_stage.engine.latent_contract import contract_of, differences, latent_digest
+from rise_stage.engine.families.components import UNET_WEIGHTS, read_json, weight_files
+from rise_stage.engine.families.weights import autoencoder
+from rise_stage.engine.latent_contract import contract_of, differences, vae_digest
+from rise_stage.engine.parts import weight_of
 from rise_stage.engine.traced import Traced, worthwhile
+
+
+class Decoder(nn.Module):
+    """An autoencoder in memory, and its graphs for the shapes that come often."""
+
+    def __init__(self, vae: Any) -> None:
+        super().__init__()
+        self.vae = vae
+        # The graph may not know the decoder: in a circle, neither would be freed when it is thrown out.
+        self._graph = Traced(vae, partial(_decoded, vae), enabled=worthwhile(vae.device, weight_of(vae)))
+
+    def forward(self, scaled: Tensor) -> Tensor:
+        """Latents (B, C, H, W) in the autoencoder's own scale to pictures (B, 3, height, width) in [-1, 1]."""
+        return self._graph(scaled.to(self.vae.dtype))
+
+    def trace(self, scaled: Tensor) -> None:
+        self._graph.trace(scaled.to(self.vae.dtype))
+
+
+def _decoded(vae: Any, scaled: Tensor) -> Tensor:
+    decoded: Tensor = vae.decode(scaled, return_dict=False)[0]
+    return decoded
 
 
 class KlFamily:
@@ -21,6 +46,7 @@ class KlFamily:
 
     network_class: ClassVar[Any]
     network_folder: ClassVar[str]
+    vae_class: ClassVar[Any] = AutoencoderKL
     guided: ClassVar[bool] = True
     flow: ClassVar[bool] = False
     instructed: ClassVar[bool] = False
@@ -32,11 +58,8 @@ class KlFamily:
 
     def __init__(self, shared: Shared) -> None:
         self.shared = shared
-        self.vae = self._read_vae()
-        self._decoder = Traced(
-            self.vae, self._decode, enabled=worthwhile(shared.device, self.vae.get_memory_footprint())
-        )
-        self.latent = contract_of(self.vae.config)
+        self._vae = autoencoder(shared, self.vae_class, "vae", self._vae_dtype(), Decoder)
+        self.latent = contract_of(self._vae.config)
         cells = read_json(shared.folder / self.network_folder / "config.json").get("sample_size") or self.cells
         width, height = (cells, cells) if isinstance(cells, int) else (cells[1], cells[0])
         self.size = (width * self.latent.downscale, height * self.latent.downscale)
@@ -49,27 +72,23 @@ class KlFamily:
         return (size[0] // self.cell) * (size[1] // self.cell)
 
     def decode(self, latents: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return self._decoder(self._unscaled(latents).to(self.vae.dtype)).float()
+        with torch.inference_mode(), self._vae.use() as decoder:
+            decoded: Tensor = decoder(self._unscaled(latents))
+            return decoded.float()
 
     def trace_decoder(self, latents: Tensor) -> None:
-        self._decoder.trace(self._unscaled(latents).to(self.vae.dtype))
+        with self._vae.use() as decoder:
+            decoder.trace(self._unscaled(latents))
 
     def latent_digest(self) -> str:
-        return latent_digest(self.vae.config, self.vae.state_dict())
+        return vae_digest(self._vae.config, weight_files(self.shared.folder, "vae", UNET_WEIGHTS, self.shared.variant))
 
-    def _decode(self, scaled: Tensor) -> Tensor:
-        decoded: Tensor = self.vae.decode(scaled, return_dict=False)[0]
-        return decoded
-
-    def _read_vae(self) -> AutoencoderKL:
-        shared = self.shared
-        vae = read_network(AutoencoderKL, shared.folder, "vae", shared.variant, shared.dtype)
-        return vae.to(shared.device)
+    def _vae_dtype(self) -> torch.dtype:
+        return self.shared.dtype
 
     def _unscaled(self, latents: Tensor) -> Tensor:
-        scaled = latents / float(self.vae.config["scaling_factor"])
-        shift = self.vae.config["shift_factor"]
+        scaled = latents / float(self._vae.config["scaling_factor"])
+        shift = self._vae.config["shift_factor"]
         return scaled if shift is None else scaled + shift
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from transformers import Gemma2Model, GemmaTokenizer
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
-from rise_stage.engine.families.components import read_network, read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 300
 """What Sana was trained with, and the stock pipeline's default."""
@@ -32,6 +34,7 @@ class Sana(KlFamily):
 
     network_class = SanaTransformer2DModel
     network_folder = "transformer"
+    vae_class = AutoencoderDC
     flow = True
     instructed = True
     cells = 32
@@ -41,8 +44,7 @@ class Sana(KlFamily):
         self.tokenizer = read_tokenizer(GemmaTokenizer, shared.folder, "tokenizer")
         self.tokenizer.padding_side = "right"  # Gemma's own is the left.
         # Gemma 2 overflows in float16, as the autoencoder does.
-        encoder = read_text_encoder(Gemma2Model, shared.folder, "text_encoder", shared.variant, _wide(shared.dtype))
-        self.text_encoder = encoder.to(shared.device)
+        self._gemma = text_encoder(replace(shared, dtype=_wide(shared.dtype)), Gemma2Model, "text_encoder")
         self._instruction_tokens = len(self.tokenizer.encode(INSTRUCTION))
         self._plain = lru_cache(NEGATIVES)(self._encode)
 
@@ -73,7 +75,7 @@ class Sana(KlFamily):
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {
             "in_channels": self.latent.channels,
-            "caption_channels": int(self.text_encoder.config.hidden_size),
+            "caption_channels": int(self._gemma.config["hidden_size"]),
             "patch_size": self.patch,
         }
         check_fits(name, wanted, config)
@@ -106,16 +108,14 @@ class Sana(KlFamily):
             return_tensors="pt",
         )
         mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode():
-            return TextStates(self.text_encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
+        with torch.inference_mode(), self._gemma.use() as encoder:
+            return TextStates(encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
 
-    def _read_vae(self) -> AutoencoderDC:
-        shared = self.shared
-        vae = read_network(AutoencoderDC, shared.folder, "vae", shared.variant, _wide(shared.dtype))
-        return vae.to(shared.device)
+    def _vae_dtype(self) -> torch.dtype:
+        return _wide(self.shared.dtype)
 
     def _unscaled(self, latents: Tensor) -> Tensor:
-        return latents / float(self.vae.config["scaling_factor"])
+        return latents / float(self._vae.config["scaling_factor"])
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

@@ -1,0 +1,118 @@
+"""What of a family is in memory: its parts are read when first used, and the least recently used make room for others.
+
+A part is what is read and thrown out as one: a denoiser, a text encoder, an autoencoder. All parts of a worker fall
+under one limit, so an encoder that has done its work leaves when the denoiser wants its place.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+from torch import nn
+
+T = TypeVar("T")
+
+
+class Memory:
+    """Parts in memory, together at most `limit` bytes (None: no limit). What was asked for last always stays.
+
+    Room is made before a part is read, so the limit holds while reading, too. What is thrown out while somebody still
+    computes with it is freed when they are done; until then it counts, and is taken back when it is asked for.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self._held: OrderedDict[Part[Any], Any] = OrderedDict()
+        self._leaving: dict[Part[Any], weakref.ref[Any]] = {}
+
+    def __iter__(self) -> Iterator[Part[Any]]:
+        """The parts that are held, the least recently used first."""
+        return iter(self._held)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts that are in memory, those that are still leaving among them."""
+        self._leaving = {part: left for part, left in self._leaving.items() if left() is not None}
+        return sum(part.nbytes for part in (*self._held, *self._leaving))
+
+    def take(self, part: Part[T]) -> T:
+        """The value of a part, read if need be."""
+        if part in self._held:
+            self._held.move_to_end(part)
+        else:
+            self._held[part] = self._read(part)
+            self._make_room(part)
+        value: T = self._held[part]
+        return value
+
+    def _read(self, part: Part[T]) -> T:
+        left = self._leaving.pop(part, None)
+        value: T | None = None if left is None else left()
+        if value is None:
+            self._make_room(part, coming=part.nbytes)
+            value = part.read()
+            part.nbytes = part.weigh(value)
+        return value
+
+    def _make_room(self, wanted: Part[Any], coming: int = 0) -> None:
+        while self.limit is not None and self.nbytes + coming > self.limit:
+            oldest = next((part for part in self._held if part is not wanted), None)
+            if oldest is None:
+                return
+            self._leaving[oldest] = weakref.ref(self._held.pop(oldest))
+            _give_back()
+
+
+class Part(Generic[T]):
+    """Weights that are read when first asked for.
+
+    ``part()`` is the value; ``with part.use() as value`` is for computing with it.
+
+    Attributes:
+        name: among the parts of its family, such as "text_encoder_2" or "member large".
+        config: its configuration with the defaults of its class filled in; known before it is read.
+        nbytes: what it weighs; until it was read once, what its files say it will.
+    """
+
+    def __init__(
+        self,
+        memory: Memory,
+        name: str,
+        read: Callable[[], T],
+        weigh: Callable[[T], int],
+        *,
+        nbytes: int = 0,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        self.memory, self.name = memory, name
+        self.read, self.weigh = read, weigh
+        self.nbytes, self.config = nbytes, config or {}
+
+    def __call__(self) -> T:
+        return self.memory.take(self)
+
+    @contextmanager
+    def use(self) -> Iterator[T]:
+        """The value, where it can be computed with, for as long as that takes."""
+        yield self()
+
+    @property
+    def loaded(self) -> bool:
+        return self in self.memory
+
+
+def _give_back() -> None:
+    """Let the C library return freed memory to the system; left alone, glibc keeps a good part for itself."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def weight_of(network: nn.Module) -> int:
+    """The bytes of a network's parameters and buffers."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*network.parameters(), *network.buffers()))
