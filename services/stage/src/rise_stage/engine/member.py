@@ -24,7 +24,7 @@ from rise_stage.engine.families.components import (
     weight_files,
 )
 from rise_stage.engine.families.sources import locate
-from rise_stage.engine.latent_contract import differences, vae_settings
+from rise_stage.engine.latent_contract import differences
 from rise_stage.engine.parts import Part, weight_of
 from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
@@ -86,7 +86,7 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     config = read_json(folder / subfolder / "config.json")
     family.check_member(spec.name, config)
     if folder != shared.folder:
-        _check_space(spec.name, folder, shared.folder)
+        _check_space(spec.name, family, folder, shared.folder)
     scheduler = {**family.spacing, **read_json(_scheduler_file(folder, shared.folder))}
     if stock.is_flow(scheduler) != family.flow:
         wanted = f"{stock.FLOW}, or use_flow_sigmas" if family.flow else "one that is not for flow matching"
@@ -115,12 +115,11 @@ def _place(spec: MemberSpec, family: Family, shared: Shared) -> tuple[Path, str,
     return locate(spec.source, f"member {spec.name}"), subfolder, spec.source.variant
 
 
-def _check_space(name: str, folder: Path, base: Path) -> None:
+def _check_space(name: str, family: Family, folder: Path, base: Path) -> None:
     """A member from a folder with a VAE of its own must have been trained on the same latents."""
-    own = folder / "vae" / "config.json"
-    if not own.is_file():
+    if not (folder / "vae" / "config.json").is_file():
         return
-    wrong = differences(vae_settings(read_json(base / "vae" / "config.json")), vae_settings(read_json(own)))
+    wrong = differences(family.space_of(base), family.space_of(folder))
     if wrong:
         raise InvalidInput(f"member {name}", "the latent contract of its family", ", ".join(wrong))
 

@@ -132,6 +132,10 @@ class Family(Protocol):
         """How many tokens the denoiser sees a picture of `size` as."""
         ...
 
+    def space_of(self, folder: Path) -> dict[str, Any]:
+        """What of the autoencoder in `folder` decides what a latent means, by name."""
+        ...
+
     def encode_text(self, text: str) -> TextStates:
         """One prompt, cut where the encoder ends."""
         ...

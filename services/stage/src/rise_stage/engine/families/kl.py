@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor, nn
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Shared
-from rise_stage.engine.families.components import UNET_WEIGHTS, read_json, weight_files
+from rise_stage.engine.families.components import UNET_WEIGHTS, network_config, read_json, weight_files
 from rise_stage.engine.families.weights import autoencoder
-from rise_stage.engine.latent_contract import contract_of, differences, vae_digest
+from rise_stage.engine.latent_contract import contract_of, differences, vae_digest, vae_settings
 from rise_stage.engine.parts import weight_of
 from rise_stage.engine.traced import Traced, worthwhile
 
@@ -70,6 +71,10 @@ class KlFamily:
 
     def tokens(self, size: tuple[int, int]) -> int:
         return (size[0] // self.cell) * (size[1] // self.cell)
+
+    def space_of(self, folder: Path) -> dict[str, Any]:
+        # With defaults filled in: some siblings are published with a scaling factor that others leave out.
+        return vae_settings(network_config(self.vae_class, folder, "vae"))
 
     def decode(self, latents: Tensor) -> Tensor:
         with torch.inference_mode(), self._vae.use() as decoder:
