@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderKLFlux2, AutoencoderKLWan
 from safetensors.torch import load_file, save_file
 
 from rise_contracts.resources import ModelFamily
@@ -19,7 +19,7 @@ from rise_stage.engine.engine import Offload, Precision
 from rise_stage.engine.latent_contract import latent_digest
 from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.run import Step
-from rise_stage.handler import Handler
+from rise_stage.handler import Handler, LoadEngine
 from tests.model.conftest import folder_of
 from tests.model.tiny import manifest
 
@@ -33,7 +33,12 @@ ENCODERS = {
     "pixart": ["text_encoder"],
     "sd3": ["text_encoder", "text_encoder_2", "text_encoder_3"],
     "flux": ["text_encoder", "text_encoder_2"],
+    "flux2": ["text_encoder"],
+    "sana": ["text_encoder"],
+    "wan": ["text_encoder"],
 }
+
+AUTOENCODERS = {"flux2": AutoencoderKLFlux2, "sana": AutoencoderDC, "wan": AutoencoderKLWan}
 
 
 @pytest.fixture(params=ENCODERS)
@@ -56,6 +61,10 @@ class Noting(Memory):
 
 def held(engine: Engine) -> list[str]:
     return [part.name for part in engine.memory]
+
+
+def given(engine: Engine) -> LoadEngine:
+    return lambda family: engine
 
 
 def stage(engine: Engine, arm: str = "large:2", guidance: float = 5.0) -> Step:
@@ -131,7 +140,7 @@ def test_a_head_is_ready_without_an_autoencoder_and_a_tail_with_it(sd: ModelFami
     for decodes, wanted in ((False, []), (True, ["vae"])):
         engine = Engine.load(sd)
         engine.decodes = decodes
-        handler = Handler([sd], lambda _, made=engine: made)
+        handler = Handler([sd], given(engine))
         handler.prepare({"tiny": ["large"]})
         assert [name for name in held(engine) if name == "vae"] == wanted
         assert handler.status().members == ("large",)
@@ -159,7 +168,8 @@ def test_with_encoders_offloaded_only_the_denoiser_stays_on_the_accelerator(fami
 
 
 def test_the_digest_of_the_files_is_that_of_the_autoencoder_in_memory(family: ModelFamily) -> None:
-    vae = AutoencoderKL.from_pretrained(folder_of(family), subfolder="vae")
+    kind = AUTOENCODERS.get(family.spec.architecture, AutoencoderKL)
+    vae = kind.from_pretrained(folder_of(family), subfolder="vae")
     assert Engine.load(family).latent_contract == latent_digest(vae.config, vae.state_dict())
 
 

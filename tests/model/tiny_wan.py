@@ -48,6 +48,7 @@ def transformer(seed: int, layers: int, heads: int = 2) -> Any:
         freq_dim=16,
         ffn_dim=32,
         num_layers=layers,
+        rope_max_seq_len=32,
     )
     made.register_to_config(sample_size=(8, 8))  # The real ones have none, and make videos of 832 x 480.
     return made

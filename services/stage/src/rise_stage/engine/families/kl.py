@@ -82,6 +82,7 @@ class KlFamily:
         return self
 
     def space_of(self, folder: Path) -> dict[str, Any]:
+        # With defaults filled in: some siblings are published with a setting that others leave out.
         return vae_settings(network_config(self.vae_class, folder, "vae"))
 
     @property
