@@ -46,6 +46,24 @@ def flux(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
 
 
 @pytest.fixture(scope="session")
+def flux2(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny FLUX.2 family: dev, and smaller members that read prompts with dev's text encoder."""
+    return tiny_family(tmp_path_factory.mktemp("flux2") / "base", "flux2")
+
+
+@pytest.fixture(scope="session")
+def wan(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Wan family, whose videos have nine frames."""
+    return tiny_family(tmp_path_factory.mktemp("wan") / "base", "wan")
+
+
+@pytest.fixture(scope="session")
+def sana(tmp_path_factory: pytest.TempPathFactory) -> ModelFamily:
+    """A tiny Sana family, whose scheduler is a multistep one."""
+    return tiny_family(tmp_path_factory.mktemp("sana") / "base", "sana")
+
+
+@pytest.fixture(scope="session")
 def sd_engine(sd: ModelFamily) -> Engine:
     return Engine.load(sd, ["large", "small"])
 
@@ -68,6 +86,21 @@ def sd3_engine(sd3: ModelFamily) -> Engine:
 @pytest.fixture(scope="session")
 def flux_engine(flux: ModelFamily) -> Engine:
     return Engine.load(flux, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def flux2_engine(flux2: ModelFamily) -> Engine:
+    return Engine.load(flux2, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def wan_engine(wan: ModelFamily) -> Engine:
+    return Engine.load(wan, ["large", "small"])
+
+
+@pytest.fixture(scope="session")
+def sana_engine(sana: ModelFamily) -> Engine:
+    return Engine.load(sana, ["large", "small"])
 
 
 def folder_of(family: ModelFamily) -> Path:

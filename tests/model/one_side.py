@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from rise_contracts.configuration import Configuration
 from rise_contracts.handoff import HandoffHeader
-from rise_contracts.model import Solver
+from rise_contracts.model import Grid, Solver
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
@@ -27,15 +27,15 @@ SOLVERS: tuple[Solver, ...] = get_args(Solver)
 ORIGIN = Origin("job", 1, 0)
 
 
-def uncut(family: ModelFamily, solver: Solver) -> Configuration:
-    return configuration_of(f"large:{STEPS}", family, solver=solver)
+def uncut(family: ModelFamily, solver: Solver, grid: Grid = "family") -> Configuration:
+    return configuration_of(f"large:{STEPS}", family, solver=solver, grid=grid)
 
 
-def cut_at(engine: Engine, cut: int, solver: Solver) -> Configuration:
+def cut_at(engine: Engine, cut: int, solver: Solver, grid: Grid = "family") -> Configuration:
     """The uncut run in two stages, `cut` steps in the first."""
-    sigma = engine.grid(uncut(engine.manifest, solver), 0).sigmas[cut]
+    sigma = engine.grid(uncut(engine.manifest, solver, grid), 0).sigmas[cut]
     arm = f"large:{cut}@{sigma!r}+large:{STEPS - cut}"
-    return configuration_of(arm, engine.manifest, solver=solver, shared_grid=True)
+    return configuration_of(arm, engine.manifest, solver=solver, grid=grid, shared_grid=True)
 
 
 def heads(engine: Engine, folder: Path) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rise_contracts.configuration import Configuration
+from rise_contracts.model import Grid as GridKind
 from rise_contracts.model import Solver, WireDtype
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
@@ -25,12 +26,13 @@ from tests.model.one_side import CUTS, SOLVERS, STEPS, cut_at, uncut
 from tests.model.tiny import FLOWS
 
 PROMPT = "a red dot"
+ON_A_FLOW: tuple[Solver, ...] = tuple(solver for solver in SOLVERS if solver != "ddim")
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
 @pytest.mark.parametrize(
     ("architecture", "solver"),
-    [*itertools.product(("sd", "sdxl", "pixart"), SOLVERS), *((flow, "euler") for flow in FLOWS)],
+    [*itertools.product(("sd", "sdxl", "pixart"), SOLVERS), *itertools.product(FLOWS, ON_A_FLOW)],
 )
 def test_a_cut_run_is_the_uncut_run_at_every_position(
     architecture: str, solver: Solver, guidance: float, request: pytest.FixtureRequest
@@ -40,6 +42,22 @@ def test_a_cut_run_is_the_uncut_run_at_every_position(
     for cut in CUTS:
         parts = engine.generate([PROMPT], [3], cut_at(engine, cut, solver), guidance=guidance).latents
         assert torch.equal(parts, whole), cut
+
+
+@pytest.mark.parametrize("kind", ["trailing", "karras", "logsnr", "beta"])
+@pytest.mark.parametrize(
+    ("architecture", "solver"), [*itertools.product(("sd",), SOLVERS), *itertools.product(("sd3",), ON_A_FLOW)]
+)
+def test_a_run_cut_anywhere_on_any_grid_is_the_uncut_run(
+    architecture: str, solver: Solver, kind: GridKind, request: pytest.FixtureRequest
+) -> None:
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
+    whole = engine.generate([PROMPT], [3], uncut(engine.manifest, solver, kind)).latents
+    plain = engine.generate([PROMPT], [3], uncut(engine.manifest, solver)).latents
+    for cut in CUTS:
+        assert torch.equal(engine.generate([PROMPT], [3], cut_at(engine, cut, solver, kind)).latents, whole), cut
+    assert torch.isfinite(whole).all()
+    assert torch.equal(whole, plain) == (architecture == "sd" and kind == "trailing"), "that is how the family is"
 
 
 def test_a_run_cut_in_three_is_the_uncut_run(sd_engine: Engine) -> None:

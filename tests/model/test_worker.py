@@ -14,6 +14,7 @@ import pytest
 
 from rise_contracts import codec, manifest, messages, subjects
 from rise_contracts.configuration import Configuration
+from rise_contracts.frames import latent_frames
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_runtime import client, layout
 from rise_runtime.buckets import Bucket
@@ -63,9 +64,11 @@ async def beating(bus: Bus, workers: int) -> dict[str, messages.Heartbeat]:
             await asyncio.sleep(0.2)
 
 
-async def pictures(bus: Bus, configuration: Configuration) -> tuple[tuple[bytes, ...], messages.JobDone]:
+async def pictures(
+    bus: Bus, configuration: Configuration, frames: int | None = None
+) -> tuple[tuple[bytes, ...], messages.JobDone]:
     async with platform(bus, configuration):
-        spec = RelayJobSpec(family="tiny", prompt="a red dot", seed=3)
+        spec = RelayJobSpec(family="tiny", prompt="a red dot", seed=3, frames=frames)
         job = await client.submit(bus, spec)
         async with asyncio.timeout(120):
             ending = await client.wait(bus, job.job_id)
@@ -102,6 +105,22 @@ async def test_a_cut_run_over_the_bus_gives_the_uncut_picture(
             assert relayed == whole
         other, _ = await pictures(bus, configuration_of("large:2@1.2+small:3", sd))
         assert other[0].startswith(b"\x89PNG")
+
+
+async def test_a_video_over_the_bus_is_the_one_that_is_made_at_once(
+    bus: Bus, nats_server: Server, wan: ModelFamily, wan_engine: Engine, tmp_path: Path
+) -> None:
+    await layout.ensure(bus)
+    family = tmp_path / "tiny.yaml"
+    family.write_text(manifest.dump(wan))
+    arm = configuration_of("large:2@1.2+small:3", wan)
+    with worker(nats_server, "edge", family), worker(nats_server, "device", family, "--member", "small"):
+        await beating(bus, 2)
+        for frames in (5, None):
+            videos, done = await pictures(bus, arm, frames)
+            assert [image.frames for image in done.images] == [frames or 9]
+            assert done.stages[0].handoff_bytes > latent_frames(frames or 9) * 4 * 8 * 8 * 4
+            assert videos == (to_png(wan_engine.generate(["a red dot"], [3], arm, frames=frames).images[0]),)
 
 
 def elsewhere(configuration: Configuration) -> Configuration:

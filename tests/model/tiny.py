@@ -12,28 +12,35 @@ from typing import Any
 import torch
 from diffusers import (
     EulerDiscreteScheduler,
+    Flux2Pipeline,
     FluxPipeline,
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
+    SanaPipeline,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    WanPipeline,
 )
 
+from rise_contracts.model import Solver
 from rise_contracts.resources import Member, Metadata, ModelFamily, ModelFamilySpec, Source
 from rise_stage.engine import Engine
-from tests.model import tiny_flow
+from tests.model import tiny_flow, tiny_flux2, tiny_sana, tiny_wan
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
-FLOWS = ("sd3", "flux")
+FLOWS = ("sd3", "flux", "flux2", "sana", "wan")
 KINDS: dict[str, Any] = {
     "sd": StableDiffusionPipeline,
     "sdxl": StableDiffusionXLPipeline,
     "pixart": PixArtSigmaPipeline,
     "sd3": StableDiffusion3Pipeline,
     "flux": FluxPipeline,
+    "flux2": Flux2Pipeline,
+    "wan": WanPipeline,
+    "sana": SanaPipeline,
 }
 SCHEDULE: dict[str, Any] = {
     "beta_start": 0.00085,
@@ -66,6 +73,12 @@ def _smaller(architecture: str, seed: int) -> Any:
         return tiny_flow.sd3_transformer(seed, 1)
     if architecture == "flux":
         return tiny_flow.flux_transformer(seed, 1)
+    if architecture == "flux2":
+        return tiny_flux2.transformer(seed, 1)
+    if architecture == "wan":
+        return tiny_wan.transformer(seed, 1, heads=1)
+    if architecture == "sana":
+        return tiny_sana.transformer(seed, heads=2, layers=3)
     return _transformer(seed) if architecture == "pixart" else _unet(architecture, seed)
 
 
@@ -76,7 +89,8 @@ def manifest(folder: Path, architecture: str = "sd", **spec: Any) -> ModelFamily
         Member(name="small", subfolder=f"small/{network}", default_steps=20, tier="device"),
         Member(name="finisher", subfolder=f"finisher/{network}", default_steps=6, tier="device", sigma_max=2.0),
     )
-    wanted = {"architecture": architecture, "base": Source(path=str(folder)), "members": members, **spec}
+    own = {"default_frames": tiny_wan.FRAMES} if architecture == "wan" else {}
+    wanted = {"architecture": architecture, "base": Source(path=str(folder)), "members": members, **own, **spec}
     return ModelFamily(metadata=Metadata(name="tiny"), spec=ModelFamilySpec(**wanted))
 
 
@@ -85,8 +99,14 @@ def stock_pipeline(folder: Path, scheduler: Any, architecture: str = "sd", **opt
     pipeline = KINDS[architecture].from_pretrained(folder, use_safetensors=True)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **options)
     pipeline.set_progress_bar_config(disable=True)
-    calls = {"pixart": _call_pixart, "sd3": _call_sd3, "flux": _call_flux}
-    return partial(calls[architecture], pipeline) if architecture in calls else pipeline
+    return partial(_CALLS[architecture], pipeline) if architecture in _CALLS else pipeline
+
+
+def flow_options(solver: Solver) -> dict[str, Any]:
+    """What a stock scheduler for `solver` has to be told, whatever class a tiny flow family's own is of."""
+    if solver in ("dpmpp_2m", "unipc"):
+        return {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": 3.0}
+    return {"shift": 3.0}
 
 
 def _call_pixart(pipeline: Any, prompt: Any, *, negative_prompt: str | None = None, **options: Any) -> Any:
@@ -112,6 +132,11 @@ def _call_flux(pipeline: Any, prompt: Any, *, height: int = 64, width: int = 64,
     if options.get("output_type") == "latent":
         made.images = pipeline._unpack_latents(made.images, height, width, pipeline.vae_scale_factor)
     return made
+
+
+def _call_sana(pipeline: Any, prompt: Any, **options: Any) -> Any:
+    """Without the sizes of Sana's own training."""
+    return pipeline(prompt, height=128, width=128, use_resolution_binning=False, **options)
 
 
 @contextmanager
@@ -196,4 +221,15 @@ _PIPELINES: dict[str, Callable[[Path, Any], Any]] = {
     "pixart": _pixart,
     "sd3": tiny_flow.sd3,
     "flux": tiny_flow.flux,
+    "flux2": tiny_flux2.dev,
+    "sana": lambda _, scheduler: tiny_sana.sana(scheduler),
+    "wan": tiny_wan.wan,
+}
+_CALLS: dict[str, Callable[..., Any]] = {
+    "pixart": _call_pixart,
+    "sd3": _call_sd3,
+    "flux": _call_flux,
+    "flux2": tiny_flux2.call,
+    "sana": _call_sana,
+    "wan": tiny_wan.call,
 }

@@ -14,6 +14,7 @@ from diffusers import (
     StableDiffusion3Pipeline,
 )
 
+from tests.model import tiny_sana
 from tests.model.tiny_text import WIDTH, clips, t5, tokenizer
 from tests.model.tiny_vae import vae
 
@@ -22,8 +23,10 @@ TALL = 2 * WIDTH
 
 
 def scheduler_of(architecture: str, **options: Any) -> Any:
-    """With the shift of the real one: SD 3 shifts always alike, FLUX by the size of the picture."""
-    own = {"shift": 3.0} if architecture == "sd3" else {"use_dynamic_shifting": True, "shift": 3.0}
+    """With the shift of the real one: SD 3, Sana and Wan shift always alike, FLUX by the size of the picture."""
+    if architecture == "sana":
+        return tiny_sana.scheduler(**options)
+    own = {"shift": 3.0} if architecture in ("sd3", "wan") else {"use_dynamic_shifting": True, "shift": 3.0}
     return FlowMatchEulerDiscreteScheduler(**{**own, **options})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from rise_cli import arms
@@ -26,6 +28,15 @@ def test_the_short_form_without_a_relay_cuts_the_default_run_by_log_sigma(family
     assert (
         (head.steps, tail.steps) == (11, 10) or (head.steps, tail.steps) == (10, 11) or head.steps == tail.steps == 10
     )
+
+
+@pytest.mark.parametrize("architecture", ["sd3", "flux", "flux2", "wan"])
+def test_a_flow_begins_at_infinity_so_any_handoff_is_below(architecture: str, family: resources.ModelFamily) -> None:
+    spec = family.spec.model_copy(update={"architecture": architecture})
+    stages = arms.parse_fixed("large:6@99+small:6", family.model_copy(update={"spec": spec}))
+    assert stages[0].until_sigma == 99
+    with pytest.raises(errors.InvalidInput, match="below sigma 14"):
+        arms.parse_fixed("large:6@99+small:6", family)
 
 
 def test_a_member_alone_takes_its_default_steps(family: resources.ModelFamily) -> None:
@@ -73,6 +84,23 @@ def test_bad_arms_are_told_what_is_wanted(case: str, family: resources.ModelFami
         arms.parse_fixed(text, family)
     assert want in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("architecture", get_args(resources.ModelFamilySpec.model_fields["architecture"].annotation))
+def test_a_handoff_lies_below_where_the_noise_of_an_architecture_begins(
+    architecture: str, family: resources.ModelFamily
+) -> None:
+    """A flow begins at pure noise, where sigma has no bound."""
+    spec = family.spec.model_copy(update={"architecture": architecture})
+    of_that = family.model_copy(update={"spec": spec})
+    assert arms.parse_fixed("large:3@14+small:3", of_that)
+    top = {"sd": 14.61, "sdxl": 14.61, "pixart": 157.4}.get(architecture)
+    above = f"large:3@{200 if top is None else top + 1}+small:3"
+    if top is None:
+        assert arms.parse_fixed(above, of_that)
+    else:
+        with pytest.raises(errors.InvalidInput, match="a handoff below sigma"):
+            arms.parse_fixed(above, of_that)
 
 
 def test_steps_twice_are_refused(family: resources.ModelFamily) -> None:

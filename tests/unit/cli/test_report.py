@@ -85,6 +85,12 @@ def test_a_wrong_picture_is_called_wrong(tmp_path: Path, capsys: pytest.CaptureF
     assert "✗ the circle is missing" in capsys.readouterr().out
 
 
+def test_a_video_is_told_with_its_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = run().pictures[0].model_copy(update={"frames": 33, "verdict": None})
+    story.tell(reports.of_run(builders.record(), run(pictures=(video,))), tmp_path, as_json=False)
+    assert "video    out/x.png, 33 frames at 16 a second\n" in capsys.readouterr().out
+
+
 def test_as_json_it_is_the_report_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = reports.of_run(builders.record(), run())
     story.tell(report, tmp_path, as_json=True)

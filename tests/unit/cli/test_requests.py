@@ -61,6 +61,8 @@ BAD = {
     "a negative seed": (Wishes(prompt="x", seed=-1), "--seed: wanted at least 0"),
     "a huge seed": (Wishes(prompt="x", seed=2**63), "--seed: wanted at most"),
     "too many images": (Wishes(prompt="x", images=17), "-n: wanted at most 16"),
+    "too many frames": (Wishes(prompt="x", frames=500), "--frames: wanted at most 257, got 500"),
+    "frames of a picture": (Wishes(prompt="x", frames=5), "--frames: wanted 1: family tiny makes pictures"),
     "an odd size": (Wishes(prompt="x", size="65"), "--size: wanted a multiple of 8, got 65"),
     "a tiny size": (Wishes(prompt="x", size="0"), "--size: wanted at least 8"),
     "a huge size": (Wishes(prompt="x", size="8192"), "--size: wanted at most 4096"),
@@ -82,6 +84,15 @@ def test_bad_input_is_told_in_one_line(case: str, family: resources.ModelFamily)
     assert want in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_frames_are_asked_for_where_the_family_makes_videos(family: resources.ModelFamily) -> None:
+    spec = family.spec.model_copy(update={"architecture": "wan"})
+    videos = family.model_copy(update={"spec": spec})
+    assert requests.build(Wishes(prompt="x", frames=33), None, videos).spec.frames == 33
+    assert requests.build(Wishes(prompt="x"), None, videos).spec.frames is None
+    with pytest.raises(errors.InvalidInput, match="--frames: wanted 1 and a multiple of 4 more, such as 29 or 33"):
+        requests.build(Wishes(prompt="x", frames=32), None, videos)
 
 
 def test_a_manifest_with_a_finisher_first_is_refused(family: resources.ModelFamily) -> None:

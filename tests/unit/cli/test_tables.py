@@ -72,6 +72,14 @@ def test_one_job_shows_its_stages_and_its_result(capsys: pytest.CaptureFixture[s
     assert "stage 1  device finisher: running on device-1" in text
 
 
+@pytest.mark.parametrize(("frames", "count", "want"), [(1, 2, "2 pictures;"), (33, 1, "1 video of 33 frames;")])
+def test_a_result_is_pictures_or_videos(frames: int, count: int, want: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ref = builders.done().images[0].model_copy(update={"frames": frames})
+    result = records.ResultRef(digest=builders.PNG_SHA, nbytes=3, images=(ref,) * count, worker="w", attempt=1)
+    tables.job(builders.record(result=result), as_json=False)
+    assert f"result   {want}" in capsys.readouterr().out
+
+
 def test_an_explanation_shows_what_was_weighed(capsys: pytest.CaptureFixture[str]) -> None:
     note = DecisionRecord(
         decision=builders.decision(),

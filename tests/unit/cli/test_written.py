@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,14 @@ def made(count: int = 1, **changes: object) -> Made:
 def test_one_picture_has_the_jobs_name_and_several_are_numbered(tmp_path: Path) -> None:
     assert [Path(p.path).name for p in written.pictures(made(), tmp_path)] == ["job-1.png"]
     assert [Path(p.path).name for p in written.pictures(made(2), tmp_path)] == ["job-1-1.png", "job-1-2.png"]
+
+
+def test_a_video_is_written_as_it_came(tmp_path: Path) -> None:
+    ref = builders.done().images[0].model_copy(update={"frames": 9})
+    video = replace(made(), done=builders.done().model_copy(update={"images": (ref,)}), images=(png(),))
+    (found,) = written.pictures(video, tmp_path)
+    assert found.frames == 9
+    assert Path(found.path).read_bytes() == png()
 
 
 def test_previews_lie_beside_the_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from rise_contracts.errors import InvalidInput
 from rise_contracts.messages import LinkQuality
 from rise_contracts.model import Tier
 from rise_scheduler.arms import ArmPart
@@ -65,3 +66,11 @@ def test_bytes_of_the_latents() -> None:
     assert latent_bytes(larger, family(), "fp16") == 4 * 32 * 16 * 2 * 3
     sd = family(latent=None, defaultSize=512)
     assert latent_bytes(spec, sd, "fp16") == 32_768
+
+
+def test_a_latent_of_a_video_has_as_many_layers_as_its_frames_need() -> None:
+    wan = family(architecture="wan", latent=None, defaultSize=64, defaultFrames=9)
+    assert latent_bytes(question().request.spec, wan, "fp16") == 4 * 8 * 8 * 2 * 3
+    assert latent_bytes(question(frames=81).request.spec, wan, "fp16") == 4 * 8 * 8 * 2 * 21
+    with pytest.raises(InvalidInput, match="makes pictures, not videos"):
+        latent_bytes(question(frames=5).request.spec, family(), "fp16")

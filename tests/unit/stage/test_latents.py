@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from rise_contracts.errors import HandoffRefused, Refusal
 from rise_contracts.handoff import HandoffHeader
@@ -42,6 +42,27 @@ def test_fp32_comes_back_bit_for_bit_with_its_past_and_what_was_lost() -> None:
     assert float(got.past.sigma) == 2.5
     assert got.lost is not None
     assert torch.equal(got.lost, lost)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_latent_with_frames_comes_back_with_one_scale_per_channel(dtype: WireDtype) -> None:
+    shape = (2, 4, 3, 8, 8)
+    sent = Latent(noise(shape=shape) * 1.5, 1.5)
+    header, payload = encode(sent, dtype)
+    assert header.shape == shape
+    got = decode_handoff(header, payload, expected(shape=shape, dtype=dtype))
+    assert got.x.shape == shape
+    assert float((got.x - sent.x).abs().max()) <= (0 if dtype == "fp32" else 0.03)
+    if dtype == "q8":
+        assert load(payload)["x.scale"].shape == (2, 4)
+
+
+def test_a_latent_of_another_number_of_frames_is_refused() -> None:
+    header, payload = encode(Latent(noise(shape=(2, 4, 3, 8, 8)), 1.5))
+    for wanted in ((2, 4, 2, 8, 8), (2, 4, 8, 8)):
+        with pytest.raises(HandoffRefused) as caught:
+            decode_handoff(header, payload, expected(shape=wanted))
+        assert caught.value.refusal is Refusal.SHAPE
 
 
 def test_all_that_unipc_remembers_comes_back() -> None:

@@ -77,17 +77,18 @@ def test_a_handoff_beside_the_shared_grid_is_refused() -> None:
     [
         ({"use_karras_sigmas": True}, "karras"),
         ({"use_exponential_sigmas": True}, "logsnr"),
+        ({"use_beta_sigmas": True}, "beta"),
         ({"timestep_spacing": "leading"}, "leading"),
         ({"timestep_spacing": "linspace"}, "linspace"),
         ({}, "trailing"),
     ],
 )
 def test_parts_of_a_run_are_spaced_as_the_family_is(config: dict[str, object], wanted: str) -> None:
-    assert spacing({**CONFIG, **config}, "family") == wanted
+    assert spacing({**CONFIG, **config}, "family", "euler") == wanted
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("kind", ["trailing", "linspace", "leading", "karras", "logsnr"])
+@pytest.mark.parametrize("kind", ["trailing", "linspace", "leading", "karras", "logsnr", "beta"])
 def test_a_spacing_that_is_asked_for_overrides_the_familys(kind: GridKind, solver: Solver) -> None:
     grids = {whole_grid({**CONFIG, "timestep_spacing": other}, solver, kind, 9) for other in ("leading", "linspace")}
     assert len({grid.sigmas for grid in grids}) == (1 if kind in ("trailing", "linspace", "leading") else len(grids))

@@ -19,7 +19,7 @@ from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.images import to_pixels, to_png
 from rise_stage.engine.latent_contract import contract_of, differences, latent_digest, vae_settings
 from rise_stage.engine.levels import level_of
-from rise_stage.engine.members import Lru
+from rise_stage.engine.lru import Lru
 from rise_stage.engine.noise import SEED_LIMIT, image_seeds, unit_noise
 from rise_stage.engine.traced import OFTEN, Traced
 from rise_stage.pace import Pace
@@ -77,6 +77,10 @@ class TestNoise:
         for row, seed in enumerate((5, 6)):
             alone = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(seed))
             assert torch.equal(drawn[row : row + 1], alone)
+
+    def test_a_video_has_noise_in_every_frame(self) -> None:
+        drawn = unit_noise([5], (4, 3, 8, 8))
+        assert torch.equal(drawn, torch.randn((1, 4, 3, 8, 8), generator=torch.Generator().manual_seed(5)))
 
     @given(seed=st.integers(0, SEED_LIMIT - 1), images=st.integers(1, 16))
     def test_the_seeds_of_a_job_differ_and_stay_in_range(self, seed: int, images: int) -> None:
@@ -166,6 +170,42 @@ class TestPictures:
             assert picture.size == (6, 8)
             assert torch.equal(torch.tensor(list(picture.get_flattened_data())).view(8, 6, 3).to(torch.uint8), pixels)
 
+    def test_a_video_is_an_animated_png_of_the_very_frames(self) -> None:
+        frames = torch.randint(0, 256, (5, 8, 6, 3), dtype=torch.uint8)
+        data = to_png(frames)
+        assert data.startswith(b"\x89PNG\r\n\x1a\n")
+        with Image.open(io.BytesIO(data)) as video:
+            assert (video.n_frames, video.size, video.info["loop"]) == (5, (6, 8), 0)  # type: ignore[attr-defined]
+            for index, frame in enumerate(frames):
+                video.seek(index)
+                assert torch.equal(_pixels_of(video), frame), index
+                assert video.info["duration"] == 1000 / 16
+
+    def test_a_video_of_one_frame_is_a_picture(self) -> None:
+        pixels = torch.randint(0, 256, (8, 6, 3), dtype=torch.uint8)
+        assert to_png(pixels[None]) == to_png(pixels)
+
+    def test_frames_that_are_alike_are_shown_for_as_long(self) -> None:
+        pixels = torch.randint(0, 256, (2, 8, 6, 3), dtype=torch.uint8)
+        with Image.open(io.BytesIO(to_png(pixels[[0, 0, 0, 1]]))) as video:
+            assert video.n_frames == 2  # type: ignore[attr-defined]
+            assert video.info["duration"] == 3 * 1000 / 16
+            video.seek(1)
+            assert torch.equal(_pixels_of(video), pixels[1])
+
+    def test_frames_stay_in_their_place(self) -> None:
+        decoded = torch.rand(2, 3, 5, 4, 6) * 2 - 1
+        found = to_pixels(decoded)
+        assert found.shape == (2, 5, 4, 6, 3)
+        assert torch.equal(found[1, 3], to_pixels(decoded[1:, :, 3])[0])
+
+
+def _pixels_of(picture: Image.Image) -> Tensor:
+    """(H, W, 3) of what is shown now."""
+    return torch.frombuffer(bytearray(picture.convert("RGB").tobytes()), dtype=torch.uint8).view(
+        picture.height, picture.width, 3
+    )
+
 
 VAE = {"latent_channels": 4, "block_out_channels": (8, 8, 8), "scaling_factor": 0.2, "shift_factor": None}
 
@@ -174,6 +214,21 @@ class TestLatentContract:
     def test_it_is_read_from_the_vae(self) -> None:
         found = contract_of(VAE)
         assert (found.channels, found.downscale, found.scaling_factor, found.shift_factor) == (4, 4, 0.2, 0.0)
+
+    def test_two_by_two_cells_in_one_are_read_from_that_of_flux2(self) -> None:
+        found = contract_of({"latent_channels": 32, "block_out_channels": (8,) * 4, "batch_norm_eps": 1e-4})
+        assert (found.channels, found.downscale, found.scaling_factor, found.packing) == (128, 16, 1.0, "2x2")
+
+    def test_that_of_wan_says_its_factors(self) -> None:
+        wan = {"z_dim": 16, "scale_factor_spatial": 8, "scale_factor_temporal": 4, "latents_std": [1.0] * 16}
+        found = contract_of(wan)
+        assert (found.channels, found.downscale, found.scaling_factor, found.packing) == (16, 8, 1.0, "none")
+        assert differences(vae_settings(wan), vae_settings({**wan, "scale_factor_temporal": 8})) == [
+            "scale_factor_temporal 8 instead of 4"
+        ]
+
+    def test_a_tensor_of_one_number_is_part_of_it(self) -> None:
+        assert latent_digest(VAE, {"a": torch.tensor(1)}) != latent_digest(VAE, {"a": torch.tensor(2)})
 
     def test_half_precision_is_the_same_space(self) -> None:
         weights = {"a": torch.randn(3, 3), "b": torch.randn(2)}
@@ -225,6 +280,21 @@ class TestSettings:
         assert (found.threads, found.memory_mib) == (None, None)
 
     @pytest.mark.parametrize(
+        ("flags", "environment", "wanted"),
+        [
+            ([], {}, ("none", False)),
+            (["--offload", "encoders", "--tiny-vae"], {}, ("encoders", True)),
+            ([], {"RISE_OFFLOAD": "encoders", "RISE_TINY_VAE": "1"}, ("encoders", True)),
+            (["--offload", "none"], {"RISE_OFFLOAD": "encoders", "RISE_TINY_VAE": "0"}, ("none", False)),
+        ],
+    )
+    def test_what_is_kept_where_can_be_chosen(
+        self, flags: list[str], environment: dict[str, str], wanted: tuple[str, bool]
+    ) -> None:
+        found = settings.read(flags, environment)
+        assert (found.offload, found.tiny_vae) == wanted
+
+    @pytest.mark.parametrize(
         "flags",
         [
             ["--tier", "cloud"],
@@ -234,6 +304,7 @@ class TestSettings:
             ["--label", "novalue"],
             ["--patience", "inf"],
             ["--memory-mib", "1.5"],
+            ["--offload", "sequential"],
             ["--name", "my.phone"],
             ["--name", "any"],
             ["--pool", "Edge Site"],
@@ -254,6 +325,7 @@ kind: ModelFamily
 metadata: {name: mine}
 spec:
   base: {path: base}
+  tinyVae: {path: ../taesd}
   members:
     - {name: large}
     - {name: small, source: {path: ../other}, subfolder: unet}
@@ -268,6 +340,8 @@ spec:
         assert small is not None
         assert small.source is not None
         assert small.source.path == str(tmp_path / "../other")
+        assert family.spec.tiny_vae is not None
+        assert family.spec.tiny_vae.path == str(tmp_path / "../taesd")
 
     def test_a_name_that_is_no_family_is_answered_with_the_nearest(self) -> None:
         with pytest.raises(UnknownName, match="did you mean 'rise-shapes'"):

@@ -16,7 +16,8 @@ from rise_contracts.configuration import ArmStage
 
 _TOP, _BOTTOM = math.log(14.6), math.log(0.03)  # the scaled-linear schedule of SD and SDXL
 TOPS = {"sd": 14.62, "sdxl": 14.62, "pixart": 157.5}
-"""The noise level at which the usual schedule of an architecture begins; a handoff above it is a slip of the finger."""
+"""The noise level at which the usual schedule of an architecture begins; a handoff above it is a slip of the finger.
+The architectures that are not named are trained on flow matching, which begins at pure noise."""
 _PART = re.compile(r"(?P<member>[a-z0-9][a-z0-9-]*)(?::(?P<steps>\d+))?(?:@(?P<sigma>[^:@+]+))?")
 
 
@@ -88,7 +89,7 @@ def known_member(name: str, family: resources.ModelFamily, field: str) -> resour
 def check_stages(stages: Sequence[ArmStage], family: resources.ModelFamily, field: str = "--fixed") -> None:
     """Raise InvalidInput where a stage would end above the start of the schedule, or a member start above the noise
     level it was trained for."""
-    top, start = TOPS[family.spec.architecture], None
+    top, start = TOPS.get(family.spec.architecture, math.inf), None
     for stage in stages:
         member = known_member(stage.member, family, field)
         if stage.until_sigma is not None and stage.until_sigma >= top:

@@ -28,6 +28,7 @@ class Picture(_Part):
     sha256: str
     width: int
     height: int
+    frames: int = 1
     verdict: Verdict | None = None
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rise_cli import arms
 from rise_contracts import errors, resources, words
 from rise_contracts.configuration import ArmStage
+from rise_contracts.frames import frames_of
 
 PREFERENCES = {"speed": 0.0, "balanced": 0.5, "quality": 1.0}
 MAX_STEM = 40
@@ -24,6 +25,7 @@ _FLAGS = {
     "seed": "--seed",
     "steps": "--steps",
     "images": "-n",
+    "frames": "--frames",
     "width": "--size",
     "height": "--size",
     "guidanceScale": "--guidance",
@@ -48,6 +50,7 @@ class Wishes:
     size: str | None = None
     guidance: float | None = None
     key: str | None = None
+    frames: int | None = None
 
 
 def parse_preference(text: str) -> float:
@@ -107,7 +110,8 @@ def with_arm(job: resources.RelayJob, arm: str, seed: int, family: resources.Mod
 
 def check(spec: resources.RelayJobSpec, family: resources.ModelFamily) -> None:
     """Raise where the family cannot do what the spec asks: unknown members, a handoff no member can take, a size far
-    from its own."""
+    from its own, frames of what is no video."""
+    frames_of(family, spec.frames, "--frames")
     most = MOST_TIMES_SIZE * family.spec.default_size
     for side in (spec.width, spec.height):
         if side is not None and side > most:
@@ -146,6 +150,7 @@ def _plain(wishes: Wishes) -> dict[str, Any]:
         "seed": wishes.seed,
         "steps": wishes.steps,
         "images": wishes.images,
+        "frames": wishes.frames,
         "guidanceScale": wishes.guidance,
         "idempotencyKey": wishes.key,
     }

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from rise_cli import arms, view, written
 from rise_cli import report as reports
+from rise_contracts import frames
 
 
 def tell(report: reports.Report, out: Path, *, as_json: bool) -> None:
@@ -31,7 +32,7 @@ def _single(console: Console, report: reports.Report) -> None:
     run = report.runs[0]
     console.print(_line("arm", f"{arms.describe(run.arm)}{_chosen(run)}"))
     for picture in run.pictures:
-        console.print(_line("picture", picture.path, _verdict(picture.verdict)))
+        console.print(_picture(picture))
     for handoff in run.handoffs:
         text = f"σ {handoff.sigma:.3g} · {view.size(handoff.nbytes)} {handoff.dtype} · {view.seconds(handoff.seconds)}"
         console.print(_line("handoff", text, Text(handoff.preview or "")))
@@ -40,6 +41,12 @@ def _single(console: Console, report: reports.Report) -> None:
         text = f"{arms.describe(other.arm)}, timed here too: {view.seconds(other.seconds)}"
         console.print(_line("against", text))
         console.print(_line("", _against(run, other)))
+
+
+def _picture(picture: reports.Picture) -> Text:
+    if picture.frames == 1:
+        return _line("picture", picture.path, _verdict(picture.verdict))
+    return _line("video", f"{picture.path}, {picture.frames} frames at {frames.PER_SECOND} a second")
 
 
 def _against(run: reports.Run, other: reports.Run) -> str:

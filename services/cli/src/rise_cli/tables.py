@@ -69,11 +69,18 @@ def job(record: records.JobRecord, *, as_json: bool) -> None:
     lines += [("waits", why)] if (why := follow.why_waiting(record)) else []
     lines += [_stage_line(record, status) for status in record.stages]
     if record.result is not None:
-        lines.append(("result", f"{arms.plural(len(record.result.images), 'picture')}; rise result {record.job_id}"))
+        lines.append(("result", f"{_made(record.result)}; rise result {record.job_id}"))
     if record.error is not None:
         lines.append(("error", f"{record.error.reason}: {record.error.message}"))
     for label, text in lines:
         print(f"{label:<9}{text}")
+
+
+def _made(result: records.ResultRef) -> str:
+    frames = result.images[0].frames
+    if frames == 1:
+        return arms.plural(len(result.images), "picture")
+    return f"{arms.plural(len(result.images), 'video')} of {frames} frames"
 
 
 def explain(record: records.JobRecord, note: DecisionRecord | None, *, as_json: bool) -> None:

@@ -27,6 +27,7 @@ def pictures(made: Made, out: Path) -> tuple[reports.Picture, ...]:
                 sha256=ref.sha256,
                 width=ref.width,
                 height=ref.height,
+                frames=ref.frames,
                 verdict=verdict(png, spec.prompt, spec.family),
             )
         )

@@ -126,6 +126,7 @@ class ImageRef(Part):
     sha256: Sha256
     width: int = Field(ge=1)
     height: int = Field(ge=1)
+    frames: int = Field(default=1, ge=1, description="above 1: an animated PNG")
 
 
 class JobDone(_Event):

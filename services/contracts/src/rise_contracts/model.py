@@ -17,7 +17,7 @@ Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Tier = Literal["edge", "device"]
 Solver = Literal["euler", "heun", "ddim", "dpmpp_2m", "unipc"]
-Grid = Literal["family", "trailing", "linspace", "leading", "karras", "logsnr"]
+Grid = Literal["family", "trailing", "linspace", "leading", "karras", "logsnr", "beta"]
 """How the noise levels of a stage are spaced; "family" is as the family's scheduler_config.json says."""
 WireDtype = Literal["fp32", "fp16", "bf16", "q8"]
 

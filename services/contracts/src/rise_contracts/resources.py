@@ -16,10 +16,15 @@ API_VERSION: Literal["rise-relay.io/v1alpha1"] = "rise-relay.io/v1alpha1"
 
 Steps = Annotated[int, Field(ge=1, le=200)]
 Pixels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
+Frames = Annotated[int, Field(ge=1, le=257)]
 Guidance = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)]
 Prompt = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
 Labels = Annotated[dict[str, str], Field(max_length=64)]
 Deadline = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
+
+
+VIDEOS: dict[str, int] = {"wan": 81}
+"""Architectures that make videos, and the frames of one where neither job nor family says how many."""
 
 
 class Metadata(Resource):
@@ -81,6 +86,7 @@ class RelayJobSpec(Resource):
     width: Pixels | None = None
     height: Pixels | None = None
     images: int = Field(default=1, ge=1, le=16)
+    frames: Frames | None = Field(default=None, description="of a video; None: the family's own, 1 for pictures")
     steps: Steps | None = None
     guidance_scale: Guidance | None = None
     preference: float = Field(default=0.5, ge=0, le=1, description="0 is speed, 1 is quality")
@@ -163,11 +169,15 @@ class NamedRelay(Resource):
 
 
 class ModelFamilySpec(Resource):
-    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux"] = "sd"
+    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana", "wan"] = "sd"
     base: Source
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
     latent: LatentContract | None = None
+    tiny_vae: Source | None = Field(
+        default=None, description="a diffusers AutoencoderTiny of the same latents, for previews and small devices"
+    )
     default_size: Pixels = 512
+    default_frames: Frames | None = Field(default=None, description="of its videos; None: 81 for wan")
     handoffs: Annotated[tuple[Sigma, ...], Field(max_length=32)] = ()
     relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = ()
     solver: Solver = "euler"
@@ -184,6 +194,12 @@ class ModelFamilySpec(Resource):
             unknown = sorted({stage.member for stage in relay.stages} - set(names))
             if unknown:
                 raise ValueError(f"relay {relay.name!r} names unknown members {unknown}; members: {sorted(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> Self:
+        if self.default_frames is not None and self.architecture not in VIDEOS:
+            raise ValueError(f"defaultFrames is for videos, which architecture {self.architecture!r} does not make")
         return self
 
 

@@ -228,6 +228,7 @@ class Running:
                     sha256=hashlib.sha256(picture.png).hexdigest(),
                     width=picture.width,
                     height=picture.height,
+                    frames=picture.frames,
                 )
                 for picture in result.pictures
             ),

@@ -40,9 +40,12 @@ class Handoff:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """Above one frame it is a video, as an animated PNG."""
+
     png: bytes
     width: int
     height: int
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)

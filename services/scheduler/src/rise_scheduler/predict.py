@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.messages import Predictions
 from rise_contracts.model import WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
@@ -52,7 +53,7 @@ def latent_bytes(spec: RelayJobSpec, family: ModelFamily, dtype: WireDtype) -> i
     latent = family.spec.latent
     channels, downscale = (latent.channels, latent.downscale) if latent else (4, 8)
     width, height = (side or family.spec.default_size for side in (spec.width, spec.height))
-    cells = math.ceil(width / downscale) * math.ceil(height / downscale)
+    cells = math.ceil(width / downscale) * math.ceil(height / downscale) * latent_frames(frames_of(family, spec.frames))
     return channels * cells * _BYTES[dtype] * spec.images
 
 

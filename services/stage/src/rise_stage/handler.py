@@ -67,13 +67,14 @@ class Handler:
         with timings.part("encode"):
             spec = task.request.spec
             size = engine.size(spec.width, spec.height)
-            prompts = engine.encode([spec.prompt], stage.guidance, spec.negative_prompt, size).rows(spec.images)
+            against, member = spec.negative_prompt, stage.member
+            prompts = engine.encode([spec.prompt], stage.guidance, against, size, member=member).rows(spec.images)
         with timings.part("denoise"):
             sigma = start.sigma if isinstance(start, Latent) else None
             grid = engine.grid(task.configuration, task.stage_index, sigma, size)
             for step in engine.run(stage.member, prompts, start, grid, task.configuration.solver):
                 context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
-                if spec.images == 1:
+                if spec.images == 1 and engine.frames(spec.frames) == engine.frames():
                     self._pace.note(stage.member, step.seconds / (2 if prompts.guidance else 1))
         if task.stage_index + 1 < len(task.configuration.stages):
             return _hand_over(engine, task, step, timings)
@@ -96,7 +97,8 @@ def _rehearse(engine: Engine) -> None:
     noise = engine.noise([0])
     origin = Origin("nobody", 1, 0)
     encode_handoff(Latent(noise, 1.0), origin, engine.name, engine.latent_contract, "fp16", "euler")
-    to_png(engine.decode(noise)[0])
+    if engine.decodes:
+        to_png(engine.decode(noise)[0])
 
 
 def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
@@ -104,14 +106,14 @@ def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
     spec, stage = task.request.spec, task.configuration.stages[task.stage_index]
     size = engine.size(spec.width, spec.height)
     if task.stage_index == 0:
-        return engine.noise(image_seeds(task.request.seed, spec.images), size)
+        return engine.noise(image_seeds(task.request.seed, spec.images), size, spec.frames)
     if task.handoff is None:
         raise StageFailed(f"stage {task.stage_index} came without a handoff", reason="HandoffRefused", retriable=False)
     expected = Expected(
         origin=Origin(task.job_id, task.attempt, task.stage_index - 1),
         family=spec.family,
         latent_contract=engine.latent_contract,
-        shape=(spec.images, *engine.latent_shape(size)),
+        shape=(spec.images, *engine.latent_shape(size, spec.frames)),
         dtype=task.configuration.wire_dtype,
         solver=task.configuration.solver,
         sigma=stage.sigma_from,
@@ -133,7 +135,7 @@ def _hand_over(engine: Engine, task: StageTask, step: Step, timings: Timings) ->
     preview = b""
     if task.request.preview:
         with timings.part("preview"):
-            preview = to_png(engine.decode(step.predicted.clean[:1])[0])
+            preview = to_png(engine.preview(step.predicted.clean[:1])[0])
     return Handoff(header, payload, step.steps, timings.seconds, preview)
 
 
@@ -143,6 +145,7 @@ def _pictures(engine: Engine, step: Step, timings: Timings) -> Pictures:
             raise StageFailed("the last latent holds NaN or infinity", reason="NotFinite", retriable=False)
         pixels = engine.decode(step.x)
     with timings.part("png"):
-        height, width = pixels.shape[1:3]
-        pictures = tuple(Picture(to_png(picture), width, height) for picture in pixels)
+        height, width = pixels.shape[-3:-1]
+        frames = pixels.shape[1] if pixels.ndim == 5 else 1
+        pictures = tuple(Picture(to_png(picture), width, height, frames) for picture in pixels)
     return Pictures(pictures, step.steps, timings.seconds)

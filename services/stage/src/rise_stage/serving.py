@@ -17,6 +17,7 @@ from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import run_worker
 from rise_stage.allocator import keep_memory
 from rise_stage.engine.engine import Engine, Precision
+from rise_stage.engine.parts import Memory
 from rise_stage.handler import Handler
 from rise_stage.quiet import quiet
 from rise_stage.settings import Settings
@@ -61,10 +62,18 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
 def make_handler(chosen: Settings, families: Sequence[ModelFamily]) -> Handler:
     device = resolve_device(chosen.device)
     precision: Precision = "bf16" if chosen.precision == "bf16" else "fp16" if chosen.precision == "fp16" else "fp32"
-    limit = None if chosen.memory_mib is None else chosen.memory_mib * 2**20
+    memory = Memory(None if chosen.memory_mib is None else chosen.memory_mib * 2**20)
 
     def load(family: ModelFamily) -> Engine:
-        return Engine.load(family, device=device, precision=precision, memory_limit=limit)
+        return Engine.load(
+            family,
+            device=device,
+            precision=precision,
+            memory=memory,
+            tiny_vae=chosen.tiny_vae,
+            offload="encoders" if chosen.offload == "encoders" else "none",
+            decodes=chosen.identity.tier == "device",
+        )
 
     return Handler(families, load)
 

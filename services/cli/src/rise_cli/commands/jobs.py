@@ -18,6 +18,7 @@ def submit(
     fixed: options.Fixed = None,
     steps: options.Steps = None,
     images: options.Images = None,
+    frames: options.Frames = None,
     size: options.Size = None,
     guidance: options.Guidance = None,
     negative: options.Negative = None,
@@ -31,7 +32,7 @@ def submit(
     from rise_cli import interrupts, remote
     from rise_cli.requests import Wishes
 
-    wishes = Wishes(prompt, negative, seed, preference, fixed, steps, images, size, guidance, key)
+    wishes = Wishes(prompt, negative, seed, preference, fixed, steps, images, size, guidance, key, frames)
     interrupts.run(remote.submit(wishes, file, family, nats, preview=preview, as_json=json))
 
 

@@ -20,6 +20,7 @@ Fixed = Annotated[
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Denoising steps in all.")]
 Images = Annotated[int | None, typer.Option("-n", "--images", help="How many pictures.")]
+Frames = Annotated[int | None, typer.Option("--frames", help="How many frames, where the family makes videos.")]
 Size = Annotated[str | None, typer.Option("--size", help="SIDE or WIDTHxHEIGHT in pixels.")]
 Guidance = Annotated[float | None, typer.Option("--guidance", help="Guidance scale; 1 is none.")]
 Key = Annotated[str | None, typer.Option("--key", help="Idempotency key: one key, one job.")]

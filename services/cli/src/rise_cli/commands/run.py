@@ -22,6 +22,7 @@ def run(
     fixed: options.Fixed = None,
     steps: options.Steps = None,
     images: options.Images = None,
+    frames: options.Frames = None,
     size: options.Size = None,
     guidance: options.Guidance = None,
     negative: options.Negative = None,
@@ -47,7 +48,7 @@ def run(
     from rise_cli import interrupts, making
     from rise_cli.requests import Wishes
 
-    wishes = Wishes(prompt, negative, seed, preference, fixed, steps, images, size, guidance, key)
+    wishes = Wishes(prompt, negative, seed, preference, fixed, steps, images, size, guidance, key, frames)
     order = making.Order(
         wishes, out, file, family, compare, preview, baseline, nats, json=json, timeout=timeout, logs=logs
     )

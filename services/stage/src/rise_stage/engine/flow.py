@@ -30,11 +30,13 @@ class FlowSchedule:
         shift: t becomes shift * t / (1 + (shift - 1) * t); 1 is none.
         lowest: the t before the shift at which stock grids make their last step, to the clean end.
         timesteps: of training; the denoiser is told s times as much.
+        top: the s from which runs begin.
     """
 
     shift: float
     lowest: float
     timesteps: int = 1000
+    top: float = 1.0
 
     flow: ClassVar[bool] = True
 
@@ -44,7 +46,7 @@ class FlowSchedule:
 
     @property
     def sigma_max(self) -> float:
-        return math.inf
+        return to_sigma(self.top)
 
     @property
     def floor(self) -> float:
@@ -55,8 +57,11 @@ class FlowSchedule:
         return self.timesteps * s / (self.shift - (self.shift - 1.0) * s) - 1.0
 
     def sigma(self, position: float) -> float:
-        t = min(1.0, max(0.0, (position + 1.0) / self.timesteps))
-        return to_sigma(self.shift * t / (1.0 + (self.shift - 1.0) * t))
+        return to_sigma(self.shifted(min(1.0, max(0.0, (position + 1.0) / self.timesteps))))
+
+    def shifted(self, t: float) -> float:
+        """The level s of t, which is 0 to 1."""
+        return self.shift * t / (1.0 + (self.shift - 1.0) * t)
 
     def timestep(self, sigma: float) -> float:
         return float(np.float32(to_s(sigma)) * np.float32(self.timesteps))

@@ -49,6 +49,14 @@ def flow_level(sigma: float) -> Level:
     return Level(torch.tensor(sigma, dtype=torch.float32), 1.0 - s, s, s)
 
 
+def level_at(time: Tensor, form: Form) -> Level:
+    """The level whose `Level.time` is known, in the order of operations of the stock multistep schedulers."""
+    if form != "flow":
+        return level_of(time)
+    alpha = 1 - time
+    return Level(time / alpha, alpha, time, time)
+
+
 def to_ve(x: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """A VP or flow latent in VE form, and what rounding took: the float32 steps (int8) from its way back to `x`."""
     scaled = x / alpha

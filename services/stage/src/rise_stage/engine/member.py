@@ -15,9 +15,17 @@ from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine import stock
 from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.families.base import Conditioning, Family, Shared
-from rise_stage.engine.families.components import SCHEDULER_FILE, read_json, read_network
+from rise_stage.engine.families.components import (
+    SCHEDULER_FILE,
+    UNET_WEIGHTS,
+    read_json,
+    read_network,
+    weight_bytes,
+    weight_files,
+)
 from rise_stage.engine.families.sources import locate
-from rise_stage.engine.latent_contract import differences, vae_settings
+from rise_stage.engine.latent_contract import differences
+from rise_stage.engine.parts import Part, weight_of
 from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
 
@@ -27,12 +35,14 @@ class Member:
     """A denoiser in memory.
 
     Attributes:
+        family: the family as this member knows it; see `Family.seen_from`.
         scheduler: its scheduler_config.json: the noise it was trained on and what it predicts.
         schedule: its noise levels, for pictures of the family's own size.
         sigma_max: the highest level that it may start from.
     """
 
     name: str
+    family: Family
     network: Traced
     dtype: torch.dtype
     scheduler: dict[str, Any]
@@ -45,9 +55,9 @@ class Member:
         """The member as ``model(x, sigma, timestep) -> denoised`` for these prompts."""
         return Denoiser(self._predict, self.prediction, conditioning, conditioning.guidance)
 
-    def schedule_for(self, tokens: int) -> Schedule:
-        """Its noise levels for latents of so many tokens."""
-        return stock.schedule_of(self.scheduler, tokens) if self.schedule.flow else self.schedule
+    def schedule_for(self, tokens: int, steps: int) -> Schedule:
+        """Its noise levels for latents of so many tokens, in runs of so many steps."""
+        return stock.schedule_of(self.scheduler, tokens, steps) if self.schedule.flow else self.schedule
 
     def trace(self, x: Tensor, conditioning: Conditioning) -> None:
         """Get ready for latents like x (B, C, H, W) with such conditioning."""
@@ -59,25 +69,44 @@ class Member:
         return self.network(x.to(self.dtype), timesteps, *conditioning.tensors)
 
 
+def member_part(spec: MemberSpec, family: Family, shared: Shared) -> Part[Member]:
+    """A member that is read when first asked for. Raises InvalidInput at once where its files are not whole."""
+    folder, subfolder, variant = _place(spec, family, shared)
+    files = weight_files(folder, subfolder, UNET_WEIGHTS, variant)
+    return Part(
+        shared.memory,
+        f"member {spec.name}",
+        partial(load_member, spec, family, shared),
+        lambda member: member.nbytes,
+        nbytes=weight_bytes(files, shared.dtype),
+    )
+
+
+def seen_by(spec: MemberSpec, family: Family, shared: Shared) -> Family:
+    """The family as a member knows it; see `Family.seen_from`."""
+    folder, _, variant = _place(spec, family, shared)
+    return family.seen_from(folder, variant)
+
+
 def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     """Read a member's weights. Raises InvalidInput, naming what differs, where it does not belong to the family."""
-    folder = shared.folder if spec.source is None else locate(spec.source, f"member {spec.name}")
-    variant = shared.variant if spec.source is None else spec.source.variant
-    subfolder = spec.subfolder or family.network_folder
+    folder, subfolder, variant = _place(spec, family, shared)
     config = read_json(folder / subfolder / "config.json")
+    family = seen_by(spec, family, shared)
     family.check_member(spec.name, config)
     if folder != shared.folder:
-        _check_space(spec.name, folder, shared.folder)
+        _check_space(spec.name, family, folder, shared.folder)
     scheduler = {**family.spacing, **read_json(_scheduler_file(folder, shared.folder))}
     if stock.is_flow(scheduler) != family.flow:
-        wanted = stock.FLOW if family.flow else "one of a family that is not trained on flow matching"
+        wanted = f"{stock.FLOW}, or use_flow_sigmas" if family.flow else "one that is not for flow matching"
         raise InvalidInput(f"member {spec.name} scheduler", wanted, scheduler.get("_class_name"))
     network = read_network(family.network_class, folder, subfolder, variant, shared.dtype).to(shared.device)
-    schedule = stock.schedule_of(scheduler, family.tokens(family.size))
-    nbytes = _nbytes(network)
+    schedule = stock.schedule_of(scheduler, family.tokens(family.size), spec.default_steps)
+    nbytes = weight_of(network)
     call = partial(family.predict, network)
     return Member(
         name=spec.name,
+        family=family,
         network=Traced(network, call, enabled=worthwhile(shared.device, nbytes)),
         dtype=shared.dtype,
         scheduler=scheduler,
@@ -88,12 +117,19 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     )
 
 
-def _check_space(name: str, folder: Path, base: Path) -> None:
+def _place(spec: MemberSpec, family: Family, shared: Shared) -> tuple[Path, str, str | None]:
+    """The folder, the subfolder and the variant of a member's weights."""
+    subfolder = spec.subfolder or family.network_folder
+    if spec.source is None:
+        return shared.folder, subfolder, shared.variant
+    return locate(spec.source, f"member {spec.name}"), subfolder, spec.source.variant
+
+
+def _check_space(name: str, family: Family, folder: Path, base: Path) -> None:
     """A member from a folder with a VAE of its own must have been trained on the same latents."""
-    own = folder / "vae" / "config.json"
-    if not own.is_file():
+    if not (folder / "vae" / "config.json").is_file():
         return
-    wrong = differences(vae_settings(read_json(base / "vae" / "config.json")), vae_settings(read_json(own)))
+    wrong = differences(family.space_of(base), family.space_of(folder))
     if wrong:
         raise InvalidInput(f"member {name}", "the latent contract of its family", ", ".join(wrong))
 
@@ -101,8 +137,3 @@ def _check_space(name: str, folder: Path, base: Path) -> None:
 def _scheduler_file(folder: Path, base: Path) -> Path:
     own = folder / SCHEDULER_FILE
     return own if own.is_file() else base / SCHEDULER_FILE
-
-
-def _nbytes(network: torch.nn.Module) -> int:
-    tensors = (*network.parameters(), *network.buffers())
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

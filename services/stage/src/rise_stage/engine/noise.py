@@ -15,8 +15,8 @@ def image_seeds(seed: int, images: int) -> tuple[int, ...]:
     return tuple((seed + index) % SEED_LIMIT for index in range(images))
 
 
-def unit_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
-    """Standard normal latents, (B, C, H, W) float32 on the CPU, one generator per row.
+def unit_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """Standard normal latents, (B, *shape) float32 on the CPU, one generator per row.
 
     This is what a stock pipeline draws with ``generator=[torch.Generator().manual_seed(s) for s in seeds]``.
     """

@@ -33,25 +33,30 @@ def stage_grid(
     if sigma is None and stage.sigma_to == 0:
         return whole_grid(config, solver, kind, stage.steps, tokens)
     scale = stock.start_scale(config, solver, schedule.sigma_max)
-    return build_grid(schedule, spacing(config, kind), stage.steps, sigma, stage.sigma_to, scale)
+    walked = stock.solver_schedule(schedule, solver)
+    return build_grid(walked, spacing(config, kind, solver), stage.steps, sigma, stage.sigma_to, scale)
 
 
 def whole_grid(config: stock.SchedulerConfig, solver: Solver, kind: GridKind, steps: int, tokens: int = 0) -> Grid:
     """The grid of a run that is not cut: the stock scheduler's, spaced as `kind` says."""
-    if solver == "ddim" and kind in ("karras", "logsnr"):
+    if solver == "ddim" and kind in ("karras", "logsnr", "beta"):
         schedule = stock.noise_schedule(config)
         return build_grid(schedule, kind, steps, None, 0.0)
-    return stock.whole_grid(_respaced(config, kind), solver, steps, tokens)
+    return stock.whole_grid(_respaced(config, kind), solver, steps, tokens, respaced=kind != "family")
 
 
-def spacing(config: stock.SchedulerConfig, kind: GridKind) -> Spacing:
-    """How parts of a run are spaced: `kind`, or for "family" what the scheduler's configuration says."""
+def spacing(config: stock.SchedulerConfig, kind: GridKind, solver: Solver) -> Spacing:
+    """How parts of a run are spaced: `kind`, or for "family" as the stock scheduler for `solver` does."""
     if kind != "family":
         return kind
+    if stock.is_flow(config) and solver in stock.SPACINGS:
+        return stock.SPACINGS[solver]
     if config.get("use_karras_sigmas"):
         return "karras"
     if config.get("use_exponential_sigmas"):
         return "logsnr"
+    if config.get("use_beta_sigmas"):
+        return "beta"
     given = config.get("timestep_spacing", "linspace")
     return given if given in ("trailing", "linspace", "leading") else "trailing"
 
@@ -82,4 +87,6 @@ def _respaced(config: stock.SchedulerConfig, kind: GridKind) -> Mapping[str, Any
         return {**plain, "use_karras_sigmas": True}
     if kind == "logsnr":
         return {**plain, "use_exponential_sigmas": True}
+    if kind == "beta":
+        return {**plain, "use_beta_sigmas": True}
     return {**plain, "timestep_spacing": kind}

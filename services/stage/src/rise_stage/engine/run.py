@@ -83,7 +83,7 @@ def run_grid(
         with torch.inference_mode():
             predicted = ask(x, levels[i], i)
             again = partial(ask, level=targets[i], index=i + 1)
-            x, past = step(solver, Move(x, predicted, levels[i], targets[i], past, last, again))
+            x, past = step(solver, Move(x, predicted, levels[i], targets[i], form, past, last, again))
         yield Step(i, grid.steps, x, form, levels[i + 1], grid.sigmas[i + 1], predicted, past, clock() - began)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rise_contracts.model import Solver
-from rise_stage.engine.levels import Level, level_of
+from rise_stage.engine.levels import Form, Level, level_at
 
 
 class Prediction(NamedTuple):
@@ -27,7 +27,7 @@ class Past(NamedTuple):
     """What a multistep solver remembers of the steps before: all of its state.
 
     Attributes:
-        clean, sigma: what was predicted one step ago, and at which level.
+        clean, sigma: what was predicted one step ago, and at which level, as `Level.time` has it.
         x: the latent that it was predicted from, corrected, in the solver's form. UniPC only.
         older_clean, older_sigma: two steps ago, where the last step made use of that. UniPC only.
     """
@@ -44,10 +44,15 @@ class Past(NamedTuple):
         return self._replace(**{name: change(value) for name, value in latents.items()})
 
 
+Earlier = tuple[Tensor, Level]
+"""A clean latent that was predicted before, and the level it was predicted at."""
+
+
 class Move(NamedTuple):
     """One step to make.
 
     Attributes:
+        x: the latent, in `form`.
         predicted: what the denoiser makes of x.
         last: asks solvers of higher order for first order.
         ask: what the denoiser makes of a latent at `to`.
@@ -57,6 +62,7 @@ class Move(NamedTuple):
     predicted: Prediction
     at: Level
     to: Level
+    form: Form
     past: Past | None
     last: bool
     ask: Callable[[Tensor], Prediction]
@@ -89,22 +95,22 @@ def ddim(predicted: Prediction, to: Level) -> Tensor:
     return to.alpha * predicted.clean + to.spread * predicted.noise
 
 
-def dpmpp_2m(x: Tensor, clean: Tensor, at: Level, to: Level, past: Past | None) -> Tensor:
-    """DPM-Solver++ 2M, midpoint, VP form (Lu et al. 2022, algorithm 2); first order where there is no past."""
+def dpmpp_2m(x: Tensor, clean: Tensor, at: Level, to: Level, older: Earlier | None) -> Tensor:
+    """DPM-Solver++ 2M, midpoint, VP or flow form (Lu et al. 2022, algorithm 2); first order without `older`."""
     h = _lambda(to) - _lambda(at)
     kept = (to.spread / at.spread) * x
     gain = to.alpha * (torch.exp(-h) - 1.0)
-    if past is None:
+    if older is None:
         return kept - gain * clean
-    r0 = (_lambda(at) - _lambda(level_of(past.sigma))) / h
-    slope = (1.0 / r0) * (clean - past.clean)
+    r0 = (_lambda(at) - _lambda(older[1])) / h
+    slope = (1.0 / r0) * (clean - older[0])
     return kept - gain * clean - 0.5 * gain * slope
 
 
-def unip(x: Tensor, clean: Tensor, at: Level, to: Level, older: tuple[Tensor, Tensor] | None) -> Tensor:
-    """The predictor UniP with B2(h), VP form (Zhao et al. 2023, equation 3): order 2 with `older`, else order 1.
+def unip(x: Tensor, clean: Tensor, at: Level, to: Level, older: Earlier | None) -> Tensor:
+    """The predictor UniP with B2(h), VP or flow form (Zhao et al. 2023, equation 3).
 
-    `older` is the clean latent that was predicted a step before, and its sigma.
+    Order 2 with `older`, what was predicted a step before, else order 1.
     """
     h = _lambda(to) - _lambda(at)
     gain = to.alpha * torch.expm1(-h)
@@ -115,22 +121,20 @@ def unip(x: Tensor, clean: Tensor, at: Level, to: Level, older: tuple[Tensor, Te
     return landed - gain * (0.5 * slope)
 
 
-def unic(past: Past, clean: Tensor, at: Level) -> Tensor:
-    """The corrector UniC with B2(h), VP form (Zhao et al. 2023, equation 5): the last step anew, to `at`.
+def unic(x: Tensor, clean: Tensor, at: Level, to: Level, older: Earlier | None, landed: Tensor) -> Tensor:
+    """The corrector UniC with B2(h), VP or flow form (Zhao et al. 2023, equation 5): the step of `unip` anew.
 
-    `clean` is what was predicted from where the predictor had landed. The order is the predictor's.
+    `landed` is the clean latent that was predicted from where the predictor had landed, at `to`.
     """
-    assert past.x is not None
-    before = level_of(past.sigma)
-    h = _lambda(at) - _lambda(before)
-    gain = at.alpha * torch.expm1(-h)
-    landed = at.spread / before.spread * past.x - gain * past.clean
-    change = clean - past.clean
-    if past.older_clean is None or past.older_sigma is None:
-        return landed - gain * (0.5 * change)
-    ratio, slope = _slope(past.clean, before, h, (past.older_clean, past.older_sigma))
-    weight, weight_now = _corrector_weights(h, ratio)
-    return landed - gain * (weight * slope + weight_now * change)
+    h = _lambda(to) - _lambda(at)
+    gain = to.alpha * torch.expm1(-h)
+    first = to.spread / at.spread * x - gain * clean
+    change = landed - clean
+    if older is None:
+        return first - gain * (0.5 * change)
+    ratio, slope = _slope(clean, at, h, older)
+    weight, weight_landed = _corrector_weights(h, ratio)
+    return first - gain * (weight * slope + weight_landed * change)
 
 
 def _corrector_weights(h: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,9 +152,9 @@ def _corrector_weights(h: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
     return weight, weight_now
 
 
-def _slope(clean: Tensor, at: Level, h: Tensor, older: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _slope(clean: Tensor, at: Level, h: Tensor, older: Earlier) -> tuple[Tensor, Tensor]:
     """The step to `older` in steps of h, and how the clean latent changes per h."""
-    ratio = (_lambda(level_of(older[1])) - _lambda(at)) / h
+    ratio = (_lambda(older[1]) - _lambda(at)) / h
     return ratio, (older[0] - clean) / ratio
 
 
@@ -173,17 +177,28 @@ def _step_ddim(move: Move) -> tuple[Tensor, None]:
 
 
 def _step_dpmpp_2m(move: Move) -> tuple[Tensor, Past]:
-    clean = move.predicted.clean
-    x = dpmpp_2m(move.x, clean, move.at, move.to, None if move.last else move.past)
-    return x, Past(clean, move.at.sigma)
+    clean, past = move.predicted.clean, move.past
+    older = None if past is None or move.last else (past.clean, level_at(past.sigma, move.form))
+    return dpmpp_2m(move.x, clean, move.at, move.to, older), Past(clean, move.at.time)
 
 
 def _step_unipc(move: Move) -> tuple[Tensor, Past]:
     """UniPC of order 2: correct where the last step landed, then predict the next (algorithms 5 and 6)."""
     clean, past = move.predicted.clean, move.past
-    x = move.x if past is None else unic(past, clean, move.at)
-    older = None if past is None or move.last else (past.clean, past.sigma)
-    return unip(x, clean, move.at, move.to, older), Past(clean, move.at.sigma, x, *(older or ()))
+    x = move.x if past is None else _corrected(past, move)
+    if past is None or move.last:
+        return unip(x, clean, move.at, move.to, None), Past(clean, move.at.time, x)
+    landed = unip(x, clean, move.at, move.to, (past.clean, level_at(past.sigma, move.form)))
+    return landed, Past(clean, move.at.time, x, past.clean, past.sigma)
+
+
+def _corrected(past: Past, move: Move) -> Tensor:
+    """The end of the step that `past` is of, with the order that it was made with."""
+    assert past.x is not None
+    before, older = level_at(past.sigma, move.form), None
+    if past.older_clean is not None and past.older_sigma is not None:
+        older = (past.older_clean, level_at(past.older_sigma, move.form))
+    return unic(past.x, past.clean, before, move.at, older, move.predicted.clean)
 
 
 _STEPS: dict[Solver, Callable[[Move], tuple[Tensor, Past | None]]] = {

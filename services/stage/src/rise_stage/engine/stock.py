@@ -7,37 +7,59 @@ what its users know. Each stock class spaces, rounds and starts in its own way; 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
-from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers.scheduling_heun_discrete import HeunDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Solver
-from rise_stage.engine.flow import FlowSchedule, to_sigma
 from rise_stage.engine.levels import FORMS
 from rise_stage.engine.schedules import Grid, NoiseSchedule, Schedule, as_float32
+from rise_stage.engine.stock_flow import (
+    FLOW,
+    SPACINGS,
+    SchedulerConfig,
+    floats,
+    flow_grid,
+    flow_schedule,
+    is_flow,
+    matched_grid,
+    respread,
+    solver_schedule,
+)
 
-SchedulerConfig = Mapping[str, Any]
+__all__ = [
+    "FLOW",
+    "SPACINGS",
+    "SchedulerConfig",
+    "check_solver",
+    "flow_schedule",
+    "is_flow",
+    "noise_schedule",
+    "prediction_type",
+    "schedule_of",
+    "solver_schedule",
+    "start_scale",
+    "whole_grid",
+]
 
-FLOW = "FlowMatchEulerDiscreteScheduler"
+FLOW_PREDICTION = "flow_prediction"
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
-def is_flow(config: SchedulerConfig) -> bool:
-    """Whether the family was trained on flow matching."""
-    return config.get("_class_name") == FLOW
+def schedule_of(config: SchedulerConfig, tokens: int, steps: int) -> Schedule:
+    """The noise levels of training, for latents that the denoiser sees as so many tokens, in runs of `steps`.
 
-
-def schedule_of(config: SchedulerConfig, tokens: int) -> Schedule:
-    """The noise levels of training, for latents that the denoiser sees as so many tokens."""
-    return flow_schedule(config, tokens) if is_flow(config) else noise_schedule(config)
+    Raises InvalidInput for a configuration that asks for noise while sampling: a run that is cut could not go on.
+    """
+    _check_no_noise(config)
+    return flow_schedule(config, tokens, steps) if is_flow(config) else noise_schedule(config)
 
 
 def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
@@ -45,25 +67,19 @@ def noise_schedule(config: SchedulerConfig) -> NoiseSchedule:
     return NoiseSchedule(tuple(float(sigma) for sigma in ((1 - alphas) / alphas) ** 0.5))
 
 
-def flow_schedule(config: SchedulerConfig, tokens: int) -> FlowSchedule:
-    """A flow's levels, shifted as the stock scheduler would for latents of so many tokens."""
-    scheduler = _flow_scheduler(config)
-    shift = float(scheduler.shift)
-    if scheduler.config["use_dynamic_shifting"]:
-        mu = _mu(scheduler, tokens)
-        shift = math.exp(mu) if scheduler.config["time_shift_type"] == "exponential" else mu
-    return FlowSchedule(shift, float(scheduler.sigma_min), int(scheduler.config["num_train_timesteps"]))
-
-
 def check_solver(config: SchedulerConfig, solver: Solver) -> None:
-    if is_flow(config) and solver != "euler":
-        raise InvalidInput("solver", "euler, for a family trained on flow matching", solver)
+    if is_flow(config) and solver == "ddim":
+        wanted = "euler, heun, dpmpp_2m or unipc, for a family trained on flow matching"
+        raise InvalidInput("solver", wanted, solver, "on a flow DDIM is Euler's method: ask for euler")
 
 
 def prediction_type(config: SchedulerConfig) -> str:
     """What the denoiser predicts: "flow_prediction", or one of PREDICTIONS."""
     if is_flow(config):
-        return "flow_prediction"
+        if config.get("use_flow_sigmas") and config.get("prediction_type") != FLOW_PREDICTION:
+            wanted = f"{FLOW_PREDICTION}, with use_flow_sigmas"
+            raise InvalidInput("scheduler prediction_type", wanted, config.get("prediction_type"))
+        return FLOW_PREDICTION
     prediction = str(config.get("prediction_type", "epsilon"))
     if prediction not in PREDICTIONS:
         raise InvalidInput("scheduler prediction_type", f"one of {', '.join(PREDICTIONS)}", prediction)
@@ -78,61 +94,48 @@ def start_scale(config: SchedulerConfig, solver: Solver, sigma: float) -> float:
     return sigma if reaches_top else math.sqrt(1 + sigma * sigma)
 
 
-def whole_grid(config: SchedulerConfig, solver: Solver, steps: int, tokens: int = 0) -> Grid:
+def whole_grid(config: SchedulerConfig, solver: Solver, steps: int, tokens: int = 0, *, respaced: bool = False) -> Grid:
     """The grid of a run that is not cut, as the stock scheduler for `solver` builds it from `config`.
 
-    `tokens` is how many the denoiser sees a latent as; dynamic shifting goes by it.
+    `tokens` is how many the denoiser sees a latent as; dynamic shifting goes by it. `respaced` says that the spacing
+    was asked for: then multistep solvers leave the one that they have on a flow, and walk that of the others.
     """
     check_solver(config, solver)
     most = int(config.get("num_train_timesteps", 1000))
     if not 1 <= steps <= most:
         raise InvalidInput("steps", f"1 to {most}", steps)
-    return _flow_euler(config, steps, tokens) if is_flow(config) else _GRIDS[solver](config, steps)
+    if is_flow(config):
+        return (matched_grid if respaced else flow_grid)(config, solver, steps, tokens)
+    if config.get("use_beta_sigmas") and solver != "ddim":
+        return _beta(config, solver, steps)
+    return _GRIDS[solver](config, steps)
 
 
-def _flow_euler(config: SchedulerConfig, steps: int, tokens: int) -> Grid:
-    """Spaced by the scheduler itself ("linspace"), or evenly down to the clean end ("trailing") as FLUX is."""
-    spacing = config.get("timestep_spacing", "linspace")
-    if spacing not in ("linspace", "trailing"):
-        raise InvalidInput("grid", "linspace or trailing, for a family trained on flow matching", spacing)
-    scheduler = _flow_scheduler(config)
-    given: dict[str, Any] = {"sigmas": np.linspace(1.0, 1 / steps, steps)} if spacing == "trailing" else {}
-    if scheduler.config["use_dynamic_shifting"]:
-        given["mu"] = _mu(scheduler, tokens)
-    scheduler.set_timesteps(steps, **given)
-    sigmas = tuple(to_sigma(s) for s in _floats(scheduler.sigmas))
-    return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], flow=True)
-
-
-def _mu(scheduler: Any, tokens: int) -> float:
-    """How far to shift for latents of so many tokens: linear between the two sizes of training."""
-    low, high = scheduler.config["base_image_seq_len"], scheduler.config["max_image_seq_len"]
-    base, most = scheduler.config["base_shift"], scheduler.config["max_shift"]
-    slope = (most - base) / (high - low)
-    return float(tokens * slope + (base - slope * low))
-
-
-def _flow_scheduler(config: SchedulerConfig) -> Any:
-    for option in ("shift_terminal", "invert_sigmas", "stochastic_sampling", "use_beta_sigmas"):
-        if config.get(option):
-            raise InvalidInput(f"scheduler {option}", "none: it is not served", config[option])
-    known = {key: value for key, value in config.items() if key != "timestep_spacing"}
-    return FlowMatchEulerDiscreteScheduler.from_config(known)
+def _beta(config: SchedulerConfig, solver: Solver, steps: int) -> Grid:
+    """The stock beta grid, which needs scipy there: it lies between the ends of the exponential one."""
+    ends = _GRIDS[solver]({**config, "use_beta_sigmas": False, "use_exponential_sigmas": True}, steps)
+    sigmas = respread(ends.sigmas[:-1])
+    schedule = noise_schedule(config)
+    whole = FORMS[solver] == "vp"  # These schedulers cut timesteps to whole ones.
+    told = (schedule.timestep(sigma) for sigma in sigmas[1:-1])
+    inner = (float(math.floor(timestep)) if whole else as_float32(timestep) for timestep in told)
+    timesteps = (ends.timesteps[0], *inner, ends.timesteps[-1])[:steps]
+    return replace(ends, sigmas=(*sigmas, ends.end), timesteps=timesteps, targets=(*sigmas[1:], ends.end))
 
 
 def _euler(config: SchedulerConfig, steps: int) -> Grid:
     scheduler = _scheduler(EulerDiscreteScheduler, config)
     scheduler.set_timesteps(steps)
-    sigmas = _floats(scheduler.sigmas)
+    sigmas = floats(scheduler.sigmas)
     scale = float(scheduler.init_noise_sigma)
-    return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], scale, first_order_end=False)
+    return Grid(sigmas, floats(scheduler.timesteps), sigmas[1:], scale, first_order_end=False)
 
 
 def _heun(config: SchedulerConfig, steps: int) -> Grid:
     """Stock Heun counts its two halves as steps: every level but the first and the last is listed twice."""
     scheduler = _scheduler(HeunDiscreteScheduler, config, clip_sample=False)
     scheduler.set_timesteps(steps)
-    sigmas, timesteps = _floats(scheduler.sigmas), _floats(scheduler.timesteps)
+    sigmas, timesteps = floats(scheduler.sigmas), floats(scheduler.timesteps)
     sigmas = (sigmas[0], *sigmas[1:-1:2], sigmas[-1])
     scale = float(scheduler.init_noise_sigma)
     return Grid(sigmas, (timesteps[0], *timesteps[1::2]), sigmas[1:], scale)
@@ -144,19 +147,19 @@ def _unipc(config: SchedulerConfig, steps: int) -> Grid:
     fixed: dict[str, Any] = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "solver_p": None}
     scheduler = _scheduler(UniPCMultistepScheduler, config, **fixed)
     scheduler.set_timesteps(steps)
-    sigmas = _floats(scheduler.sigmas)
+    sigmas = floats(scheduler.sigmas)
     first_order_end = sigmas[-1] == 0 or bool(scheduler.config["lower_order_final"])
-    return Grid(sigmas, _floats(scheduler.timesteps), sigmas[1:], first_order_end=first_order_end)
+    return Grid(sigmas, floats(scheduler.timesteps), sigmas[1:], first_order_end=first_order_end)
 
 
 def _dpmpp_2m(config: SchedulerConfig, steps: int) -> Grid:
     scheduler = _scheduler(DPMSolverMultistepScheduler, config, algorithm_type="dpmsolver++", solver_order=2)
     scheduler.set_timesteps(steps)
-    sigmas = _floats(scheduler.sigmas)
+    sigmas = floats(scheduler.sigmas)
     few = bool(scheduler.config["lower_order_final"]) and steps < 15
     return Grid(
         sigmas=sigmas,
-        timesteps=_floats(scheduler.timesteps),
+        timesteps=floats(scheduler.timesteps),
         targets=sigmas[1:],
         first_order_end=sigmas[-1] == 0 or few or bool(scheduler.config["euler_at_final"]),
     )
@@ -196,8 +199,17 @@ def _sigma(alpha_bar: float) -> float:
     return as_float32(math.sqrt((1 - alpha_bar) / alpha_bar))
 
 
-def _floats(tensor: Any) -> tuple[float, ...]:
-    return tuple(float(value) for value in tensor)
+def _check_no_noise(config: SchedulerConfig) -> None:
+    """Ancestral and stochastic samplers draw noise at every step, which no solver here does."""
+    name, algorithm = str(config.get("_class_name", "")), str(config.get("algorithm_type", ""))
+    wanted, hint = "a sampler that draws no noise", "choose a deterministic one in scheduler_config.json"
+    if "Ancestral" in name or "SDE" in name:
+        raise InvalidInput("scheduler", wanted, name, hint)
+    if algorithm.startswith("sde"):
+        raise InvalidInput("scheduler algorithm_type", wanted, algorithm, hint)
+    for option in ("stochastic_sampling", "eta"):
+        if config.get(option):
+            raise InvalidInput(f"scheduler {option}", wanted, config[option], hint)
 
 
 _GRIDS = {"euler": _euler, "heun": _heun, "ddim": _ddim, "dpmpp_2m": _dpmpp_2m, "unipc": _unipc}

@@ -11,10 +11,11 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates
-from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 from rise_stage.engine.families.sd import tokens
 from rise_stage.engine.families.t5 import T5
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 512
 """What the stock pipeline cuts a text to for T5."""
@@ -34,13 +35,12 @@ class Flux(KlFamily):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
         self.tokenizer = read_tokenizer(CLIPTokenizer, shared.folder, "tokenizer")
-        clip = read_text_encoder(CLIPTextModel, shared.folder, "text_encoder", shared.variant, shared.dtype)
-        self._clip = clip.to(shared.device)
+        self._clip = text_encoder(shared, CLIPTextModel, "text_encoder")
         self._t5 = T5(shared, "_2", MOST_TOKENS)
 
     def encode_text(self, text: str) -> TextStates:
-        with torch.inference_mode():
-            pooled = self._clip(tokens(self.tokenizer, text).to(self.shared.device)).pooler_output
+        with torch.inference_mode(), self._clip.use() as clip:
+            pooled = clip(tokens(self.tokenizer, text).to(self.shared.device)).pooler_output
         return TextStates(self._t5(text), pooled)
 
     def negative_states(self, text: str, positive: TextStates) -> TextStates:
@@ -64,7 +64,7 @@ class Flux(KlFamily):
             "in_channels": self.latent.channels * self.patch**2,
             "patch_size": 1,
             "joint_attention_dim": self._t5.width,
-            "pooled_projection_dim": int(self._clip.config.hidden_size),
+            "pooled_projection_dim": int(self._clip.config["hidden_size"]),
         }
         check_fits(name, wanted, config)
 

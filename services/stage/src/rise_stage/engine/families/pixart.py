@@ -12,8 +12,9 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
-from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 300
 """What PixArt-Sigma was trained with, and the stock pipeline's default; an encoder may be good for fewer."""
@@ -31,8 +32,7 @@ class PixArt(KlFamily):
     def __init__(self, shared: Shared) -> None:
         super().__init__(shared)
         self.tokenizer = read_tokenizer(T5Tokenizer, shared.folder, "tokenizer")
-        encoder = read_text_encoder(T5EncoderModel, shared.folder, "text_encoder", shared.variant, shared.dtype)
-        self.text_encoder = encoder.to(shared.device)
+        self._t5 = text_encoder(shared, T5EncoderModel, "text_encoder")
         self.most_tokens = min(MOST_TOKENS, int(self.tokenizer.model_max_length))
 
     def encode_text(self, text: str) -> TextStates:
@@ -45,8 +45,8 @@ class PixArt(KlFamily):
             return_tensors="pt",
         )
         mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode():
-            return TextStates(self.text_encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
+        with torch.inference_mode(), self._t5.use() as encoder:
+            return TextStates(encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
 
     def negative_states(self, text: str, positive: TextStates) -> TextStates:
         return self.encode_text(text)
@@ -66,7 +66,7 @@ class PixArt(KlFamily):
         )
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
-        wanted = {"in_channels": self.latent.channels, "caption_channels": int(self.text_encoder.config.d_model)}
+        wanted = {"in_channels": self.latent.channels, "caption_channels": int(self._t5.config["d_model"])}
         check_fits(name, wanted, config)
         channels = config.get("out_channels") or config.get("in_channels")
         if channels not in (self.latent.channels, 2 * self.latent.channels):

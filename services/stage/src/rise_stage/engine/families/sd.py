@@ -11,8 +11,9 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
-from rise_stage.engine.families.components import read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.weights import text_encoder
 
 
 class StableDiffusion(KlFamily):
@@ -26,13 +27,13 @@ class StableDiffusion(KlFamily):
         self._load_text()
 
     def encode_text(self, text: str) -> TextStates:
-        with torch.inference_mode():
-            ids = tokens(self.tokenizer, text).to(self.shared.device)
-            mask = None
-            if getattr(self.text_encoder.config, "use_attention_mask", False):
-                mask = self.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt").attention_mask
-                mask = mask.to(self.shared.device)
-            return TextStates(self.text_encoder(ids, attention_mask=mask)[0])
+        ids = tokens(self.tokenizer, text).to(self.shared.device)
+        mask = None
+        if self._clip.config.get("use_attention_mask", False):
+            mask = self.tokenizer(text, padding="max_length", truncation=True, return_tensors="pt").attention_mask
+            mask = mask.to(self.shared.device)
+        with torch.inference_mode(), self._clip.use() as encoder:
+            return TextStates(encoder(ids, attention_mask=mask)[0])
 
     def negative_states(self, text: str, positive: TextStates) -> TextStates:
         return self.encode_text(text)
@@ -66,11 +67,10 @@ class StableDiffusion(KlFamily):
     def _load_text(self) -> None:
         shared = self.shared
         self.tokenizer = read_tokenizer(CLIPTokenizer, shared.folder, "tokenizer")
-        encoder = read_text_encoder(CLIPTextModel, shared.folder, "text_encoder", shared.variant, shared.dtype)
-        self.text_encoder = encoder.to(shared.device)
+        self._clip = text_encoder(shared, CLIPTextModel, "text_encoder")
 
     def _context_width(self) -> int:
-        return int(self.text_encoder.config.hidden_size)
+        return int(self._clip.config["hidden_size"])
 
     def _wanted_extras(self) -> dict[str, Any]:
         return {"addition_embed_type": None}

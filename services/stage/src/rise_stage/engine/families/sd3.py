@@ -11,10 +11,11 @@ from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
-from rise_stage.engine.families.components import read_json, read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import read_json, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 from rise_stage.engine.families.sd import tokens
 from rise_stage.engine.families.t5 import T5
+from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 256
 """What the stock pipeline cuts a text to for T5."""
@@ -34,9 +35,8 @@ class StableDiffusion3(KlFamily):
         self._clips = []
         for suffix in ("", "_2"):
             tokenizer = read_tokenizer(CLIPTokenizer, shared.folder, f"tokenizer{suffix}")
-            name = f"text_encoder{suffix}"
-            clip = read_text_encoder(CLIPTextModelWithProjection, shared.folder, name, shared.variant, shared.dtype)
-            self._clips.append((tokenizer, clip.to(shared.device)))
+            clip = text_encoder(shared, CLIPTextModelWithProjection, f"text_encoder{suffix}")
+            self._clips.append((tokenizer, clip))
         left_out = read_json(shared.folder / "model_index.json").get("text_encoder_3") == [None, None]
         self._t5 = None if left_out else T5(shared, "_3", MOST_TOKENS)
         self._width = int(read_json(shared.folder / self.network_folder / "config.json")["joint_attention_dim"])
@@ -45,8 +45,9 @@ class StableDiffusion3(KlFamily):
         """The last hidden layers but one of both CLIPs side by side, widened with zeros, before those of T5."""
         hidden, pooled = [], []
         with torch.inference_mode():
-            for tokenizer, encoder in self._clips:
-                out = encoder(tokens(tokenizer, text).to(self.shared.device), output_hidden_states=True)
+            for tokenizer, part in self._clips:
+                with part.use() as encoder:
+                    out = encoder(tokens(tokenizer, text).to(self.shared.device), output_hidden_states=True)
                 hidden.append(out.hidden_states[-2])
                 pooled.append(out[0])
             clip = torch.cat(hidden, dim=-1)
@@ -77,7 +78,7 @@ class StableDiffusion3(KlFamily):
             "out_channels": self.latent.channels,
             "patch_size": self.patch,
             "joint_attention_dim": self._width if self._t5 is None else self._t5.width,
-            "pooled_projection_dim": sum(int(clip.config.projection_dim) for _, clip in self._clips),
+            "pooled_projection_dim": sum(int(clip.config["projection_dim"]) for _, clip in self._clips),
         }
         check_fits(name, wanted, config)
 

@@ -12,8 +12,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from rise_contracts.errors import InvalidInput
 from rise_stage.engine.families.base import Conditioning, TextStates, scale_of
-from rise_stage.engine.families.components import read_json, read_network, read_text_encoder, read_tokenizer
+from rise_stage.engine.families.components import network_config, read_json, read_tokenizer
 from rise_stage.engine.families.sd import StableDiffusion, tokens
+from rise_stage.engine.families.weights import text_encoder
 
 TIME_IDS = 6
 
@@ -25,8 +26,9 @@ class StableDiffusionXL(StableDiffusion):
         """The last hidden layer but one of both encoders side by side, and the pooled output of the second."""
         hidden, pooled = [], None
         with torch.inference_mode():
-            for tokenizer, encoder in self._encoders:
-                out = encoder(tokens(tokenizer, text).to(self.shared.device), output_hidden_states=True)
+            for tokenizer, clip in self._clips:
+                with clip.use() as encoder:
+                    out = encoder(tokens(tokenizer, text).to(self.shared.device), output_hidden_states=True)
                 hidden.append(out.hidden_states[-2])
                 pooled = out[0]
             return TextStates(torch.concat(hidden, dim=-1), pooled)
@@ -59,42 +61,38 @@ class StableDiffusionXL(StableDiffusion):
         predicted: Tensor = network(x, timesteps, hidden, added_cond_kwargs=added, return_dict=False)[0]
         return predicted
 
-    def _read_vae(self) -> AutoencoderKL:
+    def _vae_dtype(self) -> torch.dtype:
         """The SDXL VAE overflows in float16: where it says so, it is kept in float32."""
-        shared = self.shared
-        upcast = bool(read_json(shared.folder / "vae" / "config.json").get("force_upcast", True))
-        dtype = torch.float32 if upcast and shared.dtype == torch.float16 else shared.dtype
-        vae = read_network(AutoencoderKL, shared.folder, "vae", shared.variant, dtype)
-        return vae.to(shared.device)
+        dtype = self.shared.dtype
+        upcasts = network_config(AutoencoderKL, self.shared.folder, "vae").get("force_upcast")
+        return torch.float32 if upcasts and dtype == torch.float16 else dtype
 
     def _load_text(self) -> None:
         shared = self.shared
         kinds = (CLIPTextModel, CLIPTextModelWithProjection)
-        self._encoders = []
+        self._clips = []
         for kind, suffix in zip(kinds, ("", "_2"), strict=True):
             tokenizer = read_tokenizer(CLIPTokenizer, shared.folder, f"tokenizer{suffix}")
-            name = f"text_encoder{suffix}"
-            encoder = read_text_encoder(kind, shared.folder, name, shared.variant, shared.dtype)
-            self._encoders.append((tokenizer, encoder.to(shared.device)))
+            self._clips.append((tokenizer, text_encoder(shared, kind, f"text_encoder{suffix}")))
         index = read_json(shared.folder / "model_index.json")
         self._zeros_for_empty = bool(index.get("force_zeros_for_empty_prompt", True))
 
     def _context_width(self) -> int:
-        return sum(int(encoder.config.hidden_size) for _, encoder in self._encoders)
+        return sum(int(clip.config["hidden_size"]) for _, clip in self._clips)
 
     def _wanted_extras(self) -> dict[str, Any]:
         return {"addition_embed_type": "text_time"}
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         super().check_member(name, config)
-        pooled = int(self._encoders[-1][1].config.projection_dim)
+        pooled = int(self._clips[-1][1].config["projection_dim"])
         wanted = TIME_IDS * int(config.get("addition_time_embed_dim") or 0) + pooled
         if config.get("projection_class_embeddings_input_dim") != wanted:
             got = config.get("projection_class_embeddings_input_dim")
             raise InvalidInput(f"member {name}", f"projection_class_embeddings_input_dim {wanted}", got)
 
     def _unscaled(self, latents: Tensor) -> Tensor:
-        config = self.vae.config
+        config = self._vae.config
         mean, std = config.get("latents_mean"), config.get("latents_std")
         if mean is None or std is None:
             return super()._unscaled(latents)

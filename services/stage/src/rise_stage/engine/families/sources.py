@@ -8,7 +8,7 @@ from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.resources import Source
 
 BUILTIN = "rise-shapes"
-WANTED_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model")
+WANTED_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 """What is fetched from a hub: never a pickle."""
 
 

@@ -1,4 +1,4 @@
-"""Denoisers in memory: loaded when asked for, the least recently used thrown out when they no longer fit."""
+"""A cache of what can be made again: the least recently used is thrown out when not all of it fits."""
 
 from __future__ import annotations
 
