@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from rise_contracts.errors import InvalidInput, RiseError, UnknownName
 from rise_contracts.resources import LatentContract, Member, ModelFamily, Source
@@ -217,6 +218,39 @@ def test_a_prompt_is_encoded_once(sd_engine: Engine) -> None:
     first = sd_engine.encode(["a very particular dot"])
     assert torch.equal(first.hidden, sd_engine.encode(["a very particular dot"]).hidden)
     assert sd_engine.encode(["a", "b"], 5.0, "c").hidden.shape[0] == 4
+
+
+def only_variant(folder: Path, kind: Any, subfolder: str, **shards: str) -> None:
+    """Leave a component in half precision only, under the name that diffusers users know it by."""
+    model = kind.from_pretrained(folder, subfolder=subfolder).half()
+    for path in (folder / subfolder).glob("*.safetensors"):
+        path.unlink()
+    model.save_pretrained(folder / subfolder, variant="fp16", **shards)
+
+
+@pytest.mark.parametrize("shards", [{}, {"max_shard_size": "60KB"}])
+def test_a_variant_is_read_for_the_whole_family(shards: dict[str, str], folder: Path) -> None:
+    for kind, name in ((UNet2DConditionModel, "unet"), (AutoencoderKL, "vae"), (CLIPTextModel, "text_encoder")):
+        only_variant(folder, kind, name, **shards)
+    family = manifest(folder, base=Source(path=str(folder), variant="fp16"))
+    engine = Engine.load(family, ["large"])
+    assert torch.isfinite(engine.generate(["a"], [1], "large:2").latents).all()
+    with pytest.raises(InvalidInput, match=r"diffusion_pytorch_model\.safetensors in"):
+        Engine.load(manifest(folder))
+
+
+def test_a_member_of_a_folder_of_its_own_may_be_of_another_variant(sd: ModelFamily, folder: Path) -> None:
+    only_variant(folder, UNet2DConditionModel, "unet")
+    members = (
+        *sd.spec.members,
+        Member(name="half", source=Source(path=str(folder), variant="fp16")),
+        Member(name="whole", source=Source(path=str(folder))),
+    )
+    engine = Engine.load(sd.model_copy(update={"spec": sd.spec.model_copy(update={"members": members})}), ["half"])
+    made = [engine.generate(["a"], [1], f"{name}:2").latents for name in ("half", "large")]
+    assert 0 < (made[0] - made[1]).abs().max() < 0.05
+    with pytest.raises(InvalidInput, match=r"diffusion_pytorch_model\.safetensors in"):
+        engine.member("whole")
 
 
 def test_half_precision_weights_load_as_what_is_asked_for(sd: ModelFamily, folder: Path) -> None:

@@ -15,16 +15,18 @@ from safetensors.torch import load_file, save_file
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
-from rise_stage.engine.engine import Precision
+from rise_stage.engine.engine import Offload, Precision
 from rise_stage.engine.latent_contract import latent_digest
 from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.run import Step
+from rise_stage.handler import Handler
 from tests.model.conftest import folder_of
 from tests.model.tiny import manifest
 
 T = TypeVar("T")
 BUFFERS = 8192
 """Bytes of the tables of positions, which no file holds."""
+OFFLOADS: tuple[Offload, ...] = ("none", "encoders")
 ENCODERS = {
     "sd": ["text_encoder"],
     "sdxl": ["text_encoder", "text_encoder_2"],
@@ -124,6 +126,37 @@ def test_engines_that_share_a_memory_share_its_limit(sd: ModelFamily, sdxl: Mode
     one.member("large")
     other.member("large")
     assert (one.loaded, other.loaded) == ((), ("large",))
+
+
+def test_a_head_is_ready_without_an_autoencoder_and_a_tail_with_it(sd: ModelFamily) -> None:
+    for decodes, wanted in ((False, []), (True, ["vae"])):
+        engine = Engine.load(sd)
+        engine.decodes = decodes
+        handler = Handler([sd], lambda _, made=engine: made)
+        handler.prepare({"tiny": ["large"]})
+        assert [name for name in held(engine) if name == "vae"] == wanted
+        assert handler.status().members == ("large",)
+
+
+def test_a_small_autoencoder_is_kept_ready_by_everyone(sd: ModelFamily) -> None:
+    """It costs nothing to speak of, and the first job that a head makes alone does not wait for it."""
+    assert Engine.load(sd, decodes=False).decodes
+
+
+def test_offloading_where_there_is_no_accelerator_changes_nothing(family: ModelFamily) -> None:
+    plain, offloading = (Engine.load(family, offload=offload) for offload in OFFLOADS)
+    made = [engine.generate(["a red dot"], [1], "large:2").images for engine in (plain, offloading)]
+    assert torch.equal(*made)
+    assert (held(offloading), offloading.memory.nbytes) == (held(plain), plain.memory.nbytes)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator with memory of its own")
+def test_with_encoders_offloaded_only_the_denoiser_stays_on_the_accelerator(family: ModelFamily) -> None:
+    plain, offloading = (Engine.load(family, device="cuda", offload=offload) for offload in OFFLOADS)
+    wanted = plain.generate(["a red dot"], [1], "large:2").images
+    assert torch.equal(offloading.generate(["a red dot"], [1], "large:2").images, wanted)
+    assert held(offloading) == ["member large"]
+    assert offloading.memory.nbytes < plain.memory.nbytes
 
 
 def test_the_digest_of_the_files_is_that_of_the_autoencoder_in_memory(family: ModelFamily) -> None:

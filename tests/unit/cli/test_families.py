@@ -29,6 +29,18 @@ def test_relative_folders_are_taken_from_where_the_manifest_lies(tmp_path: Path)
     assert found.spec.base.path == str(tmp_path / "model")
 
 
+def test_a_tiny_autoencoders_folder_is_too_and_must_be_there(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    path = tmp_path / "family.yaml"
+    path.write_text(FAMILY.replace("base: {path: /nowhere}", "base: {path: model}\n  tinyVae: {path: taesd}"))
+    with pytest.raises(errors.NotFound, match="it is the source of tiny_vae"):
+        families.from_file(path)
+    (tmp_path / "taesd").mkdir()
+    tiny = families.from_file(path).spec.tiny_vae
+    assert tiny is not None
+    assert tiny.path == str(tmp_path / "taesd")
+
+
 def test_a_folder_that_is_missing_is_told_before_anything_starts(tmp_path: Path) -> None:
     path = tmp_path / "family.yaml"
     path.write_text(FAMILY)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from rise_stage.engine.parts import Memory, Part, weight_of
+from rise_stage.engine.parts import Memory, Part, lent, weight_of
 
 
 class Value:
@@ -125,3 +126,49 @@ def test_a_weight_that_two_layers_share_weighs_once() -> None:
     both = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     both[1].weight = both[0].weight
     assert weight_of(both) == torch.Size((4, 4)).numel() * 4
+
+
+class TestLending:
+    """To the CPU itself: what is lent is a copy there, too, so all but the speed is as with an accelerator."""
+
+    @pytest.fixture
+    def network(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)).eval().requires_grad_(False)
+
+    @staticmethod
+    def places(network: nn.Module) -> list[int]:
+        return [tensor.data_ptr() for tensor in (*network.parameters(), *network.buffers())]
+
+    def test_it_computes_elsewhere_and_comes_back_to_where_it_was(self, network: nn.Module) -> None:
+        x, before = torch.randn(2, 4), self.places(network)
+        wanted = network(x)
+        with torch.inference_mode(), lent(network, torch.device("cpu"), Memory()):
+            assert not set(self.places(network)) & set(before)
+            assert torch.equal(network(x), wanted)
+        assert self.places(network) == before
+        assert torch.equal(network(x), wanted)
+
+    def test_it_comes_back_though_computing_failed(self, network: nn.Module) -> None:
+        before = self.places(network)
+        with pytest.raises(RuntimeError, match="shapes"), lent(network, torch.device("cpu"), Memory()):
+            network(torch.randn(2, 5))
+        assert self.places(network) == before
+
+    def test_room_is_made_for_it_where_it_is_lent_to(self, network: nn.Module) -> None:
+        memory = Memory(weight_of(network) + 4)
+        for name in "ab":
+            part(memory, name, 4)()
+        with lent(network, torch.device("cpu"), memory):
+            assert names(memory) == ["b"]
+
+    def test_a_part_is_lent_for_each_use_and_rests_in_between(self, network: nn.Module) -> None:
+        host, before = Memory(), self.places(network)
+        resting: Part[nn.Module] = Part(
+            host, "encoder", lambda: network, weight_of, lend=partial(lent, device=torch.device("cpu"), memory=Memory())
+        )
+        for _ in range(2):
+            with resting.use() as used:
+                assert used is network
+                assert self.places(used) != before
+            assert self.places(network) == before
+        assert names(host) == ["encoder"]

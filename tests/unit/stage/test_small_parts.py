@@ -225,6 +225,21 @@ class TestSettings:
         assert (found.threads, found.memory_mib) == (None, None)
 
     @pytest.mark.parametrize(
+        ("flags", "environment", "wanted"),
+        [
+            ([], {}, ("none", False)),
+            (["--offload", "encoders", "--tiny-vae"], {}, ("encoders", True)),
+            ([], {"RISE_OFFLOAD": "encoders", "RISE_TINY_VAE": "1"}, ("encoders", True)),
+            (["--offload", "none"], {"RISE_OFFLOAD": "encoders", "RISE_TINY_VAE": "0"}, ("none", False)),
+        ],
+    )
+    def test_what_is_kept_where_can_be_chosen(
+        self, flags: list[str], environment: dict[str, str], wanted: tuple[str, bool]
+    ) -> None:
+        found = settings.read(flags, environment)
+        assert (found.offload, found.tiny_vae) == wanted
+
+    @pytest.mark.parametrize(
         "flags",
         [
             ["--tier", "cloud"],
@@ -234,6 +249,7 @@ class TestSettings:
             ["--label", "novalue"],
             ["--patience", "inf"],
             ["--memory-mib", "1.5"],
+            ["--offload", "sequential"],
             ["--name", "my.phone"],
             ["--name", "any"],
             ["--pool", "Edge Site"],
@@ -254,6 +270,7 @@ kind: ModelFamily
 metadata: {name: mine}
 spec:
   base: {path: base}
+  tinyVae: {path: ../taesd}
   members:
     - {name: large}
     - {name: small, source: {path: ../other}, subfolder: unet}
@@ -268,6 +285,8 @@ spec:
         assert small is not None
         assert small.source is not None
         assert small.source.path == str(tmp_path / "../other")
+        assert family.spec.tiny_vae is not None
+        assert family.spec.tiny_vae.path == str(tmp_path / "../taesd")
 
     def test_a_name_that_is_no_family_is_answered_with_the_nearest(self) -> None:
         with pytest.raises(UnknownName, match="did you mean 'rise-shapes'"):

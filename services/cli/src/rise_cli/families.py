@@ -26,8 +26,9 @@ def from_file(path: Path) -> resources.ModelFamily:
         member.model_copy(update={"source": _absolute(member.source, path.parent, f"member {member.name}")})
         for member in spec.members
     )
-    base = _absolute(spec.base, path.parent, "base")
-    return family.model_copy(update={"spec": spec.model_copy(update={"base": base, "members": members})})
+    base, tiny = (_absolute(getattr(spec, name), path.parent, name) for name in ("base", "tiny_vae"))
+    update = {"base": base, "tiny_vae": tiny, "members": members}
+    return family.model_copy(update={"spec": spec.model_copy(update=update)})
 
 
 def find(name: str, given: Path | None) -> resources.ModelFamily:

@@ -167,6 +167,9 @@ class ModelFamilySpec(Resource):
     base: Source
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
     latent: LatentContract | None = None
+    tiny_vae: Source | None = Field(
+        default=None, description="a diffusers AutoencoderTiny of the same latents, for previews and small devices"
+    )
     default_size: Pixels = 512
     handoffs: Annotated[tuple[Sigma, ...], Field(max_length=32)] = ()
     relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = ()

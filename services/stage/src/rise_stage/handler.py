@@ -96,7 +96,8 @@ def _rehearse(engine: Engine) -> None:
     noise = engine.noise([0])
     origin = Origin("nobody", 1, 0)
     encode_handoff(Latent(noise, 1.0), origin, engine.name, engine.latent_contract, "fp16", "euler")
-    to_png(engine.decode(noise)[0])
+    if engine.decodes:
+        to_png(engine.decode(noise)[0])
 
 
 def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
@@ -133,7 +134,7 @@ def _hand_over(engine: Engine, task: StageTask, step: Step, timings: Timings) ->
     preview = b""
     if task.request.preview:
         with timings.part("preview"):
-            preview = to_png(engine.decode(step.predicted.clean[:1])[0])
+            preview = to_png(engine.preview(step.predicted.clean[:1])[0])
     return Handoff(header, payload, step.steps, timings.seconds, preview)
 
 

@@ -35,7 +35,8 @@ def _rooted(family: ModelFamily, folder: Path) -> ModelFamily:
     members = tuple(
         member.model_copy(update={"source": _rooted_source(member.source, folder)}) for member in family.spec.members
     )
-    update: dict[str, Any] = {"base": _rooted_source(family.spec.base, folder), "members": members}
+    sources = {name: _rooted_source(getattr(family.spec, name), folder) for name in ("base", "tiny_vae")}
+    update: dict[str, Any] = {**sources, "members": members}
     return family.model_copy(update={"spec": family.spec.model_copy(update=update)})
 
 

@@ -63,7 +63,15 @@ def make_handler(chosen: Settings, families: Sequence[ModelFamily]) -> Handler:
     memory = Memory(None if chosen.memory_mib is None else chosen.memory_mib * 2**20)
 
     def load(family: ModelFamily) -> Engine:
-        return Engine.load(family, device=device, precision=precision, memory=memory)
+        return Engine.load(
+            family,
+            device=device,
+            precision=precision,
+            memory=memory,
+            tiny_vae=chosen.tiny_vae,
+            offload="encoders" if chosen.offload == "encoders" else "none",
+            decodes=chosen.identity.tier == "device",
+        )
 
     return Handler(families, load)
 

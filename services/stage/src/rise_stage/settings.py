@@ -16,6 +16,7 @@ from rise_runtime.seam import Identity
 
 TIERS: tuple[Tier, ...] = ("edge", "device")
 PRECISIONS = ("fp32", "fp16", "bf16")
+OFFLOADS = ("none", "encoders")
 EMBEDDED = "rise-shapes"
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -28,6 +29,8 @@ class Settings:
         families: names of built-in families or paths of manifests.
         members: to load before the worker is ready; empty stands for those of the worker's tier.
         threads: of the CPU; None leaves it to torch.
+        offload: "encoders": text encoders and autoencoders leave the accelerator after each use.
+        tiny_vae: decode pictures with the family's tiny autoencoder.
         memory_mib: what weights in memory may take together; None is no limit.
     """
 
@@ -39,6 +42,8 @@ class Settings:
     threads: int | None = 1
     device: str = "auto"
     precision: str = "fp32"
+    offload: str = "none"
+    tiny_vae: bool = False
     memory_mib: int | None = None
     patience: float = 10.0
 
@@ -59,6 +64,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         threads=_whole("--threads", given.threads, 0, 1024) or None,
         device=given.device,
         precision=_choice("--precision", given.precision, PRECISIONS),
+        offload=_choice("--offload", given.offload, OFFLOADS),
+        tiny_vae=given.tiny_vae,
         memory_mib=_whole("--memory-mib", given.memory_mib, 0, 2**30) or None,
         patience=_seconds("--patience", given.patience),
     )
@@ -87,6 +94,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--threads", "RISE_THREADS", "1", "CPU threads (1); 0 leaves it to torch")
     add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
     add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")
+    add("--offload", "RISE_OFFLOAD", "none", "none, or encoders: these and the VAE are on the accelerator only in use")
+    parser.add_argument(
+        "--tiny-vae",
+        action="store_true",
+        default=environment.get("RISE_TINY_VAE", "") not in ("", "0"),
+        help="decode pictures with the family's tiny VAE",
+    )
     add("--memory-mib", "RISE_MEMORY_MIB", "0", "what weights in memory may take; 0 is no limit")
     add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
     return parser

@@ -16,7 +16,7 @@ from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.families.architectures import family_class
-from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates
+from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates, Tiny
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.images import to_pixels
 from rise_stage.engine.latents import Latent
@@ -31,7 +31,10 @@ from rise_stage.engine.schedules import Grid
 
 Precision = Literal["fp32", "fp16", "bf16"]
 DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+Offload = Literal["none", "encoders"]
 TEXT_BYTES = 64 * 2**20
+SMALL_BYTES = 64 * 2**20
+"""An autoencoder of at most so much is kept ready by everyone."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,29 @@ class Engine:
     Attributes:
         manifest: the family.
         memory: where they are held; engines may share one.
+        tiny_vae: decode pictures, and not only previews, with the tiny autoencoder that the manifest names.
+        offload: what rests in the host's memory while it is not used, where `device` has memory of its own.
+        decodes: whether it is to be ready to decode before there is anything to decode.
     """
 
     manifest: ModelFamily
     device: torch.device
     dtype: torch.dtype
     memory: Memory = field(default_factory=Memory)
+    tiny_vae: bool = False
+    offload: Offload = "none"
+    decodes: bool = True
     family: Family = field(init=False)
 
     def __post_init__(self) -> None:
         spec = self.manifest.spec
         folder = locate(spec.base)
-        self._shared = Shared(folder, spec.base.variant, self.device, self.dtype, self.memory)
+        host = Memory() if self.offload == "encoders" and self.device.type == "cuda" else None
+        self._shared = Shared(
+            folder, spec.base.variant, self.device, self.dtype, self.memory, host, self._locate_tiny()
+        )
         self.family = family_class(spec.architecture)(self._shared)
+        self.decodes = self.decodes or self.family.decoder_bytes <= SMALL_BYTES
         self._members: dict[str, Part[Member]] = {}
         self._texts: Lru[str, _Encoded] = Lru(self._encode_text, TEXT_BYTES)
         self._check_contract()
@@ -91,13 +104,16 @@ class Engine:
         precision: Precision = "fp32",
         memory_limit: int | None = None,
         memory: Memory | None = None,
+        tiny_vae: bool = False,
+        offload: Offload = "none",
+        decodes: bool = True,
     ) -> Self:
         """Open a family and load the named members. Raises InvalidInput for anything missing or not fitting.
 
         `memory_limit` is the bytes of weights to hold, None for all; engines given one `memory` share its limit.
         """
         held = Memory(memory_limit) if memory is None else memory
-        engine = cls(manifest, torch.device(device), DTYPES[precision], held)
+        engine = cls(manifest, torch.device(device), DTYPES[precision], held, tiny_vae, offload, decodes)
         for name in members:
             engine.member(name)
         return engine
@@ -182,18 +198,27 @@ class Engine:
         """Clean latents (B, C, H, W) to pictures (B, H, W, 3) uint8."""
         return to_pixels(self.family.decode(latents.to(self.device)))
 
+    def preview(self, latents: Tensor) -> Tensor:
+        """The same at less cost, where the family has a tiny autoencoder: good enough to see what will come of it."""
+        return to_pixels(self.family.preview(latents.to(self.device)))
+
     def warm(self, member: str) -> float:
-        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds."""
+        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds.
+
+        The picture is decoded only where the engine `decodes`: a head should not hold an autoencoder for nothing.
+        """
         loaded = self.member(member)
         configuration = configuration_of(f"{member}:3", self.manifest)
         noise = self.noise([0])
         conditioning = self.encode(["warm"], configuration.stages[0].guidance)
         loaded.trace(noise, conditioning)
-        self.family.trace_decoder(noise)
+        if self.decodes:
+            self.family.trace_decoder(noise)
         tokens = self.family.tokens(self.size())
         grid = stage_grid(configuration, 0, loaded.scheduler, loaded.schedule, None, tokens)
         steps = list(self.run(member, conditioning, noise, grid, configuration.solver))
-        self.decode(steps[-1].x)
+        if self.decodes:
+            self.decode(steps[-1].x)
         return steps[-1].seconds / (1 if conditioning.guidance is None else 2)
 
     def generate(
@@ -243,6 +268,13 @@ class Engine:
         if spec is None:
             raise UnknownName("member", name, [member.name for member in self.manifest.spec.members])
         return member_part(spec, self.family, self._shared)
+
+    def _locate_tiny(self) -> Tiny | None:
+        source = self.manifest.spec.tiny_vae
+        if source is None and self.tiny_vae:
+            hint = "name one in its manifest: spec.tinyVae"
+            raise InvalidInput("--tiny-vae", "a family with a tiny autoencoder", self.name, hint)
+        return None if source is None else Tiny(locate(source, "tinyVae"), source.variant, self.tiny_vae)
 
     def _check_contract(self) -> None:
         """A manifest that states its latent contract must be right about it."""

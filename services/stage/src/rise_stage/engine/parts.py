@@ -10,9 +10,10 @@ import ctypes
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import nn
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Memory:
             self._held.move_to_end(part)
         else:
             self._held[part] = self._read(part)
-            self._make_room(part)
+            self.make_room(keep=part)
         value: T = self._held[part]
         return value
 
@@ -54,14 +55,15 @@ class Memory:
         left = self._leaving.pop(part, None)
         value: T | None = None if left is None else left()
         if value is None:
-            self._make_room(part, coming=part.nbytes)
+            self.make_room(part.nbytes)
             value = part.read()
             part.nbytes = part.weigh(value)
         return value
 
-    def _make_room(self, wanted: Part[Any], coming: int = 0) -> None:
+    def make_room(self, coming: int = 0, keep: Part[Any] | None = None) -> None:
+        """Throw out what was not used for longest, all but `keep`, until `coming` bytes more fit."""
         while self.limit is not None and self.nbytes + coming > self.limit:
-            oldest = next((part for part in self._held if part is not wanted), None)
+            oldest = next((part for part in self._held if part is not keep), None)
             if oldest is None:
                 return
             self._leaving[oldest] = weakref.ref(self._held.pop(oldest))
@@ -75,6 +77,7 @@ class Part(Generic[T]):
 
     Attributes:
         name: among the parts of its family, such as "text_encoder_2" or "member large".
+        lend: brings the value to where it can be computed with, and back afterwards.
         config: its configuration with the defaults of its class filled in; known before it is read.
         nbytes: what it weighs; until it was read once, what its files say it will.
     """
@@ -88,10 +91,11 @@ class Part(Generic[T]):
         *,
         nbytes: int = 0,
         config: dict[str, Any] | None = None,
+        lend: Callable[[T], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.memory, self.name = memory, name
         self.read, self.weigh = read, weigh
-        self.nbytes, self.config = nbytes, config or {}
+        self.nbytes, self.config, self.lend = nbytes, config or {}, lend
 
     def __call__(self) -> T:
         return self.memory.take(self)
@@ -99,11 +103,32 @@ class Part(Generic[T]):
     @contextmanager
     def use(self) -> Iterator[T]:
         """The value, where it can be computed with, for as long as that takes."""
-        yield self()
+        value = self()
+        with self.lend(value):
+            yield value
 
     @property
     def loaded(self) -> bool:
         return self in self.memory
+
+
+@contextmanager
+def lent(network: nn.Module, device: torch.device, memory: Memory) -> Iterator[None]:
+    """Have a network that rests in the host's memory on `device`, where `memory` counts, while it is used.
+
+    Afterwards its tensors are those that they were, so nothing is copied back.
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    resting = [tensor.data for tensor in tensors]
+    memory.make_room(weight_of(network))
+    try:
+        with torch.inference_mode(False):
+            for tensor in tensors:
+                tensor.data = tensor.data.to(device, copy=True)
+        yield
+    finally:
+        for tensor, data in zip(tensors, resting, strict=True):
+            tensor.data = data
 
 
 def _give_back() -> None:

@@ -91,14 +91,31 @@ def scale_of(guidance: float, negative: Sequence[TextStates] | None) -> float | 
 
 
 @dataclass(frozen=True)
+class Tiny:
+    """Where a family's AutoencoderTiny lies; `always`: pictures are decoded with it, too, and not only previews."""
+
+    folder: Path
+    variant: str | None
+    always: bool
+
+
+@dataclass(frozen=True)
 class Shared:
-    """What the members of a family have in common: the base folder, how tensors are computed with, the memory."""
+    """What the members of a family have in common: the base folder, how tensors are computed with, the memory.
+
+    Attributes:
+        memory: of the device.
+        host: where text encoders and autoencoders rest while they are not used; None: where the denoisers are.
+        tiny: None where the family has no AutoencoderTiny.
+    """
 
     folder: Path
     variant: str | None
     device: torch.device
     dtype: torch.dtype
     memory: Memory = field(default_factory=Memory)
+    host: Memory | None = None
+    tiny: Tiny | None = None
 
 
 class Family(Protocol):
@@ -167,6 +184,15 @@ class Family(Protocol):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Clean latents (B, C, H, W) to pictures (B, 3, height, width) in [-1, 1], before any clamping."""
+        ...
+
+    def preview(self, latents: Tensor) -> Tensor:
+        """The same, with the tiny autoencoder where the family has one."""
+        ...
+
+    @property
+    def decoder_bytes(self) -> int:
+        """What the autoencoder weighs that pictures are decoded with."""
         ...
 
     def trace_decoder(self, latents: Tensor) -> None:
