@@ -1,7 +1,8 @@
 """Between the worker loop and the engine: what a stage handler is given and what it gives back.
 
-A handler is an ordinary blocking function. The worker loop runs it in one thread that lives as long as the
-worker, so models and accelerator contexts stay on the thread that made them.
+A handler is an ordinary blocking function. The worker loop calls it from as many threads at once as the worker has
+slots; these live as long as the worker, and with one slot it is always the same. A handler that must keep models or
+accelerator contexts on one thread, and one that lets stages share what they compute, has a thread of its own for that.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class StageContext:
 
 
 class StageHandler(Protocol):
-    """Computes one stage.
+    """Computes one stage, beside others where the worker has several slots.
 
     `payload` is the handoff's bytes, size and digest checked already; empty for the head. Raises HandoffRefused or
     StageFailed (`retriable` says whether another attempt may end better), Busy for "not now, give it to somebody
@@ -114,10 +115,17 @@ class StageHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What the engine says for the heartbeat."""
+    """What the engine says for the heartbeat.
+
+    Attributes:
+        gain: how many times as many steps in the same time the worker makes when stages share it; 1 until measured.
+        full: whether another stage would find no room beside those at work: none is taken until that has changed.
+    """
 
     members: tuple[str, ...] = ()
     seconds_per_step: dict[str, float] = field(default_factory=dict)
+    gain: float = 1.0
+    full: bool = False
 
 
 StatusSource = Callable[[], WorkerStatus]

@@ -113,9 +113,21 @@ class Batch:
 
     def most_rows(self, ask: Ask) -> int | None:
         """How many rows of this kind a pass may have: by measure, and fewer after it ran out of memory with them."""
-        by_measure = None if self.limit is None else max(1, self.limit // max(1, ask.network.row_bytes(*ask.inputs)))
-        known = [most for most in (by_measure, self._ceilings.get(ask.kind)) if most is not None]
-        return min(known, default=None)
+        most = self._ceilings.get(ask.kind)
+        if self.limit is None:
+            return most
+        try:
+            measured = max(1, self.limit // max(1, ask.network.row_bytes(*ask.inputs)))
+        except Exception:
+            log.warning("what a row takes could not be measured: no two jobs share a pass", exc_info=True)
+            measured = self._ceilings[ask.kind] = 1
+        return measured if most is None else min(measured, most)
+
+    def is_full(self, asks: Sequence[Ask]) -> bool:
+        """Whether one more ask like the largest of these, all of one kind, would take a second pass."""
+        most = self.most_rows(asks[0]) if asks else None
+        rows = [ask.rows for ask in asks]
+        return most is not None and sum(rows) + max(rows) > most
 
     def forward(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
         """One pass for asks of one kind; an answer for each, or why there is none.
@@ -127,6 +139,7 @@ class Batch:
         try:
             outputs = _pass(asks)
         except Exception as error:
+            log.debug("a forward pass failed", exc_info=True)
             if len(asks) == 1 and (asks[0].rows == 1 or not is_out_of_memory(error)):
                 return [error]
             self._note(asks, error)
