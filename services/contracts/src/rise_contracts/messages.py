@@ -49,7 +49,10 @@ class StageReport(Part):
     worker: Name
     steps: int = Field(ge=0)
     seconds: Seconds
-    timings: dict[str, float] = Field(default_factory=dict, description="seconds by part: load, encode, denoise …")
+    timings: dict[str, float] = Field(
+        default_factory=dict,
+        description="seconds by part: load, encode, denoise …; waited is when the worker served others",
+    )
     handoff_bytes: int = Field(default=0, ge=0)
     started_at: float
     finished_at: float
@@ -184,7 +187,9 @@ class Heartbeat(Message):
     ready: bool = True
     members: tuple[Name, ...] = Field(default=(), description="loaded now")
     seconds_per_step: dict[str, float] = Field(default_factory=dict, description="by member, one image, warm")
-    busy_job: str | None = None
+    gain: float = Field(default=1.0, gt=0, description="steps in company in the time of one alone; 1 until measured")
+    busy_jobs: tuple[str, ...] = ()
+    slots: int = Field(default=1, ge=1, description="jobs that it can be at together")
     queue_depth: int = Field(default=0, ge=0, description="tasks waiting in the pool")
     rss_bytes: int = Field(default=0, ge=0)
     link: LinkQuality | None = None

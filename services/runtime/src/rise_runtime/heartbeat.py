@@ -20,10 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class Heart:
-    """The heartbeat of one worker. `busy_job` gives the job that it is at."""
+    """The heartbeat of one worker. `busy_jobs` gives the jobs that it is at, at most one for each of its `slots`."""
 
-    def __init__(self, bus: Bus, identity: Identity, status: StatusSource, busy_job: Callable[[], str | None]) -> None:
-        self._bus, self._identity, self._status, self._busy_job = bus, identity, status, busy_job
+    def __init__(
+        self, bus: Bus, identity: Identity, status: StatusSource, busy_jobs: Callable[[], tuple[str, ...]], slots: int
+    ) -> None:
+        self._bus, self._identity, self._status = bus, identity, status
+        self._busy_jobs, self._slots = busy_jobs, slots
         self._bucket = Bucket(bus, subjects.KV_WORKERS)
         self._process = psutil.Process()
         self._bytes_per_s: float | None = None
@@ -78,7 +81,9 @@ class Heart:
             ready=self._ready,
             members=status.members,
             seconds_per_step=status.seconds_per_step,
-            busy_job=self._busy_job(),
+            gain=status.gain,
+            busy_jobs=self._busy_jobs(),
+            slots=self._slots,
             queue_depth=depth,
             rss_bytes=self._process.memory_info().rss,
             link=messages.LinkQuality(rtt_s=rtt, bytes_per_s=self._bytes_per_s),

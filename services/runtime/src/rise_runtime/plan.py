@@ -236,7 +236,8 @@ def reports(record: JobRecord) -> tuple[messages.StageReport, ...]:
 
 
 def edge_seconds(done: Collection[messages.StageReport]) -> float:
-    return sum(report.seconds for report in done if report.tier == "edge")
+    """What of the edge's time was spent on these stages. Stages that share a worker do not cost it their sum."""
+    return sum(max(0.0, report.seconds - report.timings.get("waited", 0.0)) for report in done if report.tier == "edge")
 
 
 def _outcome(

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
@@ -47,9 +47,17 @@ class Bench:
 class Running:
     """One delivery being worked on."""
 
-    def __init__(self, bench: Bench, delivery: Delivery, task: messages.StageTask, behind: bytes) -> None:
-        self.task = task
-        self._bench, self._delivery, self._behind = bench, delivery, behind
+    def __init__(
+        self,
+        bench: Bench,
+        delivery: Delivery,
+        task: messages.StageTask,
+        behind: bytes,
+        turn: Callable[[Delivery], Awaitable[None]],
+    ) -> None:
+        """`turn` waits until it may begin; meanwhile the task is kept alive."""
+        self.task, self.delivery = task, delivery
+        self._bench, self._behind, self._turn = bench, behind, turn
         self._loop = asyncio.get_running_loop()
         self.context = StageContext(bench.identity, delivery.deliveries, self._emit)
         self._stage = task.configuration.stages[task.stage_index]
@@ -57,9 +65,11 @@ class Running:
     async def run(self) -> None:
         """Work it off. Raises Stopped, Stuck, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
         if not await self._is_wanted():
-            await self._delivery.ack()
+            await self.delivery.ack()
             return
         async with self._kept_alive():
+            await self._turn(self.delivery)
+            self.context.check()
             payload = await tasks.payload(self._bench.bus, self.task, self._behind)
             announced = asyncio.create_task(self._announce_start())
             started_at, started = time.time(), time.perf_counter()
@@ -74,7 +84,7 @@ class Running:
                 await self._hand_over(result, report)
             else:
                 await self._finish(result, report)
-            await self._delivery.ack()
+            await self.delivery.ack()
 
     async def _compute(self, payload: bytes) -> StageResult:
         """What the handler makes. Raises Stuck when nothing was heard of it for too long."""
@@ -96,7 +106,7 @@ class Running:
         if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: attempt %d is not wanted any more", task.job_id, task.attempt)
             return False
-        if self._delivery.deliveries == 1:
+        if self.delivery.deliveries == 1:
             return True
         ended = await endings.get(self._bench.bus, task.job_id)
         if ended is None:
@@ -116,7 +126,7 @@ class Running:
 
     async def _keep_alive(self) -> None:
         while True:
-            await self._delivery.in_progress()
+            await self.delivery.in_progress()
             await asyncio.sleep(self._bench.keepalive_s)
 
     async def _watch_fence(self) -> None:
@@ -161,9 +171,9 @@ class Running:
             member=self._stage.member,
             tier=self._bench.identity.tier,
             steps=self._stage.steps,
-            delivery=self._delivery.deliveries,
+            delivery=self.delivery.deliveries,
         )
-        await self._store_event(event, discriminator=str(self._delivery.deliveries))
+        await self._store_event(event, discriminator=str(self.delivery.deliveries))
 
     def _report(self, result: StageResult, started_at: float, seconds: float) -> messages.StageReport:
         me = self._bench.identity

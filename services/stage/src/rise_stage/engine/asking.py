@@ -94,7 +94,9 @@ class _Tally:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._begin()
+        self._since = clock()
+        self._own = self._passes = self._shares = 0.0
+        self._alone = True
 
     def pause(self) -> None:
         self._own += self._clock() - self._since
@@ -108,10 +110,7 @@ class _Tally:
     def taken(self) -> Cost:
         self.pause()
         cost = Cost(self._own + self._passes, self._own + self._shares, self._alone)
-        self._begin()
-        return cost
-
-    def _begin(self) -> None:
         self._since = self._clock()
         self._own = self._passes = self._shares = 0.0
         self._alone = True
+        return cost
