@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import sys
@@ -71,7 +72,8 @@ RELAY = Configuration(
 
 
 class Hasher:
-    """The stage handler. It waits after each step while a file `hold` is there, and says so in a file `held`."""
+    """The stage handler. It waits after each step while a file `hold` is there, and says so in files `held`: one for
+    the worker, one for the job."""
 
     def __init__(self, folder: Path, *, size: int = 32) -> None:
         self._folder, self._size = folder, size
@@ -98,6 +100,7 @@ class Hasher:
         hold = self._folder / f"hold-{task.stage_index}"
         while hold.exists():
             (self._folder / f"held-{task.stage_index}-{context.worker.name}").touch()
+            (self._folder / f"held-{task.job_id}").touch()
             if "stubborn" not in task.request.spec.prompt:
                 context.check()
             time.sleep(0.01)
@@ -192,9 +195,9 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, token: str, name: str, folder: Path) -> WorkerProcess:
+    async def start(cls, url: str, token: str, name: str, folder: Path, slots: int = 1) -> WorkerProcess:
         """Returns when it takes work, or is loading."""
-        arguments = ["--url", url, "--name", name, "--folder", str(folder)]
+        arguments = ["--url", url, "--name", name, "--folder", str(folder), "--slots", str(slots)]
         root = Path(__file__).parents[3]
         environment = {**os.environ, "RISE_TEST_TOKEN": token, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         process = await asyncio.create_subprocess_exec(
@@ -266,6 +269,7 @@ async def _main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--name")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--slots", type=int)
     arguments = parser.parse_args()
     stop = stop_on_signals()
     bus = await open_bus(arguments.url, os.environ["RISE_TEST_TOKEN"], patience=30.0)
@@ -276,7 +280,7 @@ async def _main() -> None:
         Hasher(arguments.folder),
         prepare=lambda: _load(arguments.folder / "loading"),
         stop=stop,
-        settings=QUICK,
+        settings=dataclasses.replace(QUICK, slots=arguments.slots),
         on_ready=lambda: print("ready", flush=True),
     )
     await bus.close()

@@ -87,7 +87,7 @@ class _Worker:
         self._changed, self._broken = asyncio.Event(), asyncio.Event()
         self._failures: list[BaseException] = []
         self._own, self._shared = self._consumer(identity.name), self._consumer(None)
-        self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots)
+        self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._shared)
         keepalive = min(1.0, settings.ack_wait_s / 4)
         self._bench = Bench(
             bus, Jobs(bus), identity, handler, self._threads, self._heart, keepalive, self._settings.stall_s
@@ -122,7 +122,7 @@ class _Worker:
             preparing.result()
         return preparing.done()
 
-    async def _unless_stopped(self, work: asyncio.Future[None]) -> None:
+    async def _unless_stopped(self, work: asyncio.Future[Any]) -> None:
         """Wait until `work` is done, or until told to stop."""
         stopping = asyncio.create_task(self._stop.wait())
         either: set[asyncio.Future[Any]] = {work, stopping}
@@ -223,7 +223,7 @@ class _Worker:
         except errors.InvalidInput as error:
             await self._reject(delivery, f"its task cannot be read: {error}")
             return
-        if any(_is_same(running.task, task) for running in self._running):
+        if any(running.delivery.stream_sequence == delivery.stream_sequence for running in self._running):
             log.info("job %s: delivered again while it is worked on here", task.job_id)
             return  # the first delivery is being kept alive, and its end is the end of both
         if delivery.deliveries > self._settings.max_deliver:
@@ -346,10 +346,6 @@ class _Worker:
             ack_wait_s=self._settings.ack_wait_s,
             inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
         )
-
-
-def _is_same(one: messages.StageTask, other: messages.StageTask) -> bool:
-    return (one.job_id, one.attempt, one.stage_index) == (other.job_id, other.attempt, other.stage_index)
 
 
 def _dead_letter(subject: str, worker: str, why: str) -> messages.StageFailed:

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from rise_stage.engine.asking import Asking
@@ -43,17 +44,21 @@ class Rounds:
         self._full = False
 
     def run(self, begin: Callable[[], Asking[T]], check: Callable[[], None]) -> T:
-        """Do the work that `begin` makes; from any thread. Raises what the work raises.
+        """Do the work that `begin` makes, and wait for it; from any thread. Raises what the work raises.
 
         `check` is called before each of its passes, and while it waits; what it raises is thrown into the work.
         """
+        return self.start(begin, check).result()
+
+    def start(self, begin: Callable[[], Asking[T]], check: Callable[[], None]) -> Future[T]:
+        """`run` without the waiting."""
         job = _Job(begin, check)
         with self._lock:
             self._arrived.append(job)
             turning, self._turning = self._turning, True
         if not turning:
             self._thread.submit(self._turn)
-        return job.done.result()
+        return job.done
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the thread that computes, when no job is live."""
@@ -157,15 +162,15 @@ class _Job(Generic[T]):
         return self._error is not None and is_out_of_memory(self._error)
 
     def start(self) -> None:
-        self._work = self._begin()
-        self._advance(next)
+        """Go on until the first ask, or the end."""
+        self._advance(self._first)
 
     def take(self, answer: Answer | Exception) -> None:
         """Go on until the next ask, or the end."""
         if isinstance(answer, Exception):
             self.fail(answer)
-        else:
-            self._advance(lambda work: work.send(answer))
+        elif self._work is not None:
+            self._advance(partial(self._work.send, answer))
 
     def look(self) -> None:
         """Fail where the work is not wanted any more."""
@@ -180,7 +185,7 @@ class _Job(Generic[T]):
         if self._work is None:
             self._error = error
         else:
-            self._advance(lambda work: work.throw(error))
+            self._advance(partial(self._work.throw, error))
 
     def tell(self) -> None:
         if self._result is not None:
@@ -193,11 +198,14 @@ class _Job(Generic[T]):
         self._work = self._error = None
         self.by_itself = True
 
-    def _advance(self, move: Callable[[Asking[T]], Ask]) -> None:
-        assert self._work is not None
+    def _first(self) -> Ask:
+        self._work = self._begin()
+        return next(self._work)
+
+    def _advance(self, move: Callable[[], Ask]) -> None:
         self.ask = None
         try:
-            self.ask = move(self._work)
+            self.ask = move()
         except StopIteration as end:
             self._result = (end.value,)
         except Exception as error:

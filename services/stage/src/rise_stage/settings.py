@@ -17,6 +17,7 @@ from rise_runtime.seam import Identity
 TIERS: tuple[Tier, ...] = ("edge", "device")
 PRECISIONS = ("fp32", "fp16", "bf16")
 EMBEDDED = "rise-shapes"
+MOST_SLOTS = 64
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -29,6 +30,8 @@ class Settings:
         members: to load before the worker is ready; empty stands for those of the worker's tier.
         threads: of the CPU; None leaves it to torch.
         memory_mib: what loaded denoisers of one family may take; None is no limit.
+        slots: jobs at once; None leaves it to `serving.slots_of`.
+        batch_memory_mib: what a forward pass that jobs share may take; None is a share of what is free.
     """
 
     identity: Identity
@@ -40,6 +43,8 @@ class Settings:
     device: str = "auto"
     precision: str = "fp32"
     memory_mib: int | None = None
+    slots: int | None = None
+    batch_memory_mib: int | None = None
     patience: float = 10.0
 
 
@@ -60,6 +65,8 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         device=given.device,
         precision=_choice("--precision", given.precision, PRECISIONS),
         memory_mib=_whole("--memory-mib", given.memory_mib, 0, 2**30) or None,
+        slots=_whole("--slots", given.slots, 0, MOST_SLOTS) or None,
+        batch_memory_mib=_whole("--batch-memory-mib", given.batch_memory_mib, 0, 2**30) or None,
         patience=_seconds("--patience", given.patience),
     )
 
@@ -88,6 +95,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
     add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")
     add("--memory-mib", "RISE_MEMORY_MIB", "0", "what loaded denoisers may take; 0 is no limit")
+    add("--slots", "RISE_SLOTS", "0", "jobs at once; 0 is 1 on a device, and on the edge 8 (on a CPU 2)")
+    add("--batch-memory-mib", "RISE_BATCH_MEMORY_MIB", "0", "what a shared pass may take; 0 is a share of what is free")
     add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
     return parser
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 T = TypeVar("T")
+GROUP = Path("/sys/fs/cgroup")
+"""Where a container finds the control group that it runs in (version 2)."""
 
 
 def peak_bytes(call: Callable[[], T], device: torch.device) -> tuple[T, int]:
@@ -26,6 +31,25 @@ def peak_bytes(call: Callable[[], T], device: torch.device) -> tuple[T, int]:
     with _Live() as live:
         result = call()
     return result, live.peak
+
+
+def spare_bytes(device: torch.device | str) -> int:
+    """What may be used on passes besides what is loaded: of an accelerator's free memory most, for it is ours; of the
+    machine's, or of what its control group leaves, a quarter, for others live there too."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(0.8 * (torch.cuda.mem_get_info(device)[0] + kept))
+    return min(psutil.virtual_memory().available, left_by_group(GROUP)) // 4
+
+
+def left_by_group(group: Path) -> int:
+    """What the control group of a container leaves; without a limit more than any machine has."""
+    try:
+        most, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return sys.maxsize
+    return max(0, int(most) - int(used)) if most.isdecimal() else sys.maxsize
 
 
 def is_out_of_memory(error: BaseException) -> bool:
