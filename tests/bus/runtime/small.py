@@ -28,7 +28,7 @@ from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
 from rise_runtime.pulls import Consumer
-from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult
+from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
 
@@ -86,19 +86,25 @@ class Hasher:
             raise errors.HandoffRefused(errors.Refusal.SIGMA, "1.0", "2.0")
         if "break" in prompt:
             raise ValueError("this stage breaks every time")
-        state = payload or _first(task.request.seed, self._size)
-        for step in range(STEPS):
+        state, done = payload or _first(task.request.seed, self._size), 0
+        if context.resume is not None and "forgetful" not in prompt:
+            state, done = context.resume.payload, context.resume.step
+            context.resumed_at = done
+        for step in range(done, STEPS):
             state = _stepped(state, step)
             if "stubborn" not in prompt:
                 context.progress(step + 1, STEPS, 1.0, 0.001)
-            self._hold(task, context)
+            if "checkpoint" in prompt and step + 1 < STEPS:
+                context.keep(Checkpoint(_header(task, state), state, step + 1, 0.5 * (step + 1)))
+            self._hold(task, context, step + 1)
         last = task.stage_index == len(task.configuration.stages) - 1
         return Pictures((Picture(state, 8, 8),), STEPS) if last else Handoff(_header(task, state), state, STEPS)
 
-    def _hold(self, task: messages.StageTask, context: StageContext) -> None:
+    def _hold(self, task: messages.StageTask, context: StageContext, done: int) -> None:
         """Wait at the file's pleasure. Sleeping is what a slow step does; the test waits for events, not for time."""
         hold = self._folder / f"hold-{task.stage_index}"
-        while hold.exists():
+        later = self._folder / f"hold-{task.stage_index}-after-{done}"
+        while hold.exists() or later.exists():
             (self._folder / f"held-{task.stage_index}-{context.worker.name}").touch()
             (self._folder / f"held-{task.job_id}").touch()
             if "stubborn" not in task.request.spec.prompt:

@@ -40,7 +40,11 @@ class PayloadRef(Part):
 
 
 class StageReport(Part):
-    """What one stage took. `seconds` is from the start of the handler to its end, on the worker."""
+    """What one stage took. `seconds` is from the start of the handler to its end, on the worker that ended it.
+
+    Where that worker went on from a checkpoint, it made `steps` - `resumed_at` of the steps; what the ones before had
+    taken is `earlier_seconds`.
+    """
 
     stage: Index
     member: Name
@@ -54,6 +58,8 @@ class StageReport(Part):
         description="seconds by part: load, encode, denoise …; waited is when the worker served others",
     )
     handoff_bytes: int = Field(default=0, ge=0)
+    resumed_at: int = Field(default=0, ge=0, description="steps that came from a checkpoint of an earlier delivery")
+    earlier_seconds: Seconds = Field(default=0.0, description="what those took their worker, waiting not included")
     started_at: float
     finished_at: float
 
@@ -69,6 +75,21 @@ class StageTask(Message):
     handoff: HandoffHeader | None = None
     payload: PayloadRef | None = None
     done: tuple[StageReport, ...] = Field(default=(), description="the reports of the stages before this one")
+
+
+class Checkpoint(Message):
+    """A stage in mid-work: the latent after `step` of its steps, and all that its solver remembers.
+
+    The header's origin is this very stage. `seconds` is what its steps have taken until here, on whichever workers.
+    """
+
+    job_id: JobId
+    attempt: Attempt
+    stage: Index
+    step: int = Field(ge=1)
+    seconds: Seconds
+    header: HandoffHeader
+    payload: PayloadRef
 
 
 class _Event(Message):
@@ -88,6 +109,7 @@ class StageStarted(_StageEvent):
     tier: Tier
     steps: int = Field(ge=1)
     delivery: int = Field(default=1, ge=1, description="above 1: an earlier worker did not finish it")
+    resumed_at: int = Field(default=0, ge=0, description="steps of the checkpoint that there is to go on from")
 
 
 class StageProgress(_StageEvent):

@@ -19,6 +19,7 @@ from typing import Final
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, endings, streams, tasks, telemetry
 from rise_runtime.bus import Bus
+from rise_runtime.checkpoints import Checkpoints
 from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Delivery
@@ -59,7 +60,8 @@ class Running:
         self.task, self.delivery = task, delivery
         self._bench, self._behind, self._turn = bench, behind, turn
         self._loop = asyncio.get_running_loop()
-        self.context = StageContext(bench.identity, delivery.deliveries, self._emit)
+        self._checkpoints = Checkpoints(bench.bus, task)
+        self.context = StageContext(bench.identity, delivery.deliveries, self._emit, self._checkpoints)
         self._stage = task.configuration.stages[task.stage_index]
 
     async def run(self) -> None:
@@ -71,6 +73,8 @@ class Running:
             await self._turn(self.delivery)
             self.context.check()
             payload = await tasks.payload(self._bench.bus, self.task, self._behind)
+            if self.delivery.deliveries > 1:
+                self.context.resume = await self._checkpoints.find()
             announced = asyncio.create_task(self._announce_start())
             started_at, started = time.time(), time.perf_counter()
             try:
@@ -85,6 +89,8 @@ class Running:
             else:
                 await self._finish(result, report)
             await self.delivery.ack()
+        # Not before: who dies in between is followed by one who goes on from the checkpoint.
+        await self._checkpoints.drop()
 
     async def _compute(self, payload: bytes) -> StageResult:
         """What the handler makes. Raises Stuck when nothing was heard of it for too long."""
@@ -116,7 +122,8 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def _kept_alive(self) -> AsyncIterator[None]:
-        keepers = [asyncio.create_task(keep) for keep in (self._keep_alive(), self._watch_fence())]
+        keeping = (self._keep_alive(), self._watch_fence(), self._checkpoints.run())
+        keepers = [asyncio.create_task(keep) for keep in keeping]
         try:
             yield
         finally:
@@ -172,11 +179,12 @@ class Running:
             tier=self._bench.identity.tier,
             steps=self._stage.steps,
             delivery=self.delivery.deliveries,
+            resumed_at=self.context.resume.step if self.context.resume is not None else 0,
         )
         await self._store_event(event, discriminator=str(self.delivery.deliveries))
 
     def _report(self, result: StageResult, started_at: float, seconds: float) -> messages.StageReport:
-        me = self._bench.identity
+        me, resume, resumed_at = self._bench.identity, self.context.resume, self.context.resumed_at
         return messages.StageReport(
             stage=self._stage.index,
             member=self._stage.member,
@@ -187,6 +195,8 @@ class Running:
             seconds=seconds,
             timings=result.timings,
             handoff_bytes=len(result.payload) if isinstance(result, Handoff) else 0,
+            resumed_at=resumed_at,
+            earlier_seconds=resume.seconds if resume is not None and resumed_at else 0.0,
             started_at=started_at,
             finished_at=started_at + seconds,
         )

@@ -17,6 +17,7 @@ from rise_contracts.errors import StageFailed, UnknownName
 from rise_contracts.messages import StageTask
 from rise_contracts.resources import ModelFamily
 from rise_runtime.seam import Handoff, Picture, Pictures, StageContext, StageResult, WorkerStatus
+from rise_stage.checkpoints import EVERY_S, Habit, Keeping
 from rise_stage.engine.asking import Asking, Cost
 from rise_stage.engine.batch import Batch
 from rise_stage.engine.engine import Engine, handed_over
@@ -36,13 +37,21 @@ LoadEngine = Callable[[ModelFamily], Engine]
 class Handler:
     """Computes stages of the families it was made for, as many at once as there are callers."""
 
-    def __init__(self, families: Sequence[ModelFamily], load: LoadEngine, batch: Batch | None = None) -> None:
+    def __init__(
+        self,
+        families: Sequence[ModelFamily],
+        load: LoadEngine,
+        batch: Batch | None = None,
+        *,
+        checkpoint_s: float = EVERY_S,
+    ) -> None:
         self._families = {family.metadata.name: family for family in families}
         self._load = load
         self._engines: dict[str, Engine] = {}
         self._pace = Pace()
         self._members: tuple[str, ...] = ()
         self._rounds = Rounds(batch or Batch())
+        self._habit = Habit(checkpoint_s)
 
     def prepare(self, members: Mapping[str, Sequence[str]]) -> None:
         """Load the named members of each family, and make each do a step and a picture, so that no job waits for it."""
@@ -87,15 +96,21 @@ class Handler:
             size = engine.size(spec.width, spec.height)
             prompts = engine.encode([spec.prompt], stage.guidance, spec.negative_prompt, size).rows(spec.images)
 
-        def on_step(step: Step, cost: Cost) -> None:
+        keeping = Keeping(engine, task, context, self._habit)
+
+        def on_step(made: Step, cost: Cost) -> None:
+            step = keeping.counted(made)
             context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
             timings.move("denoise", "waited", step.seconds - cost.share)
+            timings.move("denoise", "checkpoint", keeping.note(step, cost.share))
             self._note_pace(stage.member, cost, prompts)
 
         with timings.part("denoise"):
             sigma = start.sigma if isinstance(start, Latent) else None
             grid = engine.grid(task.configuration, task.stage_index, sigma, size)
-            step = yield from engine.ask(stage.member, prompts, start, grid, task.configuration.solver, on_step)
+            start, grid = keeping.begin(start, grid)
+            last = yield from engine.ask(stage.member, prompts, start, grid, task.configuration.solver, on_step)
+            step = keeping.counted(last)
         if task.stage_index + 1 < len(task.configuration.stages):
             return _hand_over(engine, task, step, timings)
         return _pictures(engine, step, timings)

@@ -76,7 +76,7 @@ def make_handler(chosen: Settings, families: Sequence[ModelFamily], batch: Batch
     def load(family: ModelFamily) -> Engine:
         return Engine.load(family, device=device, precision=precision, memory_limit=limit)
 
-    return Handler(families, load, batch)
+    return Handler(families, load, batch, checkpoint_s=chosen.checkpoint_s)
 
 
 def slots_of(chosen: Settings, device: str) -> int:

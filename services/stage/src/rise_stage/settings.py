@@ -31,6 +31,7 @@ class Settings:
         threads: of the CPU; None leaves it to torch.
         memory_mib: what loaded denoisers of one family may take; None is no limit.
         slots: jobs at once; None leaves it to `serving.slots_of`.
+        checkpoint_s: seconds between two checkpoints of a stage; 0 is none.
         batch_memory_mib: what a forward pass that jobs share may take; None is a share of what is free.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     memory_mib: int | None = None
     slots: int | None = None
     batch_memory_mib: int | None = None
+    checkpoint_s: float = 2.0
     patience: float = 10.0
 
 
@@ -67,6 +69,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         memory_mib=_whole("--memory-mib", given.memory_mib, 0, 2**30) or None,
         slots=_whole("--slots", given.slots, 0, MOST_SLOTS) or None,
         batch_memory_mib=_whole("--batch-memory-mib", given.batch_memory_mib, 0, 2**30) or None,
+        checkpoint_s=_seconds("--checkpoint-s", given.checkpoint_s),
         patience=_seconds("--patience", given.patience),
     )
 
@@ -97,6 +100,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--memory-mib", "RISE_MEMORY_MIB", "0", "what loaded denoisers may take; 0 is no limit")
     add("--slots", "RISE_SLOTS", "0", "jobs at once; 0 is 1 on a device, and on the edge 8 (on a CPU 2)")
     add("--batch-memory-mib", "RISE_BATCH_MEMORY_MIB", "0", "what a shared pass may take; 0 is a share of what is free")
+    add("--checkpoint-s", "RISE_CHECKPOINT_S", "2", "seconds of work that a death may cost (2); 0 is all of it")
     add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
     return parser
 
