@@ -114,7 +114,7 @@ def worn_out(engine: Engine, wanted: StageTask, payload: bytes = b"") -> tuple[S
         except Stopped:
             went_on.append(trial.context.resumed_at)
             assert trial.steps == [done + 1, done + 2]
-            resume = trial.kept.given[-1]
+            resume = trial.kept.given[0]
             assert resume.step == done + 1
         else:
             return result, [*went_on, trial.context.resumed_at]
