@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import os
 import sys
@@ -27,7 +28,7 @@ from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
 from rise_runtime.pulls import Consumer
-from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult
+from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
 
@@ -71,7 +72,8 @@ RELAY = Configuration(
 
 
 class Hasher:
-    """The stage handler. It waits after each step while a file `hold` is there, and says so in a file `held`."""
+    """The stage handler. It waits after each step while a file `hold` is there, and says so in files `held`: one for
+    the worker, one for the job."""
 
     def __init__(self, folder: Path, *, size: int = 32) -> None:
         self._folder, self._size = folder, size
@@ -84,20 +86,27 @@ class Hasher:
             raise errors.HandoffRefused(errors.Refusal.SIGMA, "1.0", "2.0")
         if "break" in prompt:
             raise ValueError("this stage breaks every time")
-        state = payload or _first(task.request.seed, self._size)
-        for step in range(STEPS):
+        state, done = payload or _first(task.request.seed, self._size), 0
+        if context.resume is not None and "forgetful" not in prompt:
+            state, done = context.resume.payload, context.resume.step
+            context.resumed_at = done
+        for step in range(done, STEPS):
             state = _stepped(state, step)
             if "stubborn" not in prompt:
                 context.progress(step + 1, STEPS, 1.0, 0.001)
-            self._hold(task, context)
+            if "checkpoint" in prompt and step + 1 < STEPS:
+                context.keep(Checkpoint(_header(task, state), state, step + 1, 0.5 * (step + 1)))
+            self._hold(task, context, step + 1)
         last = task.stage_index == len(task.configuration.stages) - 1
         return Pictures((Picture(state, 8, 8),), STEPS) if last else Handoff(_header(task, state), state, STEPS)
 
-    def _hold(self, task: messages.StageTask, context: StageContext) -> None:
+    def _hold(self, task: messages.StageTask, context: StageContext, done: int) -> None:
         """Wait at the file's pleasure. Sleeping is what a slow step does; the test waits for events, not for time."""
         hold = self._folder / f"hold-{task.stage_index}"
-        while hold.exists():
+        later = self._folder / f"hold-{task.stage_index}-after-{done}"
+        while hold.exists() or later.exists():
             (self._folder / f"held-{task.stage_index}-{context.worker.name}").touch()
+            (self._folder / f"held-{task.job_id}").touch()
             if "stubborn" not in task.request.spec.prompt:
                 context.check()
             time.sleep(0.01)
@@ -192,9 +201,9 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, token: str, name: str, folder: Path) -> WorkerProcess:
+    async def start(cls, url: str, token: str, name: str, folder: Path, slots: int = 1) -> WorkerProcess:
         """Returns when it takes work, or is loading."""
-        arguments = ["--url", url, "--name", name, "--folder", str(folder)]
+        arguments = ["--url", url, "--name", name, "--folder", str(folder), "--slots", str(slots)]
         root = Path(__file__).parents[3]
         environment = {**os.environ, "RISE_TEST_TOKEN": token, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         process = await asyncio.create_subprocess_exec(
@@ -266,6 +275,7 @@ async def _main() -> None:
     parser.add_argument("--url")
     parser.add_argument("--name")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--slots", type=int)
     arguments = parser.parse_args()
     stop = stop_on_signals()
     bus = await open_bus(arguments.url, os.environ["RISE_TEST_TOKEN"], patience=30.0)
@@ -276,7 +286,7 @@ async def _main() -> None:
         Hasher(arguments.folder),
         prepare=lambda: _load(arguments.folder / "loading"),
         stop=stop,
-        settings=QUICK,
+        settings=dataclasses.replace(QUICK, slots=arguments.slots),
         on_ready=lambda: print("ready", flush=True),
     )
     await bus.close()

@@ -68,7 +68,8 @@ async def test_a_living_worker_is_seen_and_one_that_left_is_not(bus: Bus, tmp_pa
     (tmp_path / "hold-0").touch()
     async with small.scheduler(bus), small.driver(bus), small.worker(bus, "edge-1", tmp_path):
         (idle,) = await client.list_workers(bus)
-        assert (idle.worker, idle.tier, idle.pool, idle.busy_job, idle.ready) == ("edge-1", "edge", "edge", None, True)
+        assert (idle.worker, idle.tier, idle.pool, idle.busy_jobs, idle.ready) == ("edge-1", "edge", "edge", (), True)
+        assert (idle.slots, idle.gain) == (1, 1.0)
         assert idle.rss_bytes > 0
         assert idle.link is not None
         assert idle.link.rtt_s > 0
@@ -82,7 +83,7 @@ async def test_a_living_worker_is_seen_and_one_that_left_is_not(bus: Bus, tmp_pa
 async def _busy(bus: Bus, job_id: str) -> messages.Heartbeat:
     async for alive in Workers(bus).changes():
         for beat in alive:
-            if beat.busy_job == job_id:
+            if beat.busy_jobs == (job_id,):
                 return beat
     raise AssertionError("the watch ended")
 

@@ -52,7 +52,7 @@ def test_a_selector_binds_to_the_worker_with_the_labels() -> None:
 def test_an_idle_holder_is_preferred_among_bound_workers() -> None:
     workers = (
         worker("d0", "device"),
-        worker("d1", "device", busy_job="job-9"),
+        worker("d1", "device", busy_jobs=("job-9",)),
         worker("d2", "device"),
         worker("d3", "device", members=()),
     )
@@ -60,7 +60,7 @@ def test_an_idle_holder_is_preferred_among_bound_workers() -> None:
 
 
 def test_waiting_is_the_queue_of_the_pool_per_worker_and_half_a_task_per_busy_one() -> None:
-    workers = (worker("d0", "device", queue_depth=4, busy_job="j"), worker("d1", "device", queue_depth=3))
+    workers = (worker("d0", "device", queue_depth=4, busy_jobs=("j",)), worker("d1", "device", queue_depth=3))
     assert placed(Fleet(workers)).waiting == pytest.approx((4 + 0.5) / 2)
 
 
@@ -86,7 +86,7 @@ def test_load_grows_with_tasks_and_stays_below_1() -> None:
     loads = [fleet(worker(queue_depth=depth)).load("edge") for depth in (0, 1, 3, 1000)]
     assert loads[:3] == [0.0, 0.5, 0.75]
     assert loads[2] < loads[3] < 1.0
-    assert fleet(worker(busy_job="j")).load("edge") == 0.5
+    assert fleet(worker(busy_jobs=("j",))).load("edge") == 0.5
     assert fleet(worker()).load("device") == 0.0
 
 

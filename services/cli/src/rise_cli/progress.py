@@ -19,6 +19,7 @@ class Bar:
     steps: int
     worker: str = ""
     step: int = 0
+    resumed_at: int = 0
     sigma: float | None = None
     seconds_per_step: float | None = None
     seconds: float | None = None
@@ -64,10 +65,13 @@ def advance(progress: Progress, event: messages.Event) -> Progress:
             return _started(progress, event)
         case messages.StageProgress():
             bar = bar or Bar(event.member, event.tier, event.steps)
-            if bar.state == "done" or (event.step < bar.step and event.worker == bar.worker):
+            # The worker could make nothing of the checkpoint that there was for it.
+            anew = event.worker == bar.worker and 0 < event.step <= bar.resumed_at
+            if bar.state == "done" or (event.step < bar.step and event.worker == bar.worker and not anew):
                 return progress
             bar = replace(
                 bar,
+                resumed_at=0 if anew else bar.resumed_at,
                 worker=event.worker,
                 step=event.step,
                 steps=event.steps,
@@ -96,9 +100,18 @@ def _started(progress: Progress, event: messages.StageStarted) -> Progress:
     if bar is not None and bar.state == "done":
         return progress
     if event.delivery > 1:
-        said = f"stage {event.stage} begins again on {event.worker}: an earlier worker did not finish it"
+        how = f"goes on from step {event.resumed_at}" if event.resumed_at else "begins again"
+        said = f"stage {event.stage} {how} on {event.worker}: an earlier worker did not finish it"
         progress = replace(progress, said=(*progress.said, said))
-    new = Bar(event.member, event.tier, event.steps, event.worker, state="running")
+    new = Bar(
+        event.member,
+        event.tier,
+        event.steps,
+        event.worker,
+        step=event.resumed_at,
+        resumed_at=event.resumed_at,
+        state="running",
+    )
     if bar is not None and bar.worker == event.worker and event.delivery <= 1:
         new = replace(bar, state="running")  # a progress event was faster
     return _with_bar(progress, event.stage, new)

@@ -40,6 +40,8 @@ class StageTold(_Part):
     sigma_from: float | None
     sigma_to: float
     seconds: float
+    resumed_at: int = 0
+    earlier_seconds: float = 0.0
     timings: dict[str, float]
 
 
@@ -177,6 +179,8 @@ def _stage(report: messages.StageReport, sigma_from: float | None, sigma_to: flo
         sigma_from=sigma_from,
         sigma_to=sigma_to,
         seconds=report.seconds,
+        resumed_at=report.resumed_at,
+        earlier_seconds=report.earlier_seconds,
         timings=report.timings,
     )
 

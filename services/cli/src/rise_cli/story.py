@@ -75,10 +75,16 @@ def _chosen(run: reports.Run) -> str:
 
 
 def _times(run: reports.Run) -> str:
-    parts = [f"{stage.tier} {view.seconds(stage.seconds)}" for stage in run.stages]
+    parts = [f"{stage.tier} {view.seconds(stage.seconds)}{_resumed(stage)}" for stage in run.stages]
     text = f"{view.seconds(run.seconds)}: {', '.join(parts)}, the rest {view.seconds(run.overhead_seconds)}"
     expected = run.predicted.latency_s
     return f"{text} (predicted {view.seconds(expected)})" if expected is not None else text
+
+
+def _resumed(stage: reports.StageTold) -> str:
+    if not stage.resumed_at:
+        return ""
+    return f" from step {stage.resumed_at}, after {view.seconds(stage.earlier_seconds)} on a worker that did not end it"
 
 
 def _verdict(verdict: reports.Verdict | None) -> Text:

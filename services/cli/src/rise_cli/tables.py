@@ -48,13 +48,19 @@ def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
             beat.tier,
             "ready" if beat.ready else "not ready",
             ", ".join(beat.members),
-            beat.busy_job or "",
+            _jobs_of(beat),
             ", ".join(f"{name} {view.seconds(value)}" for name, value in sorted(beat.seconds_per_step.items())),
             view.size(beat.rss_bytes),
         )
         for beat in sorted(found, key=lambda beat: (beat.tier != "edge", beat.worker))
     ]
-    _print(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOB", "SECONDS PER STEP", "MEMORY"), rows))
+    _print(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOBS", "SECONDS PER STEP", "MEMORY"), rows))
+
+
+def _jobs_of(beat: messages.Heartbeat) -> str:
+    """What a worker is at, and where it has several slots how many of them that takes."""
+    taken = f"{len(beat.busy_jobs)}/{beat.slots}" if beat.slots > 1 else ""
+    return " ".join(part for part in (taken, ", ".join(beat.busy_jobs)) if part)
 
 
 def job(record: records.JobRecord, *, as_json: bool) -> None:

@@ -40,7 +40,11 @@ class PayloadRef(Part):
 
 
 class StageReport(Part):
-    """What one stage took. `seconds` is from the start of the handler to its end, on the worker."""
+    """What one stage took. `seconds` is from the start of the handler to its end, on the worker that ended it.
+
+    Where that worker went on from a checkpoint, it made `steps` - `resumed_at` of the steps; what the ones before had
+    taken is `earlier_seconds`.
+    """
 
     stage: Index
     member: Name
@@ -49,8 +53,13 @@ class StageReport(Part):
     worker: Name
     steps: int = Field(ge=0)
     seconds: Seconds
-    timings: dict[str, float] = Field(default_factory=dict, description="seconds by part: load, encode, denoise …")
+    timings: dict[str, float] = Field(
+        default_factory=dict,
+        description="seconds by part: load, encode, denoise …; waited is when the worker served others",
+    )
     handoff_bytes: int = Field(default=0, ge=0)
+    resumed_at: int = Field(default=0, ge=0, description="steps that came from a checkpoint of an earlier delivery")
+    earlier_seconds: Seconds = Field(default=0.0, description="what those took their worker, waiting not included")
     started_at: float
     finished_at: float
 
@@ -66,6 +75,21 @@ class StageTask(Message):
     handoff: HandoffHeader | None = None
     payload: PayloadRef | None = None
     done: tuple[StageReport, ...] = Field(default=(), description="the reports of the stages before this one")
+
+
+class Checkpoint(Message):
+    """A stage in mid-work: the latent after `step` of its steps, and all that its solver remembers.
+
+    The header's origin is this very stage. `seconds` is what its steps have taken until here, on whichever workers.
+    """
+
+    job_id: JobId
+    attempt: Attempt
+    stage: Index
+    step: int = Field(ge=1)
+    seconds: Seconds
+    header: HandoffHeader
+    payload: PayloadRef
 
 
 class _Event(Message):
@@ -85,6 +109,7 @@ class StageStarted(_StageEvent):
     tier: Tier
     steps: int = Field(ge=1)
     delivery: int = Field(default=1, ge=1, description="above 1: an earlier worker did not finish it")
+    resumed_at: int = Field(default=0, ge=0, description="steps of the checkpoint that there is to go on from")
 
 
 class StageProgress(_StageEvent):
@@ -185,7 +210,9 @@ class Heartbeat(Message):
     ready: bool = True
     members: tuple[Name, ...] = Field(default=(), description="loaded now")
     seconds_per_step: dict[str, float] = Field(default_factory=dict, description="by member, one image, warm")
-    busy_job: str | None = None
+    gain: float = Field(default=1.0, gt=0, description="steps in company in the time of one alone; 1 until measured")
+    busy_jobs: tuple[str, ...] = ()
+    slots: int = Field(default=1, ge=1, description="jobs that it can be at together")
     queue_depth: int = Field(default=0, ge=0, description="tasks waiting in the pool")
     rss_bytes: int = Field(default=0, ge=0)
     link: LinkQuality | None = None

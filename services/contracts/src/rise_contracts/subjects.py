@@ -6,6 +6,7 @@
 ``rise.events.<job>.<kind>``        what happened to a job (stream ``RISE_EVENTS``)
 ``rise.progress.<job>``             steps done, over core NATS: may be missed
 ``rise.blobs.<job>.<use>.<…>``      bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
+``rise.checkpoints.<job>.<…>``      latents of stages in mid-work (stream ``RISE_CHECKPOINTS``)
 ``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
 ``rise.outcomes``                   what came of each decision (stream ``RISE_OUTCOMES``)
 ``rise.scheduler.configure``        request Configure, answer Decision or Problem
@@ -19,6 +20,7 @@ CONFIGURE = "rise.scheduler.configure"
 OUTCOMES = "rise.outcomes"
 ALL_EVENTS = "rise.events.>"
 ALL_BLOBS = "rise.blobs.>"
+ALL_CHECKPOINTS = "rise.checkpoints.>"
 ALL_DEAD = "rise.dead.>"
 ALL_CANCELS = "rise.cancel.*"
 
@@ -26,6 +28,7 @@ STREAM_EVENTS = "RISE_EVENTS"
 STREAM_OUTCOMES = "RISE_OUTCOMES"
 STREAM_DEAD = "RISE_DEAD"
 STREAM_BLOBS = "RISE_BLOBS"
+STREAM_CHECKPOINTS = "RISE_CHECKPOINTS"
 WORK_STREAM_PREFIX = "RISE_WORK_"
 
 KV_JOBS = "rise_jobs"
@@ -105,12 +108,20 @@ def dead(job_id: str) -> str:
 
 
 def blob(job_id: str, use: str, attempt: int, nonce: str) -> str:
-    """`use` is "handoff" or "result"; the nonce keeps two writers of one attempt apart."""
+    """`use` is "handoff", "checkpoint" or "result"; the nonce keeps two writers of one attempt apart."""
     return f"rise.blobs.{job_id}.{use}.{attempt}.{nonce}"
 
 
 def blobs_of_job(job_id: str, use: str | None = None) -> str:
     return f"rise.blobs.{job_id}.{use}.>" if use else f"rise.blobs.{job_id}.>"
+
+
+def checkpoint(job_id: str, attempt: int, stage: int) -> str:
+    return f"rise.checkpoints.{job_id}.{attempt}.{stage}"
+
+
+def checkpoints_of_job(job_id: str) -> str:
+    return f"rise.checkpoints.{job_id}.>"
 
 
 def task_id(job_id: str, attempt: int, stage: int) -> str:

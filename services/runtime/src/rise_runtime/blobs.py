@@ -51,7 +51,10 @@ async def send(
 
 
 async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None) -> PayloadRef:
-    """Store `payload` in chunks on `subject`, which nobody else writes. `sha256` is as in `send`."""
+    """Store `payload` in chunks on `subject`, which nobody else writes. `sha256` is as in `send`.
+
+    Raises what `streams.store` raises.
+    """
     size = min(subjects.CHUNK, bus.max_payload * 3 // 4)
     parts = [payload[start : start + size] for start in range(0, len(payload), size)]
     window = asyncio.Semaphore(_WINDOW)
@@ -60,9 +63,13 @@ async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None)
         async with window:
             await streams.store(bus, subject, part, msg_id=f"{subject}.{index}", headers={_INDEX: str(index)})
 
-    async with asyncio.TaskGroup() as group:
-        for index, part in enumerate(parts):
-            group.create_task(store(index, part))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index, part in enumerate(parts):
+                group.create_task(store(index, part))
+    except ExceptionGroup as failed:
+        # All chunks fail for the same reason, and whoever stores wants to hear that and not of a group.
+        raise failed.exceptions[0] from None
     return PayloadRef(
         kind="chunks",
         nbytes=len(payload),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import JobRecord
-from rise_runtime import blobs, plan, streams
+from rise_runtime import blobs, checkpoints, plan, streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Held, Jobs
@@ -70,7 +70,12 @@ async def settle(bus: Bus, record: JobRecord, ending: messages.Ending) -> Held |
     Every part may be done again by somebody else: the record is changed only while it is not final.
     """
     held = await Jobs(bus).change(record.job_id, lambda current: plan.concluded(current, ending))
-    await asyncio.gather(announce(bus, ending), stop_work(bus, record, record.attempt), drop_handoffs(bus, record))
+    await asyncio.gather(
+        announce(bus, ending),
+        stop_work(bus, record, record.attempt),
+        drop_handoffs(bus, record),
+        checkpoints.drop_of_job(bus, record.job_id),
+    )
     return held
 
 

@@ -11,19 +11,31 @@ from collections.abc import AsyncIterator, Callable
 import psutil
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Identity, StatusSource
 
 log = logging.getLogger(__name__)
 
 
 class Heart:
-    """The heartbeat of one worker. `busy_job` gives the job that it is at."""
+    """The heartbeat of one worker.
 
-    def __init__(self, bus: Bus, identity: Identity, status: StatusSource, busy_job: Callable[[], str | None]) -> None:
-        self._bus, self._identity, self._status, self._busy_job = bus, identity, status, busy_job
+    `busy_jobs` gives the jobs that it is at, at most one for each of its `slots`; `queue` is the pool's.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        identity: Identity,
+        status: StatusSource,
+        busy_jobs: Callable[[], tuple[str, ...]],
+        slots: int,
+        queue: Consumer,
+    ) -> None:
+        self._bus, self._identity, self._status = bus, identity, status
+        self._busy_jobs, self._slots, self._queue = busy_jobs, slots, queue
         self._bucket = Bucket(bus, subjects.KV_WORKERS)
         self._process = psutil.Process()
         self._bytes_per_s: float | None = None
@@ -65,10 +77,8 @@ class Heart:
 
     async def _compose(self) -> messages.Heartbeat:
         me, status = self._identity, self._status()
-        queue = subjects.work_filter(me.pool, None)
-        depth, rtt = await asyncio.gather(
-            streams.count(self._bus, subjects.work_stream(me.pool), queue), self._round_trip()
-        )
+        # Not the messages in the queue: those that are being worked on stay there, and would be counted twice.
+        depth, rtt = await asyncio.gather(self._queue.pending(), self._round_trip())
         return messages.Heartbeat(
             worker=me.name,
             tier=me.tier,
@@ -78,8 +88,10 @@ class Heart:
             ready=self._ready,
             members=status.members,
             seconds_per_step=status.seconds_per_step,
-            busy_job=self._busy_job(),
-            queue_depth=depth,
+            gain=status.gain,
+            busy_jobs=self._busy_jobs(),
+            slots=self._slots,
+            queue_depth=depth or 0,
             rss_bytes=self._process.memory_info().rss,
             link=messages.LinkQuality(rtt_s=rtt, bytes_per_s=self._bytes_per_s),
             labels=me.labels,

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 _DAY: Final = 86_400.0
 KEEP_JOBS_S: Final = 7 * _DAY
 """Records and results of jobs without `ttlSecondsAfterFinished` go after this time."""
+KEEP_CHECKPOINTS_S: Final = 3600.0
+CHECKPOINT_BYTES: Final = 256 * 2**20
+"""What all checkpoints in messages may take; the server sets it aside. The oldest make room for new ones."""
 ACK_WAIT_S: Final = 5.0
 """A worker that has not said for this long that it is still at its task has lost it."""
 MAX_DELIVER: Final = 5
@@ -33,6 +36,13 @@ async def ensure(bus: Bus) -> None:
         streams.ensure(bus, subjects.STREAM_OUTCOMES, (subjects.OUTCOMES,), max_age_s=30 * _DAY),
         streams.ensure(bus, subjects.STREAM_DEAD, (subjects.ALL_DEAD,), max_age_s=30 * _DAY),
         streams.ensure(bus, subjects.STREAM_BLOBS, (subjects.ALL_BLOBS,), max_age_s=KEEP_JOBS_S),
+        streams.ensure(
+            bus,
+            subjects.STREAM_CHECKPOINTS,
+            (subjects.ALL_CHECKPOINTS,),
+            max_age_s=KEEP_CHECKPOINTS_S,
+            extra={"max_msgs_per_subject": 1, "max_bytes": CHECKPOINT_BYTES, "discard": "old"},
+        ),
         Bucket(bus, subjects.KV_JOBS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_RESULTS).ensure(max_age_s=KEEP_JOBS_S),
         # On disk as well: a stream in memory would be gone after a restart of the server, and its watchers with it.

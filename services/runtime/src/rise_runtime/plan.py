@@ -236,7 +236,9 @@ def reports(record: JobRecord) -> tuple[messages.StageReport, ...]:
 
 
 def edge_seconds(done: Collection[messages.StageReport]) -> float:
-    return sum(report.seconds for report in done if report.tier == "edge")
+    """What of the edge's time was spent on these stages. Stages that share a worker do not cost it their sum."""
+    own = (report for report in done if report.tier == "edge")
+    return sum(report.earlier_seconds + max(0.0, report.seconds - report.timings.get("waited", 0.0)) for report in own)
 
 
 def _outcome(
@@ -260,7 +262,7 @@ def _outcome(
         latency_s=max(0.0, at - since),
         wait_s=max(0.0, min(starts, default=at) - since),
         edge_s=edge_seconds(done),
-        stage_seconds=tuple(report.seconds for report in done),
+        stage_seconds=tuple(report.earlier_seconds + report.seconds for report in done),
         bytes_handed=sum(report.handoff_bytes for report in done),
         failed=failed,
         at=at,

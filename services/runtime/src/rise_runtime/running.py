@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, endings, streams, tasks, telemetry
 from rise_runtime.bus import Bus
+from rise_runtime.checkpoints import Checkpoints
 from rise_runtime.heartbeat import Heart
 from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Delivery
@@ -47,20 +48,33 @@ class Bench:
 class Running:
     """One delivery being worked on."""
 
-    def __init__(self, bench: Bench, delivery: Delivery, task: messages.StageTask, behind: bytes) -> None:
-        self.task = task
-        self._bench, self._delivery, self._behind = bench, delivery, behind
+    def __init__(
+        self,
+        bench: Bench,
+        delivery: Delivery,
+        task: messages.StageTask,
+        behind: bytes,
+        turn: Callable[[Delivery], Awaitable[None]],
+    ) -> None:
+        """`turn` waits until it may begin; meanwhile the task is kept alive."""
+        self.task, self.delivery = task, delivery
+        self._bench, self._behind, self._turn = bench, behind, turn
         self._loop = asyncio.get_running_loop()
-        self.context = StageContext(bench.identity, delivery.deliveries, self._emit)
+        self._checkpoints = Checkpoints(bench.bus, task)
+        self.context = StageContext(bench.identity, delivery.deliveries, self._emit, self._checkpoints)
         self._stage = task.configuration.stages[task.stage_index]
 
     async def run(self) -> None:
         """Work it off. Raises Stopped, Stuck, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
         if not await self._is_wanted():
-            await self._delivery.ack()
+            await self.delivery.ack()
             return
         async with self._kept_alive():
+            await self._turn(self.delivery)
+            self.context.check()
             payload = await tasks.payload(self._bench.bus, self.task, self._behind)
+            if self.delivery.deliveries > 1:
+                self.context.resume = await self._checkpoints.find()
             announced = asyncio.create_task(self._announce_start())
             started_at, started = time.time(), time.perf_counter()
             try:
@@ -74,7 +88,9 @@ class Running:
                 await self._hand_over(result, report)
             else:
                 await self._finish(result, report)
-            await self._delivery.ack()
+            await self.delivery.ack()
+        # Not before: who dies in between is followed by one who goes on from the checkpoint.
+        await self._checkpoints.drop()
 
     async def _compute(self, payload: bytes) -> StageResult:
         """What the handler makes. Raises Stuck when nothing was heard of it for too long."""
@@ -96,7 +112,7 @@ class Running:
         if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: attempt %d is not wanted any more", task.job_id, task.attempt)
             return False
-        if self._delivery.deliveries == 1:
+        if self.delivery.deliveries == 1:
             return True
         ended = await endings.get(self._bench.bus, task.job_id)
         if ended is None:
@@ -106,7 +122,8 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def _kept_alive(self) -> AsyncIterator[None]:
-        keepers = [asyncio.create_task(keep) for keep in (self._keep_alive(), self._watch_fence())]
+        keeping = (self._keep_alive(), self._watch_fence(), self._checkpoints.run())
+        keepers = [asyncio.create_task(keep) for keep in keeping]
         try:
             yield
         finally:
@@ -116,7 +133,7 @@ class Running:
 
     async def _keep_alive(self) -> None:
         while True:
-            await self._delivery.in_progress()
+            await self.delivery.in_progress()
             await asyncio.sleep(self._bench.keepalive_s)
 
     async def _watch_fence(self) -> None:
@@ -161,12 +178,13 @@ class Running:
             member=self._stage.member,
             tier=self._bench.identity.tier,
             steps=self._stage.steps,
-            delivery=self._delivery.deliveries,
+            delivery=self.delivery.deliveries,
+            resumed_at=self.context.resume.step if self.context.resume is not None else 0,
         )
-        await self._store_event(event, discriminator=str(self._delivery.deliveries))
+        await self._store_event(event, discriminator=str(self.delivery.deliveries))
 
     def _report(self, result: StageResult, started_at: float, seconds: float) -> messages.StageReport:
-        me = self._bench.identity
+        me, resume, resumed_at = self._bench.identity, self.context.resume, self.context.resumed_at
         return messages.StageReport(
             stage=self._stage.index,
             member=self._stage.member,
@@ -177,6 +195,8 @@ class Running:
             seconds=seconds,
             timings=result.timings,
             handoff_bytes=len(result.payload) if isinstance(result, Handoff) else 0,
+            resumed_at=resumed_at,
+            earlier_seconds=resume.seconds if resume is not None and resumed_at else 0.0,
             started_at=started_at,
             finished_at=started_at + seconds,
         )

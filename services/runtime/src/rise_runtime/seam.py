@@ -1,7 +1,8 @@
 """Between the worker loop and the engine: what a stage handler is given and what it gives back.
 
-A handler is an ordinary blocking function. The worker loop runs it in one thread that lives as long as the
-worker, so models and accelerator contexts stay on the thread that made them.
+A handler is an ordinary blocking function. The worker loop calls it from as many threads at once as the worker has
+slots; these live as long as the worker, and with one slot it is always the same. A handler that must keep models or
+accelerator contexts on one thread, and one that lets stages share what they compute, has a thread of its own for that.
 """
 
 from __future__ import annotations
@@ -60,6 +61,29 @@ class Pictures:
 StageResult = Handoff | Pictures
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A stage in mid-work, from which any worker goes on as if nothing had been.
+
+    Attributes:
+        step: how many of the stage's steps are done.
+        seconds: what they took, waiting not included.
+    """
+
+    header: HandoffHeader
+    payload: bytes
+    step: int
+    seconds: float
+
+
+class CheckpointStore(Protocol):
+    """Keeps the checkpoints of one stage. `seconds` is what sending the last one took of this process's time."""
+
+    seconds: float
+
+    def give(self, checkpoint: Checkpoint) -> None: ...
+
+
 class Stopped(errors.RiseError):
     """Raised inside a handler, by its context, when its work is not wanted any more. Let it pass."""
 
@@ -72,11 +96,24 @@ Emit = Callable[[int, int, float, float], None]
 
 
 class StageContext:
-    """A handler's way to the outside. Call `progress` after every step: it is where a cancelled job stops."""
+    """A handler's way to the outside. Call `progress` after every step: it is where a cancelled job stops.
 
-    def __init__(self, worker: Identity, delivery: int, emit: Emit | None = None) -> None:
-        self.worker, self.delivery = worker, delivery
-        self._emit = emit
+    Attributes:
+        resume: what an earlier delivery left of this very stage. A handler that goes on from it sets `resumed_at`.
+        resumed_at: how many steps were not made here.
+    """
+
+    def __init__(
+        self,
+        worker: Identity,
+        delivery: int,
+        emit: Emit | None = None,
+        store: CheckpointStore | None = None,
+        resume: Checkpoint | None = None,
+    ) -> None:
+        self.worker, self.delivery, self.resume = worker, delivery, resume
+        self.resumed_at = 0
+        self._emit, self._store = emit, store
         self._stop = threading.Event()
         self._why = ""
         self._heard_at = time.monotonic()
@@ -92,6 +129,16 @@ class StageContext:
         if self._emit is not None:
             self._emit(step, steps, sigma, seconds_per_step)
 
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Give a checkpoint away, and do not wait for it: one that is not sent yet gives way to a newer one."""
+        if self._store is not None:
+            self._store.give(checkpoint)
+
+    @property
+    def keeping_seconds(self) -> float:
+        """What sending the last checkpoint took of this process's time, while the handler went on."""
+        return self._store.seconds if self._store is not None else 0.0
+
     def check(self) -> None:
         """Raise Stopped if the work is not wanted any more. Cheap: call it wherever seconds may pass."""
         self._heard_at = time.monotonic()
@@ -105,7 +152,7 @@ class StageContext:
 
 
 class StageHandler(Protocol):
-    """Computes one stage.
+    """Computes one stage, beside others where the worker has several slots.
 
     `payload` is the handoff's bytes, size and digest checked already; empty for the head. Raises HandoffRefused or
     StageFailed (`retriable` says whether another attempt may end better), Busy for "not now, give it to somebody
@@ -117,10 +164,17 @@ class StageHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What the engine says for the heartbeat."""
+    """What the engine says for the heartbeat.
+
+    Attributes:
+        gain: how many times as many steps in the same time the worker makes when stages share it; 1 until measured.
+        full: whether another stage would find no room beside those at work: none is taken until that has changed.
+    """
 
     members: tuple[str, ...] = ()
     seconds_per_step: dict[str, float] = field(default_factory=dict)
+    gain: float = 1.0
+    full: bool = False
 
 
 StatusSource = Callable[[], WorkerStatus]

@@ -74,7 +74,8 @@ async def ensure(
 ) -> None:
     """Make the stream, or bring an existing one to this configuration.
 
-    `discard: new` everywhere: at a limit the writer hears of it, instead of unread work being thrown away.
+    `discard: new` unless `extra` says otherwise: at a limit the writer hears of it, instead of unread work being
+    thrown away.
     """
     config = {
         "name": name,

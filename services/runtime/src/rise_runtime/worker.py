@@ -1,4 +1,9 @@
-"""The worker loop: take a task, work it off, take the next. One task at a time, in one thread.
+"""The worker loop: take tasks while there is a slot for them, work each off, take the next.
+
+Tasks in different slots know nothing of each other: each has its own delivery, keep-alive, fence and end. Where the
+handler says that it is full, tasks are left in the queue, for a worker with room or until there is some here: what
+was taken is worked off, and nothing is given back for want of room. A task that has not survived half of its starts
+is worked on alone: should it be what kills its workers, no other goes down with it for good.
 
 A task that fails says so to the driver, which decides about another attempt; one that cannot be read goes to the
 dead letters; one that is interrupted goes back into the queue.
@@ -7,7 +12,6 @@ dead letters; one that is interrupted goes back into the queue.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -34,12 +38,13 @@ DRAINING = "draining"
 class WorkerSettings:
     """`ack_wait_s`: how long a dead worker keeps its task; `max_deliver`: how often a task is started; `drain_s`: the
     time to stop that a stage has when its worker is told to; `stall_s`: how long a stage may give no sign of life,
-    the loading of its member included."""
+    the loading of its member included; `slots`: how many tasks are worked on at once."""
 
     ack_wait_s: float = layout.ACK_WAIT_S
     max_deliver: int = layout.MAX_DELIVER
     drain_s: float = 20.0
     stall_s: float = 900.0
+    slots: int = 1
 
 
 async def run_worker(
@@ -53,7 +58,7 @@ async def run_worker(
     settings: WorkerSettings | None = None,
     on_ready: Callable[[], None] | None = None,
 ) -> None:
-    """Work until `stop` is set. `prepare` (loading models) runs first, on the handler's own thread.
+    """Work until `stop` is set. `prepare` (loading models) runs first, on one of the threads that call the handler.
 
     Raises what `prepare` raises, Stuck where a stage hangs, and BusUnavailable when the connection is closed for good.
     `prepare` or a stage may be under way still when this ends: leave the process by `signals.leave`.
@@ -74,13 +79,18 @@ class _Worker:
         settings: WorkerSettings,
     ) -> None:
         self._bus, self._identity, self._stop, self._settings = bus, identity, stop, settings
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stage")
-        self._running: Running | None = None
+        self._status = status
+        self._threads = ThreadPoolExecutor(max_workers=settings.slots, thread_name_prefix="stage")
+        self._working: set[asyncio.Task[None]] = set()
+        self._running: list[Running] = []
+        self._suspects: list[Delivery] = []
+        self._changed, self._broken = asyncio.Event(), asyncio.Event()
+        self._failures: list[BaseException] = []
         self._own, self._shared = self._consumer(identity.name), self._consumer(None)
-        self._heart = Heart(bus, identity, status, self._busy_job)
+        self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._shared)
         keepalive = min(1.0, settings.ack_wait_s / 4)
         self._bench = Bench(
-            bus, Jobs(bus), identity, handler, self._thread, self._heart, keepalive, self._settings.stall_s
+            bus, Jobs(bus), identity, handler, self._threads, self._heart, keepalive, self._settings.stall_s
         )
 
     async def run(self, prepare: Callable[[], None] | None, on_ready: Callable[[], None] | None) -> None:
@@ -102,17 +112,17 @@ class _Worker:
             await self._shared.stop()
             await self._own.stop(delete=True)
             await self._heart.leave()
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _prepared(self, prepare: Callable[[], None]) -> bool:
         """Whether it is done. It may take minutes, and a worker that is told to stop does not wait for it."""
-        preparing = asyncio.get_running_loop().run_in_executor(self._thread, prepare)
+        preparing = asyncio.get_running_loop().run_in_executor(self._threads, prepare)
         await self._unless_stopped(preparing)
         if preparing.done():
             preparing.result()
         return preparing.done()
 
-    async def _unless_stopped(self, work: asyncio.Future[None]) -> None:
+    async def _unless_stopped(self, work: asyncio.Future[Any]) -> None:
         """Wait until `work` is done, or until told to stop."""
         stopping = asyncio.create_task(self._stop.wait())
         either: set[asyncio.Future[Any]] = {work, stopping}
@@ -120,48 +130,86 @@ class _Worker:
         stopping.cancel()
 
     async def _loop(self) -> None:
-        while not self._stop.is_set():
-            delivery = await self._own.waiting() or await self._take()
-            if delivery is None:
-                continue
-            work = asyncio.create_task(self._work(delivery))
-            await self._unless_stopped(work)
-            if not work.done():
-                await self._drain(work)
-            await work
+        try:
+            while not self._is_over:
+                if self._free > 0:
+                    own = await self._own.waiting()
+                    for delivery in [own] if own is not None else await self._take():
+                        self._begin(delivery)
+                else:
+                    await self._until_changed()
+        finally:
+            if self._working:
+                await self._drain()
+        for failure in self._failures:
+            raise failure
 
-    async def _drain(self, work: asyncio.Task[None]) -> None:
+    @property
+    def _is_over(self) -> bool:
+        return self._stop.is_set() or self._broken.is_set()
+
+    @property
+    def _free(self) -> int:
+        """How many tasks may be taken now. An idle worker takes one, however full its handler thinks it is."""
+        if self._suspects or (self._working and self._status().full):
+            return 0
+        return self._settings.slots - len(self._working)
+
+    async def _until_changed(self) -> None:
+        """Wait until a task has ended, or until told to stop."""
+        self._changed.clear()
+        changing = asyncio.ensure_future(self._changed.wait())
+        await self._unless_stopped(changing)
+        changing.cancel()
+
+    def _begin(self, delivery: Delivery) -> None:
+        if self._settings.slots > 1 and delivery.deliveries > self._settings.max_deliver // 2:
+            self._suspects.append(delivery)
+        work = asyncio.create_task(self._work(delivery))
+        self._working.add(work)
+        work.add_done_callback(lambda work: self._ended(work, delivery))
+
+    def _ended(self, work: asyncio.Task[None], delivery: Delivery) -> None:
+        self._working.discard(work)
+        self._suspects = [suspect for suspect in self._suspects if suspect is not delivery]
+        self._changed.set()
+        if not work.cancelled() and (failure := work.exception()) is not None:
+            self._failures.append(failure)
+            self._broken.set()
+
+    async def _drain(self) -> None:
         """Told to stop in mid-task: end within a step and give it back, so that another worker takes it now."""
-        if self._running is not None:
-            self._running.context.stop(DRAINING)
+        for running in self._running:
+            running.context.stop(DRAINING)
         await self._heart.retire()
-        await asyncio.wait({work}, timeout=self._settings.drain_s)
-        if not work.done():
-            log.warning("the stage does not stop; its task goes to another worker when its time is up")
+        if working := set(self._working):
+            await asyncio.wait(working, timeout=self._settings.drain_s)
+        left = set(self._working)
+        for work in left:
+            log.warning("a stage does not stop; its task goes to another worker when its time is up")
             work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
+        await asyncio.gather(*left, return_exceptions=True)
 
-    async def _take(self) -> Delivery | None:
-        """The next task of either queue, or None when told to stop. The other queue's tasks stay there.
+    async def _take(self) -> list[Delivery]:
+        """The next task of either queue, of both where there are slots for both, or none when told to stop.
 
         What waits in the worker's own queue was looked for before: were both asked while both are full, one of two
         tasks would be given back each time, and in the end be taken for one that nobody survives.
         """
         waits = {asyncio.create_task(consumer.next()): consumer for consumer in (self._own, self._shared)}
-        signals = [asyncio.create_task(self._stop.wait()), asyncio.create_task(self._bus.closed.wait())]
+        events = (self._stop, self._broken, self._bus.closed)
+        signals = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
         for signal in signals:
             signal.cancel()
-        chosen: Delivery | None = None
+        chosen: list[Delivery] = []
         for wait, consumer in waits.items():
             wait.cancel()
             await asyncio.gather(wait, return_exceptions=True)
             delivery = None if wait.cancelled() else wait.result()
-            if delivery is not None and chosen is None and not self._stop.is_set():
-                chosen = delivery
-                continue
-            if delivery is not None:
+            if delivery is not None and len(chosen) < self._free and not self._is_over:
+                chosen.append(delivery)
+            elif delivery is not None:
                 await delivery.nak()
             await consumer.pause()
         if self._bus.closed.is_set():
@@ -169,19 +217,33 @@ class _Worker:
         return chosen
 
     async def _work(self, delivery: Delivery) -> None:
-        """Work off one delivery; whatever happens, say what it means for the job."""
+        """Work off one delivery, unless there is nothing to work off."""
         try:
             task, behind = tasks.read(delivery.data)
         except errors.InvalidInput as error:
             await self._reject(delivery, f"its task cannot be read: {error}")
             return
+        if any(running.delivery.stream_sequence == delivery.stream_sequence for running in self._running):
+            log.info("job %s: delivered again while it is worked on here", task.job_id)
+            return  # the first delivery is being kept alive, and its end is the end of both
         if delivery.deliveries > self._settings.max_deliver:
             await self._reject(delivery, f"its task was started {delivery.deliveries - 1} times and never finished")
             return
-        self._running = Running(self._bench, delivery, task, behind)
+        running = Running(self._bench, delivery, task, behind, self._turn_of)
+        self._running.append(running)
+        if self._is_over:
+            running.context.stop(DRAINING)
+        try:
+            await self._run(running)
+        finally:
+            self._running.remove(running)
+
+    async def _run(self, running: Running) -> None:
+        """Whatever happens, say what it means for the job."""
+        task, delivery = running.task, running.delivery
         result = "done"
         try:
-            await self._running.run()
+            await running.run()
         except Stopped as stopped:
             result = "stopped"
             log.info("job %s: stopped (%s)", task.job_id, stopped)
@@ -207,9 +269,16 @@ class _Worker:
             text = " ".join(f"{type(error).__name__}: {error}".split())
             await self._fail(delivery, task, "StageFailed", text[:1000], retriable=True)
         finally:
-            self._running = None
             member = task.configuration.stages[task.stage_index].member
             telemetry.STAGES.labels(self._identity.tier, member, result).inc()
+
+    async def _turn_of(self, delivery: Delivery) -> None:
+        """Wait until it may begin: a suspect when the others have ended, one suspect after another."""
+        while delivery in self._suspects:
+            if delivery is self._suspects[0] and all(other.delivery in self._suspects for other in self._running):
+                return
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _fail(
         self, delivery: Delivery, task: messages.StageTask, reason: str, text: str, *, retriable: bool
@@ -260,13 +329,12 @@ class _Worker:
 
     async def _cancel(self, message: Incoming) -> None:
         cancel = codec.decode(messages.Cancel, message.data)
-        running = self._running
-        if running is None or running.task.job_id != cancel.job_id or running.task.attempt > cancel.attempt:
-            return
-        running.context.stop("cancelled")
+        for running in self._running:
+            if running.task.job_id == cancel.job_id and running.task.attempt <= cancel.attempt:
+                running.context.stop("cancelled")
 
-    def _busy_job(self) -> str | None:
-        return self._running.task.job_id if self._running is not None else None
+    def _busy_jobs(self) -> tuple[str, ...]:
+        return tuple(running.task.job_id for running in self._running)
 
     def _consumer(self, worker: str | None) -> Consumer:
         pool = self._identity.pool

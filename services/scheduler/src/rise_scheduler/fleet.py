@@ -14,7 +14,8 @@ class Place:
     """Where a stage may run. ``worker`` None is any of the pool.
 
     ``loaded`` says that a worker there holds the member now. ``seconds_per_step`` (one image) is None until one was
-    measured. ``waiting`` is the tasks before this one, per worker of the pool; a busy worker counts as half a task.
+    measured. ``waiting`` is the tasks before this one, per worker of the pool: those at work count half, for they are
+    half done, and workers that several tasks share are worth as many as their ``gain`` says.
     """
 
     tier: Tier
@@ -37,15 +38,15 @@ class Fleet:
         return tuple(worker for worker in self.workers if worker.tier == tier and worker.ready)
 
     def load(self, tier: Tier) -> float:
-        """How busy a tier is, 0 (idle) towards 1: L / (1 + L) with L tasks waiting or running per worker; 0 where it
-        has none.
+        """How busy a tier is, 0 (idle) towards 1: L / (1 + L) with L tasks waiting or running per slot of its workers;
+        0 where it has none.
         """
         workers = self.ready(tier)
         if not workers:
             return 0.0
         pools = {worker.pool for worker in workers}
-        waiting = sum(_queue(workers, pool) for pool in pools) + sum(1 for worker in workers if worker.busy_job)
-        tasks = waiting / len(workers)
+        waiting = sum(_queue(workers, pool) for pool in pools) + sum(len(worker.busy_jobs) for worker in workers)
+        tasks = waiting / sum(worker.slots for worker in workers)
         return tasks / (1.0 + tasks)
 
     def bytes_per_s(self) -> float | None:
@@ -90,7 +91,7 @@ def _place_in(
 ) -> Place:
     everyone = [worker for worker in ready if worker.pool == pool]
     usable = [worker for worker in wanted if worker.pool == pool]
-    best = min(usable, key=lambda w: (member not in w.members, w.busy_job is not None, w.worker))
+    best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
     bound = best.worker if len(usable) < len(everyone) else None
     speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
@@ -100,7 +101,7 @@ def _place_in(
         worker=bound,
         loaded=any(member in worker.members for worker in usable),
         seconds_per_step=sum(speeds) / len(speeds) if speeds else None,
-        waiting=(_queue(ready, pool) + 0.5 * sum(1 for w in usable if w.busy_job)) / len(usable),
+        waiting=(_queue(ready, pool) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / sum(_speed(w) for w in usable),
         link=best.link,
     )
 
@@ -114,6 +115,11 @@ def seconds_per_step(worker: Heartbeat, family: str, member: str) -> float | Non
         if seconds is not None and 0 < seconds < float("inf"):
             return seconds
     return None
+
+
+def _speed(worker: Heartbeat) -> float:
+    """The tasks that a worker gets done in the time that one takes by itself."""
+    return max(1.0, worker.gain) if worker.slots > 1 else 1.0
 
 
 def _queue(workers: tuple[Heartbeat, ...], pool: str) -> int:

@@ -1,40 +1,79 @@
-"""One stage of a job: what the worker loop calls. It knows the engine and the messages, and nothing of the bus."""
+"""One stage of a job: what the worker loop calls. It knows the engine and the messages, and nothing of the bus.
+
+A stage is a generator: it leaves its forward passes to the rounds, in which it shares them with the other stages that
+are being computed, and does the rest in between. Everything that touches a model runs on the one thread of the rounds.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import perf_counter
 
-import torch
 from torch import Tensor
 
 from rise_contracts.errors import StageFailed, UnknownName
 from rise_contracts.messages import StageTask
 from rise_contracts.resources import ModelFamily
 from rise_runtime.seam import Handoff, Picture, Pictures, StageContext, StageResult, WorkerStatus
+from rise_stage.checkpoints import EVERY_S, Habit, Keeping
+from rise_stage.engine.asking import Asking, Cost
+from rise_stage.engine.batch import Batch
 from rise_stage.engine.engine import Engine, handed_over
+from rise_stage.engine.families.base import Conditioning
 from rise_stage.engine.images import to_png
 from rise_stage.engine.latents import Expected, Latent, Origin, decode_handoff, encode_handoff
+from rise_stage.engine.memory import is_out_of_memory
 from rise_stage.engine.noise import image_seeds
 from rise_stage.engine.run import Step
 from rise_stage.pace import Pace
+from rise_stage.rounds import Rounds
 from rise_stage.timing import Timings
 
 LoadEngine = Callable[[ModelFamily], Engine]
 
 
 class Handler:
-    """Computes stages of the families it was made for, one at a time, on one thread."""
+    """Computes stages of the families it was made for, as many at once as there are callers."""
 
-    def __init__(self, families: Sequence[ModelFamily], load: LoadEngine) -> None:
+    def __init__(
+        self,
+        families: Sequence[ModelFamily],
+        load: LoadEngine,
+        batch: Batch | None = None,
+        *,
+        checkpoint_s: float = EVERY_S,
+    ) -> None:
         self._families = {family.metadata.name: family for family in families}
         self._load = load
         self._engines: dict[str, Engine] = {}
         self._pace = Pace()
         self._members: tuple[str, ...] = ()
+        self._rounds = Rounds(batch or Batch())
+        self._habit = Habit(checkpoint_s)
 
     def prepare(self, members: Mapping[str, Sequence[str]]) -> None:
         """Load the named members of each family, and make each do a step and a picture, so that no job waits for it."""
+        self._rounds.call(partial(self._prepare, members))
+
+    def status(self) -> WorkerStatus:
+        """For the heartbeat; called from another thread."""
+        return WorkerStatus(self._members, self._pace.seconds_per_step, self._pace.gain, self._rounds.full)
+
+    def __call__(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
+        """Compute one stage; may be called from many threads at once. See `rise_runtime.seam.StageHandler`."""
+        try:
+            return self._rounds.run(partial(self._stage, task, payload, context, perf_counter()), context.check)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise StageFailed(
+                f"out of memory: {' '.join(str(error).split())[:300]}; make fewer or smaller images",
+                reason="OutOfMemory",
+            ) from error
+
+    def _prepare(self, members: Mapping[str, Sequence[str]]) -> None:
         for family, names in members.items():
             engine = self._engine(family)
             for name in names:
@@ -42,21 +81,9 @@ class Handler:
             _rehearse(engine)
             self._note_loaded()
 
-    def status(self) -> WorkerStatus:
-        """For the heartbeat; called from another thread."""
-        return WorkerStatus(self._members, self._pace.seconds_per_step)
-
-    def __call__(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
-        try:
-            return self._compute(task, payload, context)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise StageFailed(
-                f"out of memory: {' '.join(str(error).split())[:300]}; make fewer or smaller images",
-                reason="OutOfMemory",
-            ) from error
-
-    def _compute(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
+    def _stage(self, task: StageTask, payload: bytes, context: StageContext, came_at: float) -> Asking[StageResult]:
         timings = Timings()
+        timings.seconds["waited"] = perf_counter() - came_at
         with timings.part("load"):
             engine = self._engine(task.request.spec.family)
             stage = task.configuration.stages[task.stage_index]
@@ -69,16 +96,35 @@ class Handler:
             size = engine.size(spec.width, spec.height)
             against, member = spec.negative_prompt, stage.member
             prompts = engine.encode([spec.prompt], stage.guidance, against, size, member=member).rows(spec.images)
+
+        keeping = Keeping(engine, task, context, self._habit)
+        usual = engine.frames(spec.frames) == engine.frames()
+
+        def on_step(made: Step, cost: Cost) -> None:
+            step = keeping.counted(made)
+            context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
+            timings.move("denoise", "waited", step.seconds - cost.share)
+            timings.move("denoise", "checkpoint", keeping.note(step, cost.share))
+            if usual:
+                self._note_pace(stage.member, cost, prompts)
+
         with timings.part("denoise"):
             sigma = start.sigma if isinstance(start, Latent) else None
             grid = engine.grid(task.configuration, task.stage_index, sigma, size)
-            for step in engine.run(stage.member, prompts, start, grid, task.configuration.solver):
-                context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
-                if spec.images == 1 and engine.frames(spec.frames) == engine.frames():
-                    self._pace.note(stage.member, step.seconds / (2 if prompts.guidance else 1))
+            start, grid = keeping.begin(start, grid)
+            last = yield from engine.ask(stage.member, prompts, start, grid, task.configuration.solver, on_step)
+            step = keeping.counted(last)
         if task.stage_index + 1 < len(task.configuration.stages):
             return _hand_over(engine, task, step, timings)
         return _pictures(engine, step, timings)
+
+    def _note_pace(self, member: str, cost: Cost, prompts: Conditioning) -> None:
+        """A step of one image says how fast this member is; one with company, what an image takes in company."""
+        rows = prompts.hidden.shape[0]
+        if not cost.alone:
+            self._pace.note(member, cost.share / rows, shared=True)
+        elif rows == (1 if prompts.guidance is None else 2):
+            self._pace.note(member, cost.seconds / rows)
 
     def _engine(self, name: str) -> Engine:
         family = self._families.get(name)

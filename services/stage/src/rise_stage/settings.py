@@ -18,6 +18,7 @@ TIERS: tuple[Tier, ...] = ("edge", "device")
 PRECISIONS = ("fp32", "fp16", "bf16")
 OFFLOADS = ("none", "encoders")
 EMBEDDED = "rise-shapes"
+MOST_SLOTS = 64
 _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 
@@ -32,6 +33,9 @@ class Settings:
         offload: "encoders": text encoders and autoencoders leave the accelerator after each use.
         tiny_vae: decode pictures with the family's tiny autoencoder.
         memory_mib: what weights in memory may take together; None is no limit.
+        slots: jobs at once; None leaves it to `serving.slots_of`.
+        checkpoint_s: seconds between two checkpoints of a stage; 0 is none.
+        batch_memory_mib: what a forward pass that jobs share may take; None is a share of what is free.
     """
 
     identity: Identity
@@ -45,6 +49,9 @@ class Settings:
     offload: str = "none"
     tiny_vae: bool = False
     memory_mib: int | None = None
+    slots: int | None = None
+    batch_memory_mib: int | None = None
+    checkpoint_s: float = 2.0
     patience: float = 10.0
 
 
@@ -67,6 +74,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         offload=_choice("--offload", given.offload, OFFLOADS),
         tiny_vae=given.tiny_vae,
         memory_mib=_whole("--memory-mib", given.memory_mib, 0, 2**30) or None,
+        slots=_whole("--slots", given.slots, 0, MOST_SLOTS) or None,
+        batch_memory_mib=_whole("--batch-memory-mib", given.batch_memory_mib, 0, 2**30) or None,
+        checkpoint_s=_seconds("--checkpoint-s", given.checkpoint_s),
         patience=_seconds("--patience", given.patience),
     )
 
@@ -102,6 +112,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         help="decode pictures with the family's tiny VAE",
     )
     add("--memory-mib", "RISE_MEMORY_MIB", "0", "what weights in memory may take; 0 is no limit")
+    add("--slots", "RISE_SLOTS", "0", "jobs at once; 0 is 1 on a device, and on the edge 8 (on a CPU 2)")
+    add("--batch-memory-mib", "RISE_BATCH_MEMORY_MIB", "0", "what a shared pass may take; 0 is a share of what is free")
+    add("--checkpoint-s", "RISE_CHECKPOINT_S", "2", "seconds of work that a death may cost (2); 0 is all of it")
     add("--patience", "RISE_PATIENCE", "10", "seconds to wait for NATS (10)")
     return parser
 

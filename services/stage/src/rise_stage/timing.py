@@ -20,3 +20,8 @@ class Timings:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - began
+
+    def move(self, part: str, to: str, seconds: float) -> None:
+        """Say that `seconds` of one part were really another's."""
+        self.seconds[part] = self.seconds.get(part, 0.0) - seconds
+        self.seconds[to] = self.seconds.get(to, 0.0) + seconds

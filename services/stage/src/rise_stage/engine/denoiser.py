@@ -34,22 +34,25 @@ class Denoiser(Generic[Conditioning]):
 
     def __call__(self, x: Tensor, level: Level, timestep: Tensor, form: Form) -> Prediction:
         """Take x (B, C, H, W), which is at `level` in `form`, apart; `timestep` is (B,)."""
-        if form == "ve":
-            output = self._output(x, timestep, level)
-            return from_ve(self.prediction, x, output, level)
-        output = self._output(x, timestep)
-        return from_flow(x, output, level) if form == "flow" else from_vp(self.prediction, x, output, level)
+        rows, timesteps = self.rows(x, level, timestep, form)
+        return self.prediction_from(x, level, form, self.network(rows, timesteps, self.conditioning))
 
-    def _output(self, x: Tensor, timestep: Tensor, ve: Level | None = None) -> Tensor:
-        """The network's output for x, guided; `ve` is the level of an x in VE form."""
-        rows = x if self.guidance is None else torch.cat([x] * 2)
-        if ve is not None:
-            rows = rows / ((ve.sigma**2 + 1) ** 0.5)
-        if self.guidance is None:
-            return self.network(rows, timestep, self.conditioning).float()
-        output = self.network(rows, torch.cat([timestep] * 2), self.conditioning).float()
-        negative, positive = output.chunk(2)
-        return negative + self.guidance * (positive - negative)
+    def rows(self, x: Tensor, level: Level, timestep: Tensor, form: Form) -> tuple[Tensor, Tensor]:
+        """What the network is given for x: latents (rows, C, H, W) in its own form, and timesteps (rows,)."""
+        rows, timesteps = (x, timestep) if self.guidance is None else (torch.cat([x] * 2), torch.cat([timestep] * 2))
+        if form == "ve":
+            rows = rows / ((level.sigma**2 + 1) ** 0.5)
+        return rows, timesteps
+
+    def prediction_from(self, x: Tensor, level: Level, form: Form, output: Tensor) -> Prediction:
+        """What x is made of by the network's output (rows, C, H, W) for `rows(x, ...)`."""
+        output = output.float()
+        if self.guidance is not None:
+            negative, positive = output.chunk(2)
+            output = negative + self.guidance * (positive - negative)
+        if form == "ve":
+            return from_ve(self.prediction, x, output, level)
+        return from_flow(x, output, level) if form == "flow" else from_vp(self.prediction, x, output, level)
 
 
 def from_ve(prediction: str, x: Tensor, output: Tensor, level: Level) -> Prediction:

@@ -17,6 +17,7 @@ from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import VIDEOS, ModelFamily
 from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine.arms import configuration_of
+from rise_stage.engine.asking import Asking, OnStep, asking
 from rise_stage.engine.families.architectures import family_class
 from rise_stage.engine.families.base import Conditioning, Family, Shared, TextStates, Tiny
 from rise_stage.engine.families.sources import locate
@@ -28,7 +29,7 @@ from rise_stage.engine.noise import unit_noise
 from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.plan import stage_grid
 from rise_stage.engine.quantise import pack, unpack
-from rise_stage.engine.run import Step, run_grid
+from rise_stage.engine.run import Step, run_grid, walk_grid
 from rise_stage.engine.schedules import Grid
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -210,9 +211,20 @@ class Engine:
         self, member: str, conditioning: Conditioning, start: Tensor | Latent, grid: Grid, solver: Solver = "euler"
     ) -> Iterator[Step]:
         """Denoise along `grid` from unit noise or from a latent, one Step after another; stop iterating to stop."""
-        if isinstance(start, Latent):
-            start = replace(start, x=start.x.to(self.device, torch.float32))
-        return run_grid(self.member(member).denoiser(conditioning), start, grid, solver)
+        return run_grid(self.member(member).denoiser(conditioning), self._here(start), grid, solver)
+
+    def ask(
+        self,
+        member: str,
+        conditioning: Conditioning,
+        start: Tensor | Latent,
+        grid: Grid,
+        solver: Solver,
+        on_step: OnStep,
+    ) -> Asking[Step]:
+        """The same as `run`, with the forward passes left to whoever drives it; gives the last Step."""
+        loaded = self.member(member)
+        return asking(walk_grid(self._here(start), grid, solver), loaded.denoiser(conditioning), loaded, on_step)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Clean latents (B, C, H, W) to pictures (B, H, W, 3) uint8; of videos (B, C, f, h, w) to (B, F, H, W, 3)."""
@@ -281,6 +293,9 @@ class Engine:
         began = perf_counter()
         images = self.decode(made.x)
         return Generated(images, made.x.cpu(), tuple(seconds), perf_counter() - began)
+
+    def _here(self, start: Tensor | Latent) -> Tensor | Latent:
+        return replace(start, x=start.x.to(self.device, torch.float32)) if isinstance(start, Latent) else start
 
     def _seen_by(self, member: str) -> Family:
         if member not in self._views:

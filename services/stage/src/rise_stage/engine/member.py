@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine import stock
+from rise_stage.engine.batch import Shapes
 from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.families.base import Conditioning, Family, Shared
 from rise_stage.engine.families.components import (
@@ -25,12 +26,13 @@ from rise_stage.engine.families.components import (
 )
 from rise_stage.engine.families.sources import locate
 from rise_stage.engine.latent_contract import differences
+from rise_stage.engine.memory import peak_bytes
 from rise_stage.engine.parts import Part, weight_of
 from rise_stage.engine.schedules import Schedule
 from rise_stage.engine.traced import Traced, worthwhile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Member:
     """A denoiser in memory.
 
@@ -50,6 +52,23 @@ class Member:
     prediction: str
     sigma_max: float
     nbytes: int
+    _row_bytes: dict[Shapes, int] = field(default_factory=dict)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        """One forward pass over latents (rows, C, H, W), timesteps (rows,) and `Conditioning.tensors`."""
+        return self.network(inputs[0].to(self.dtype), *inputs[1:])
+
+    def row_bytes(self, *inputs: Tensor) -> int:
+        """The memory that a row like these takes during a pass. The first time it is measured, by one more pass."""
+        shapes = tuple(tuple(tensor.shape[1:]) for tensor in inputs)
+        if shapes not in self._row_bytes:
+            rows = inputs[0].shape[0]
+            with torch.inference_mode():
+                x = inputs[0].to(self.dtype)
+                _, peak = peak_bytes(lambda: self.network.plain(x, *inputs[1:]), x.device)
+            held = sum(tensor.numel() * tensor.element_size() for tensor in inputs)
+            self._row_bytes[shapes] = -(-(peak + held) // rows)
+        return self._row_bytes[shapes]
 
     def denoiser(self, conditioning: Conditioning) -> Denoiser[Conditioning]:
         """The member as ``model(x, sigma, timestep) -> denoised`` for these prompts."""
@@ -63,10 +82,11 @@ class Member:
         """Get ready for latents like x (B, C, H, W) with such conditioning."""
         rows = x.shape[0] * (1 if conditioning.guidance is None else 2)
         example = x.new_zeros((rows, *x.shape[1:]), dtype=self.dtype)
+        self.row_bytes(example, x.new_zeros(rows), *conditioning.tensors)
         self.network.trace(example, x.new_zeros(rows), *conditioning.tensors)
 
     def _predict(self, x: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        return self.network(x.to(self.dtype), timesteps, *conditioning.tensors)
+        return self(x, timesteps, *conditioning.tensors)
 
 
 def member_part(spec: MemberSpec, family: Family, shared: Shared) -> Part[Member]:

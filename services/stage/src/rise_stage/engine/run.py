@@ -1,10 +1,13 @@
-"""The loop over a grid. It yields after each step, so whoever drives it can stop, show or record between two."""
+"""The loop over a grid. It asks for what a denoiser makes of a latent, and says after each step where it landed.
+
+So whoever drives it can stop, show or record between two steps, and can answer many such loops with one forward pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import partial
 from time import perf_counter
 from typing import NamedTuple
 
@@ -15,10 +18,19 @@ from rise_contracts.model import Solver
 from rise_stage.engine.latents import Latent
 from rise_stage.engine.levels import FORMS, Form, Level, flow_level, from_ve, level_of, level_of_alpha_bar, to_ve
 from rise_stage.engine.schedules import Grid
-from rise_stage.engine.solvers import Move, Past, Prediction, step
+from rise_stage.engine.solvers import ASKS_AGAIN, Move, Past, Prediction, step
 
 Model = Callable[[Tensor, Level, Tensor, Form], Prediction]
-"""(x (B, C, H, W), its level, timestep (B,), its form) -> clean and noise."""
+"""(x (B, C, H, W), its level, timestep (B,), its form) -> clean and noise: what answers a `Question`."""
+
+
+class Question(NamedTuple):
+    """What does the denoiser make of x (B, C, H, W), which is at `level` in `form`? `timestep` is (B,)."""
+
+    x: Tensor
+    level: Level
+    timestep: Tensor
+    form: Form
 
 
 @dataclass(frozen=True)
@@ -63,28 +75,55 @@ class Intensity(NamedTuple):
     norm: list[float]
 
 
-def run_grid(
-    model: Model, start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter
-) -> Iterator[Step]:
-    """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start. Closing it stops within one step."""
+Walk = Generator["Question | Step", Prediction | None, None]
+
+
+def walk_grid(start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter) -> Walk:
+    """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start.
+
+    Yields a Question, which wants to be sent its Prediction, once or (Heun) twice before each Step. A Step's seconds
+    are those that passed, whoever else was served meanwhile. Closing the walk stops it within one step.
+    """
     form: Form = "flow" if grid.flow else FORMS[solver]
     levels = _levels(grid, grid.sigmas, grid.alpha_bars)
     targets = _levels(grid, grid.targets, grid.target_alpha_bars)
     x, past = _begin(start, grid, form, levels[0])
     timesteps = torch.tensor((*grid.timesteps, grid.end_timestep), dtype=torch.float32, device=x.device)
 
-    def ask(latent: Tensor, level: Level, index: int) -> Prediction:
-        return model(latent, level, timesteps[index].expand(latent.shape[0]), form)
+    def about(latent: Tensor, level: Level, index: int) -> Question:
+        return Question(latent, level, timesteps[index].expand(latent.shape[0]), form)
 
     for i in range(grid.steps):
         began = clock()
         last = grid.first_order_end and i == grid.steps - 1
-        # The mode is entered per step: a generator must not leave its caller in it between two.
+        predicted = yield about(x, levels[i], i)
+        assert predicted is not None
+        move = Move(x, predicted, levels[i], targets[i], form, past, last)
+        # The mode is entered in between: a generator must not leave its caller in it when it yields.
         with torch.inference_mode():
-            predicted = ask(x, levels[i], i)
-            again = partial(ask, level=targets[i], index=i + 1)
-            x, past = step(solver, Move(x, predicted, levels[i], targets[i], form, past, last, again))
+            x, past = step(solver, move)
+        if solver in ASKS_AGAIN and not last:
+            landed = yield about(x, targets[i], i + 1)
+            with torch.inference_mode():
+                x, past = step(solver, move._replace(landed=landed))
         yield Step(i, grid.steps, x, form, levels[i + 1], grid.sigmas[i + 1], predicted, past, clock() - began)
+
+
+def run_grid(
+    model: Model, start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter
+) -> Iterator[Step]:
+    """`walk_grid` with every question answered by `model` at once: the steps alone."""
+    walk = walk_grid(start, grid, solver, clock)
+    answer: Prediction | None = None
+    with contextlib.suppress(StopIteration):
+        while True:
+            said = walk.send(answer)
+            if isinstance(said, Step):
+                yield said
+                answer = None
+            else:
+                with torch.inference_mode():
+                    answer = model(*said)
 
 
 def intensity(clean: Tensor) -> Intensity:

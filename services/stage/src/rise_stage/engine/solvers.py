@@ -55,7 +55,7 @@ class Move(NamedTuple):
         x: the latent, in `form`.
         predicted: what the denoiser makes of x.
         last: asks solvers of higher order for first order.
-        ask: what the denoiser makes of a latent at `to`.
+        landed: what the denoiser makes of where the same step without it ends; of solvers in ASKS_AGAIN only.
     """
 
     x: Tensor
@@ -65,7 +65,7 @@ class Move(NamedTuple):
     form: Form
     past: Past | None
     last: bool
-    ask: Callable[[Tensor], Prediction]
+    landed: Prediction | None = None
 
 
 def step(solver: Solver, move: Move) -> tuple[Tensor, Past | None]:
@@ -78,6 +78,10 @@ REMEMBERED: dict[Solver, tuple[tuple[str, ...], ...]] = {
     "unipc": (("clean", "sigma", "x"), ("clean", "sigma", "x", "older_clean", "older_sigma")),
 }
 """The fields of a `Past` that a solver may have filled; solvers that are not named remember nothing."""
+
+
+ASKS_AGAIN: frozenset[Solver] = frozenset({"heun"})
+"""Solvers that ask the denoiser again where a step landed, but for the last one, and make it anew with that."""
 
 
 def euler(x: Tensor, predicted: Prediction, at: Level, to: Level) -> Tensor:
@@ -168,8 +172,9 @@ def _step_euler(move: Move) -> tuple[Tensor, None]:
 
 
 def _step_heun(move: Move) -> tuple[Tensor, None]:
-    x = euler(move.x, move.predicted, move.at, move.to)
-    return x if move.last else heun(move.x, move.predicted, move.ask(x), move.at, move.to), None
+    if move.landed is None:
+        return euler(move.x, move.predicted, move.at, move.to), None
+    return heun(move.x, move.predicted, move.landed, move.at, move.to), None
 
 
 def _step_ddim(move: Move) -> tuple[Tensor, None]:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 OFTEN = 60
 """Calls with one set of shapes after which a graph is worth its second of tracing."""
-MOST_GRAPHS = 8
+MOST_GRAPHS = 16
+"""As many as there are batches of up to eight jobs, with guidance and without."""
 LARGEST_BYTES = 2 * 2**30
 """Weights above which the interpreter's share, a twentieth of a step at 0.8 GiB, is too small to matter."""
 
@@ -45,6 +46,10 @@ class Traced:
             self.trace(*inputs)
         return self._call(*inputs)
 
+    def plain(self, *inputs: Tensor) -> Tensor:
+        """Without a graph, whose operations nobody can watch."""
+        return self._call(*inputs)
+
     def trace(self, *inputs: Tensor) -> None:
         """Make the graph for inputs of these shapes now. Where torch cannot, calls stay as they are."""
         shapes = tuple(tuple(tensor.shape) for tensor in inputs)
@@ -55,7 +60,9 @@ class Traced:
         except (RuntimeError, TypeError, NotImplementedError):
             self._enabled = False
         while len(self._graphs) > MOST_GRAPHS:
-            self._graphs.popitem(last=False)
+            # It has to come often again, or shapes that take turns would each be traced at every turn.
+            shapes, _ = self._graphs.popitem(last=False)
+            self._calls[shapes] = 0
 
 
 class _Call(nn.Module):
