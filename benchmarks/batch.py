@@ -25,6 +25,7 @@ import rise_shapes
 from benchmarks import _front, _rows
 from benchmarks._rows import Row, row
 from rise_contracts.configuration import Configuration
+from rise_contracts.model import WireDtype
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.asking import Asking, alone
@@ -37,7 +38,7 @@ from rise_stage.rounds import Rounds
 SIZES = (1, 2, 4, 8, 16)
 STEPS = (3, 4, 6, 8, 10)
 GUIDANCE = (1.0, 1.0, 4.0)
-WIRE = "fp16"
+WIRE: WireDtype = "fp16"
 
 
 @dataclass(frozen=True)

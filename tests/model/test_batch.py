@@ -88,8 +88,7 @@ class Company:
 
     def _wait(self) -> Asking[None]:
         self._gate.wait(60)
-        return
-        yield
+        yield from ()
 
 
 def alone(engine: Engine, job: Job) -> Tensor:
