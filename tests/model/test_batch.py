@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import rise_shapes
+from benchmarks import batch as benchmark
 from rise_contracts.model import Solver
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
@@ -88,8 +89,7 @@ class Company:
 
     def _wait(self) -> Asking[None]:
         self._gate.wait(60)
-        return
-        yield
+        yield from ()
 
 
 def alone(engine: Engine, job: Job) -> Tensor:
@@ -216,3 +216,14 @@ def test_a_pass_holds_as_many_rows_as_fit(sd_engine: Engine) -> None:
     found = company.run(*[company.add(partial(job.asking, sd_engine)) for job in every])
     assert company.batch.shared == [3, 2] * 2
     assert all(far(x, alone(sd_engine, job)) <= TOLERANCE for x, job in zip(found, every, strict=True))
+
+
+def test_the_benchmark_compares_three_ways_to_the_same_heads(embedded_engine: Engine) -> None:
+    every = benchmark.heads(embedded_engine, 7)
+    stages = [head.configuration.stages[0] for head in every]
+    for differs in ("steps", "sigma_to", "guidance"):
+        assert len({getattr(stage, differs) for stage in stages}) > 1, differs
+    alone = benchmark.one_by_one(embedded_engine, every)
+    for way in (benchmark.in_company, benchmark.in_groups):
+        assert benchmark.far(way(embedded_engine, every, 3), alone) <= TOLERANCE
+    assert all(len(made.payload) > 2 * made.x.numel() for made in alone)

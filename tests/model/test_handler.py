@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load
 
 from rise_contracts.errors import HandoffRefused, InvalidInput, Refusal, StageFailed, UnknownName
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.messages import JobRequest, StageTask
 from rise_contracts.resources import ModelFamily, RelayJobSpec
-from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, Stopped
+from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult, Stopped
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
+from rise_stage.engine.batch import TOLERANCE
 from rise_stage.engine.images import to_png
 from rise_stage.handler import Handler
 
@@ -151,6 +155,68 @@ def test_being_out_of_memory_is_a_failure_that_another_attempt_may_escape(sd_eng
     with pytest.raises(StageFailed, match="out of memory: tried to allocate 2 GiB") as caught:
         Handler([sd_engine.manifest], load)(task(sd_engine.manifest), b"", Seen().context())
     assert (caught.value.reason, caught.value.retriable) == ("OutOfMemory", True)
+
+
+def test_stages_at_once_share_their_passes_and_end_as_they_do_alone(sd: ModelFamily, sd_engine: Engine) -> None:
+    """Heads, tails and whole jobs with other guidance, steps and sizes: each gives what it gives by itself."""
+    handler = Handler([sd], lambda family: sd_engine)
+    head = head_of(handler, sd)
+    cases = [
+        (task(sd), b""),
+        (task(sd, "large:5", guidance_scale=4.0), b""),
+        (task(sd, "large:9@0.7+small:2", images=2), b""),
+        (task(sd, index=1, handoff=head.header), head.payload),
+        (task(sd, "large:3", width=96, height=48), b""),
+    ]
+    alone = [handler(*case, Seen().context()) for case in cases]
+    pace = handler.status().seconds_per_step
+    together = at_once(handler, cases)
+    for one, other in zip(alone, together, strict=True):
+        assert type(one) is type(other)
+        assert near(one, other)
+        assert other.timings["waited"] >= 0
+    assert handler.status().seconds_per_step["large"] < 3 * pace["large"]
+    assert handler.status().gain > 0
+
+
+def test_one_of_several_stages_is_cancelled_and_one_is_refused(sd: ModelFamily, sd_engine: Engine) -> None:
+    handler = Handler([sd], lambda family: sd_engine)
+    wanted = handler(task(sd, "large:6"), b"", Seen().context())
+    seen = Seen(stop_at=2)
+    cases = [(task(sd, "large:6"), b""), (task(sd, "large:9"), b""), (task(sd, index=1), b"")]
+    contexts = [Seen().context(), seen.context(), Seen().context()]
+    with ThreadPoolExecutor(max_workers=3) as threads:
+        stays, goes, refused = [
+            threads.submit(handler, *case, context) for case, context in zip(cases, contexts, strict=True)
+        ]
+        with pytest.raises(Stopped, match="cancelled"):
+            goes.result(60)
+        with pytest.raises(StageFailed, match="without a handoff"):
+            refused.result(60)
+        assert near(stays.result(60), wanted)
+    assert [step for step, _, _ in seen.steps] == [1, 2]
+
+
+def at_once(handler: Handler, cases: Sequence[tuple[StageTask, bytes]]) -> list[StageResult]:
+    with ThreadPoolExecutor(max_workers=len(cases)) as threads:
+        started = [threads.submit(handler, *case, Seen().context()) for case in cases]
+        return [future.result(60) for future in started]
+
+
+def near(one: StageResult, other: StageResult) -> bool:
+    """The same latent within the tolerance of a batch, or the same pictures but for the last bit of a few pixels."""
+    if isinstance(one, Handoff) and isinstance(other, Handoff):
+        found, wanted = (load(result.payload)["x"] for result in (one, other))
+        return float((found - wanted).abs().max() / wanted.abs().max()) <= TOLERANCE
+    if isinstance(one, Pictures) and isinstance(other, Pictures):
+        pairs = zip(one.pictures, other.pictures, strict=True)
+        return all(int((pixels(a) - pixels(b)).abs().max()) <= 1 for a, b in pairs)
+    return False
+
+
+def pixels(picture: Picture) -> torch.Tensor:
+    with Image.open(io.BytesIO(picture.png)) as image:
+        return torch.tensor(list(image.get_flattened_data()), dtype=torch.int)
 
 
 def test_a_prepared_handler_says_what_it_has_and_how_fast_it_is(sd: ModelFamily) -> None:

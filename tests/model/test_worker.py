@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
@@ -11,7 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
+import rise_shapes
 from rise_contracts import codec, manifest, messages, subjects
 from rise_contracts.configuration import Configuration
 from rise_contracts.frames import latent_frames
@@ -121,6 +125,33 @@ async def test_a_video_over_the_bus_is_the_one_that_is_made_at_once(
             assert [image.frames for image in done.images] == [frames or 9]
             assert done.stages[0].handoff_bytes > latent_frames(frames or 9) * 4 * 8 * 8 * 4
             assert videos == (to_png(wan_engine.generate(["a red dot"], [3], arm, frames=frames).images[0]),)
+
+
+async def test_jobs_of_the_embedded_family_share_an_edge_worker(bus: Bus, nats_server: Server) -> None:
+    """As many at once as it has slots: all are done in their first attempt, and none's picture is changed by it."""
+    await layout.ensure(bus)
+    configuration = configuration_of("large:4@1.2+finisher:3", rise_shapes.family())
+    specs = [RelayJobSpec(prompt=f"a {size} red circle", seed=seed) for seed, size in enumerate(("small", "large"))]
+    with (
+        worker(nats_server, "edge", Path("rise-shapes"), "--slots", "2", "--batch-memory-mib", "64"),
+        worker(nats_server, "device", Path("rise-shapes")),
+    ):
+        beats = await beating(bus, 2)
+        assert (beats["edge-1"].slots, beats["device-1"].slots) == (2, 1)
+        async with platform(bus, configuration), asyncio.timeout(120):
+            jobs = [await client.submit(bus, spec) for spec in specs]
+            endings = [await client.wait(bus, job.job_id) for job in jobs]
+            results = [await client.fetch_result(bus, job.job_id) for job in jobs]
+    engine = Engine.load(rise_shapes.family())
+    for spec, ending, result in zip(specs, endings, results, strict=True):
+        assert isinstance(ending, messages.JobDone), ending
+        assert ending.attempt == 1
+        assert {"waited", "denoise"} <= set(ending.stages[0].timings)
+        assert spec.seed is not None
+        alone = engine.generate([spec.prompt], [spec.seed], configuration).images[0]
+        with Image.open(io.BytesIO(result.images[0])) as picture:
+            found = torch.tensor(list(picture.get_flattened_data()), dtype=torch.int).view(alone.shape)
+        assert int((found - alone.int()).abs().max()) <= 1
 
 
 def elsewhere(configuration: Configuration) -> Configuration:

@@ -76,13 +76,15 @@ async def busy_with(bus: Bus, wanted: Callable[[messages.Heartbeat], bool]) -> m
     raise AssertionError("the watch ended")
 
 
-async def all_right(bus: Bus, jobs: Sequence[messages.JobRequest]) -> None:
+async def all_right(bus: Bus, jobs: Sequence[messages.JobRequest], deliveries: int = 1) -> None:
+    """Each job ends in its picture, in its first attempt, after so many starts of its head; the queues are empty."""
     for job in jobs:
         ending = await asyncio.wait_for(client.wait(bus, job.job_id), 60)
         assert isinstance(ending, messages.JobDone), ending
         assert (await client.fetch_result(bus, job.job_id)).images == (small.expected(job.seed),)
         record = await small.record_is(bus, job.job_id, JobState.COMPLETE)
         assert record.attempt == 1
+        assert record.stages[0].delivery <= deliveries
     for pool in ("edge", "device"):
         assert await streams.count(bus, subjects.work_stream(pool), subjects.work_stream_subjects(pool)) == 0
 
@@ -132,7 +134,7 @@ async def test_told_to_stop_it_gives_everything_back_at_once(
         assert await first.terminate() == 0
         hold.unlink()
         async with small.worker(bus, "edge-2", tmp_path, settings=THREE):
-            await all_right(bus, jobs)
+            await all_right(bus, jobs, deliveries=2)
 
 
 async def test_killed_it_costs_nothing_but_time(bus: Bus, start: Start, tmp_path: Path, hold: Path) -> None:
@@ -143,7 +145,7 @@ async def test_killed_it_costs_nothing_but_time(bus: Bus, start: Start, tmp_path
         await first.kill()
         hold.unlink()
         await start("edge-2")
-        await all_right(bus, jobs)
+        await all_right(bus, jobs, deliveries=2)
 
 
 async def test_a_task_that_kills_its_workers_does_not_take_the_others_with_it(
@@ -174,7 +176,7 @@ async def test_a_task_that_kills_its_workers_does_not_take_the_others_with_it(
         hold.unlink()
         ended = await asyncio.wait_for(ending, 60)
         await surviving
-        await all_right(bus, jobs)
+        await all_right(bus, jobs, deliveries=3)
     assert isinstance(ended, messages.JobFailed)
     assert ended.reason == "DeadLettered"
 
@@ -191,7 +193,7 @@ async def test_a_stage_that_hangs_ends_its_worker_which_gives_the_others_back(
         assert len(held(tmp_path, [hanging, other])) == 2
         hold.unlink()
         async with small.worker(bus, "edge-2", tmp_path, settings=THREE):
-            await all_right(bus, [hanging, other])
+            await all_right(bus, [hanging, other], deliveries=2)
 
 
 async def test_a_full_handler_is_left_alone_until_there_is_room(bus: Bus, tmp_path: Path, hold: Path) -> None:

@@ -246,6 +246,19 @@ async def store_work(bus: Bus, number: int) -> None:
     await streams.store(bus, subjects.work("edge", None, f"job-{number}", 1), str(number).encode())
 
 
+async def test_what_is_there_now_is_given_at_once_and_counts_as_one_delivery(bus: Bus) -> None:
+    pull = await consumer(bus)
+    assert await pull.waiting() is None
+    for number in range(2):
+        await store_work(bus, number)
+    for number in range(2):
+        delivery = await pull.waiting()
+        assert delivery is not None
+        assert (delivery.data, delivery.deliveries) == (str(number).encode(), 1)
+        await delivery.ack()
+    assert await pull.waiting() is None
+
+
 async def test_a_task_that_is_given_back_comes_again(bus: Bus) -> None:
     pull = await consumer(bus)
     await store_work(bus, 1)

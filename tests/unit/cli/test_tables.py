@@ -112,3 +112,14 @@ def test_an_explanation_without_a_note_says_so(capsys: pytest.CaptureFixture[str
     assert "decision none yet" in capsys.readouterr().out
     tables.explain(builders.record(), None, as_json=False)
     assert "its note is gone" in capsys.readouterr().out
+
+
+def test_what_a_worker_is_at_and_how_many_of_its_slots_that_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    beat = {"tier": "edge", "pool": "edge", "pid": 1, "at": 0.0, "members": ("large",)}
+    several = {**beat, "worker": "edge-1", "slots": 8, "busy_jobs": ("job-1", "job-2")}
+    one = {**beat, "worker": "edge-2", "busy_jobs": ("job-3",)}
+    tables.workers([messages.Heartbeat.model_validate(item) for item in (several, one)], as_json=False)
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert "JOBS" in head.split()
+    assert first.split()[:7] == ["edge-1", "edge", "ready", "large", "2/8", "job-1,", "job-2"]
+    assert second.split()[:5] == ["edge-2", "edge", "ready", "large", "job-3"]

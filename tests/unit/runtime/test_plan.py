@@ -280,6 +280,11 @@ def test_the_outcome_says_what_the_decision_cost() -> None:
     assert plan.outcome(pending(), JOB_FAILED) is None
 
 
+def test_the_edge_is_not_charged_for_what_it_did_for_others_meanwhile() -> None:
+    shared = report(0).model_copy(update={"timings": {"denoise": 0.5, "waited": 1.5}})
+    assert plan.edge_seconds([shared, report(1)]) == pytest.approx(0.5)
+
+
 def test_a_late_result_of_an_earlier_attempt_is_not_credited_to_the_next_decision() -> None:
     retry = plan.failed(running(), BROKEN, NOW + 10)
     assert isinstance(retry, plan.Retry)

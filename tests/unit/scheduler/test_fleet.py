@@ -64,6 +64,24 @@ def test_waiting_is_the_queue_of_the_pool_per_worker_and_half_a_task_per_busy_on
     assert placed(Fleet(workers)).waiting == pytest.approx((4 + 0.5) / 2)
 
 
+def test_a_worker_with_several_slots_works_off_as_many_as_its_company_gains() -> None:
+    """Jobs that share a worker share its time: only what company gains makes the wait shorter, not the slots."""
+    busy = {"queue_depth": 2, "busy_jobs": ("a", "b", "c", "d")}
+    for slots, gain, wanted in ((1, 1.0, 4.0), (8, 1.0, 4.0), (8, 2.0, 2.0), (8, 0.5, 4.0), (1, 2.0, 4.0)):
+        among = Fleet((worker("d0", "device", slots=slots, gain=gain, **busy),))
+        assert placed(among).waiting == pytest.approx(wanted), (slots, gain)
+
+
+def test_the_worker_with_the_larger_part_of_its_slots_free_is_preferred() -> None:
+    workers = (
+        worker("d0", "device"),
+        worker("d1", "device", slots=2, busy_jobs=("a",)),
+        worker("d2", "device", slots=8, busy_jobs=("b", "c")),
+        worker("d3", "device", busy_jobs=("d",)),
+    )
+    assert placed(Fleet(workers), avoid=("d0",)).worker == "d2"
+
+
 def test_speeds_are_averaged_over_those_who_know_one() -> None:
     workers = (
         worker("d0", "device", seconds_per_step={"finisher": 0.1}),
@@ -88,6 +106,7 @@ def test_load_grows_with_tasks_and_stays_below_1() -> None:
     assert loads[2] < loads[3] < 1.0
     assert fleet(worker(busy_jobs=("j",))).load("edge") == 0.5
     assert fleet(worker()).load("device") == 0.0
+    assert fleet(worker(slots=4, busy_jobs=("j", "k"))).load("edge") == pytest.approx(0.5 / 1.5)
 
 
 def test_the_queue_of_a_pool_is_counted_once_whoever_reports_it() -> None:

@@ -21,8 +21,9 @@ from rise_stage.engine.latent_contract import contract_of, differences, latent_d
 from rise_stage.engine.levels import level_of
 from rise_stage.engine.lru import Lru
 from rise_stage.engine.noise import SEED_LIMIT, image_seeds, unit_noise
-from rise_stage.engine.traced import OFTEN, Traced
+from rise_stage.engine.traced import MOST_GRAPHS, OFTEN, Traced
 from rise_stage.pace import Pace
+from rise_stage.serving import slots_of
 from rise_stage.timing import Timings
 from tests.unit.stage.builders import noise
 
@@ -148,6 +149,21 @@ class TestTraced:
         assert len(calls) < OFTEN + 20
         assert all(torch.equal(answer, answers[0]) for answer in answers)
 
+    def test_shapes_that_take_turns_are_not_traced_at_every_turn(self, network: nn.Module) -> None:
+        """One graph too many throws another out, which then has to come often again."""
+        traced = Traced(network, network, enabled=True)
+        made: list[int] = []
+        for rows in range(1, MOST_GRAPHS + 2):
+            traced.trace(torch.zeros(rows, 4, 4, 4))
+        traced.trace = lambda *inputs: made.append(inputs[0].shape[0])  # type: ignore[method-assign]
+        with torch.inference_mode():
+            for _ in range(OFTEN):
+                for rows in range(1, MOST_GRAPHS + 2):
+                    traced(torch.zeros(rows, 4, 4, 4))
+            assert made == []
+            traced(torch.zeros(1, 4, 4, 4))
+        assert made == [1]
+
     def test_what_cannot_be_traced_is_called_as_it_is(self, network: nn.Module) -> None:
         def call(x: Tensor) -> Tensor:
             if torch._C._get_tracing_state() is not None:
@@ -253,6 +269,25 @@ def test_pace_follows_slowly() -> None:
     assert pace.seconds_per_step["large"] == pytest.approx(1.2)
 
 
+def test_company_is_no_part_of_the_pace_but_of_what_it_gains() -> None:
+    pace = Pace()
+    pace.note("small", 0.1, shared=True)
+    assert (pace.seconds_per_step, pace.gain) == ({}, 1.0)
+    pace.note("large", 1.0)
+    pace.note("large", 0.4, shared=True)
+    assert pace.seconds_per_step == {"large": 1.0}
+    assert pace.gain == pytest.approx(2.5)
+    pace.note("small", 0.2)
+    assert pace.gain == pytest.approx(1.2 / 0.5)
+
+
+def test_seconds_of_one_part_may_be_anothers() -> None:
+    timings = Timings()
+    timings.move("denoise", "waited", 2.0)
+    timings.seconds["denoise"] += 5.0
+    assert timings.seconds == {"denoise": 3.0, "waited": 2.0}
+
+
 def test_parts_that_come_twice_add_up() -> None:
     timings = Timings()
     for _ in range(2):
@@ -276,8 +311,26 @@ class TestSettings:
         assert found.identity.labels == {"a": "b"}
 
     def test_nought_stands_for_no_limit(self) -> None:
-        found = settings.read(["--threads", "0", "--memory-mib", "0"], {})
-        assert (found.threads, found.memory_mib) == (None, None)
+        found = settings.read(["--threads", "0", "--memory-mib", "0", "--batch-memory-mib", "0", "--slots", "0"], {})
+        assert (found.threads, found.memory_mib, found.batch_memory_mib, found.slots) == (None, None, None, None)
+
+    def test_slots_and_the_memory_of_a_batch_are_read(self) -> None:
+        found = settings.read(["--slots", "4"], {"RISE_SLOTS": "2", "RISE_BATCH_MEMORY_MIB": "512"})
+        assert (found.slots, found.batch_memory_mib) == (4, 512)
+
+    @pytest.mark.parametrize(
+        ("flags", "device", "wanted"),
+        [
+            (["--tier", "device"], "cuda", 1),
+            (["--tier", "edge"], "cuda:1", 8),
+            (["--tier", "edge"], "cpu", 2),
+            (["--tier", "device", "--slots", "3"], "cpu", 3),
+        ],
+    )
+    def test_slots_that_nobody_asked_for_go_by_tier_and_machine(
+        self, flags: list[str], device: str, wanted: int
+    ) -> None:
+        assert slots_of(settings.read(flags, {}), device) == wanted
 
     @pytest.mark.parametrize(
         ("flags", "environment", "wanted"),
@@ -305,6 +358,9 @@ class TestSettings:
             ["--patience", "inf"],
             ["--memory-mib", "1.5"],
             ["--offload", "sequential"],
+            ["--slots", "65"],
+            ["--slots", "all"],
+            ["--batch-memory-mib", "-1"],
             ["--name", "my.phone"],
             ["--name", "any"],
             ["--pool", "Edge Site"],

@@ -167,10 +167,21 @@ class Consumer:
                 return delivery
 
     async def waiting(self) -> Delivery | None:
-        """A message that is there now, or None: one round trip, and no request stays open."""
+        """A message that is there now, or None: one round trip, and no request stays open.
+
+        Not by `Bus.request`: a stream's message comes under its own subject, by which nats-py finds no request.
+        """
+        answers: asyncio.Queue[Incoming] = asyncio.Queue()
+        inbox = self._bus.new_inbox()
         try:
-            answer = await self._bus.request(self._next_subject, b'{"batch":1,"no_wait":true}', timeout=_SILENCE_S)
-        except (errors.NoResponder, errors.Waited, errors.BusUnavailable):
+            subscription = await self._bus.subscribe(inbox, answers.put_nowait)
+            try:
+                await self._bus.publish(self._next_subject, b'{"batch":1,"no_wait":true}', reply=inbox)
+                async with asyncio.timeout(_SILENCE_S):
+                    answer = await answers.get()
+            finally:
+                await subscription.stop()
+        except (errors.BusUnavailable, TimeoutError):
             return None  # `next` looks after a consumer or server that is gone
         return _delivery(self._bus, answer) if _status(answer) is None else None
 
