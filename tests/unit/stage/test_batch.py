@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rise_stage.engine.asking import Asking, alone, asking
+from rise_stage.engine.asking import Asking, Cost, alone, asking
 from rise_stage.engine.batch import Answer, Ask, Batch, packed, together
 from rise_stage.engine.denoiser import Denoiser
 from rise_stage.engine.families.base import Conditioning
-from rise_stage.engine.run import run_grid, walk_grid
+from rise_stage.engine.run import Step, run_grid, walk_grid
 from rise_stage.engine.schedules import build_grid
 from rise_stage.rounds import Rounds
 from tests.unit.stage.builders import SCHEDULE, noise
@@ -290,18 +290,24 @@ def test_asking_alone_is_bit_equal_to_a_run(solver: Any, guidance: float | None)
 
 
 def test_a_step_costs_its_own_time_and_its_share_of_the_passes() -> None:
-    """By a clock that is turned by hand: one second for each look at it, and ten that others are served for."""
-    now, costs = 0.0, []
+    """By a clock that is turned by hand: one second for each look at it. Ten that others are served for and a hundred
+    that pass between two steps are not in it."""
+    now, costs = 0.0, list[Cost]()
 
     def clock() -> float:
         nonlocal now
         now += 1.0
         return now
 
+    def on_step(step: Step, cost: Cost) -> None:
+        nonlocal now
+        now += 100.0
+        costs.append(cost)
+
     conditioning = Conditioning(torch.ones(2, 3))
     denoiser = Denoiser(lambda x, t, c: x, "sample", conditioning)
     walk = walk_grid(noise(), build_grid(SCHEDULE, "trailing", 2, None, 0.0), "euler")
-    work = asking(walk, denoiser, Scaled(), lambda step, cost: costs.append(cost), clock)
+    work = asking(walk, denoiser, Scaled(), on_step, clock)
     wanted = next(work)
     for share in (1.0, 0.25):
         now += 10.0

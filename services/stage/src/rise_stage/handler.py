@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
@@ -64,7 +65,7 @@ class Handler:
     def __call__(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
         """Compute one stage; may be called from many threads at once. See `rise_runtime.seam.StageHandler`."""
         try:
-            return self._rounds.run(partial(self._stage, task, payload, context, perf_counter()), context.check)
+            made = self._rounds.run(partial(self._stage, task, payload, context, perf_counter()), context.check)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -72,6 +73,7 @@ class Handler:
                 f"out of memory: {' '.join(str(error).split())[:300]}; make fewer or smaller images",
                 reason="OutOfMemory",
             ) from error
+        return made if isinstance(made, Handoff) else made.packed()
 
     def _prepare(self, members: Mapping[str, Sequence[str]]) -> None:
         for family, names in members.items():
@@ -81,7 +83,9 @@ class Handler:
             _rehearse(engine)
             self._note_loaded()
 
-    def _stage(self, task: StageTask, payload: bytes, context: StageContext, came_at: float) -> Asking[StageResult]:
+    def _stage(
+        self, task: StageTask, payload: bytes, context: StageContext, came_at: float
+    ) -> Asking[Handoff | _Decoded]:
         timings = Timings()
         timings.seconds["waited"] = perf_counter() - came_at
         with timings.part("load"):
@@ -116,7 +120,7 @@ class Handler:
             step = keeping.counted(last)
         if task.stage_index + 1 < len(task.configuration.stages):
             return _hand_over(engine, task, step, timings)
-        return _pictures(engine, step, timings)
+        return _decoded(engine, step, timings)
 
     def _note_pace(self, member: str, cost: Cost, prompts: Conditioning) -> None:
         """A step of one image says how fast this member is; one with company, what an image takes in company."""
@@ -185,13 +189,28 @@ def _hand_over(engine: Engine, task: StageTask, step: Step, timings: Timings) ->
     return Handoff(header, payload, step.steps, timings.seconds, preview)
 
 
-def _pictures(engine: Engine, step: Step, timings: Timings) -> Pictures:
+@dataclass(frozen=True)
+class _Decoded:
+    """A last stage but for its files, which are made on the caller's thread: others compute meanwhile.
+
+    Attributes:
+        pixels: (B, H, W, 3) uint8 on the CPU; of videos (B, F, H, W, 3).
+    """
+
+    pixels: Tensor
+    steps: int
+    timings: Timings
+
+    def packed(self) -> Pictures:
+        with self.timings.part("png"):
+            height, width = self.pixels.shape[-3:-1]
+            frames = self.pixels.shape[1] if self.pixels.ndim == 5 else 1
+            pictures = tuple(Picture(to_png(picture), width, height, frames) for picture in self.pixels)
+        return Pictures(pictures, self.steps, self.timings.seconds)
+
+
+def _decoded(engine: Engine, step: Step, timings: Timings) -> _Decoded:
     with timings.part("decode"):
         if not math.isfinite(float(step.x.sum())):
             raise StageFailed("the last latent holds NaN or infinity", reason="NotFinite", retriable=False)
-        pixels = engine.decode(step.x)
-    with timings.part("png"):
-        height, width = pixels.shape[-3:-1]
-        frames = pixels.shape[1] if pixels.ndim == 5 else 1
-        pictures = tuple(Picture(to_png(picture), width, height, frames) for picture in pixels)
-    return Pictures(pictures, step.steps, timings.seconds)
+        return _Decoded(engine.decode(step.x), step.steps, timings)

@@ -58,6 +58,7 @@ def asking(
             return last
         if isinstance(said, Step):
             on_step(said, tally.taken())
+            tally.begin()
             last, prediction = said, None
             continue
         ask = _ask(said, denoiser, network)
@@ -98,6 +99,9 @@ class _Tally:
         self._own = self._passes = self._shares = 0.0
         self._alone = True
 
+    def begin(self) -> None:
+        self._since = self._clock()
+
     def pause(self) -> None:
         self._own += self._clock() - self._since
 
@@ -110,7 +114,6 @@ class _Tally:
     def taken(self) -> Cost:
         self.pause()
         cost = Cost(self._own + self._passes, self._own + self._shares, self._alone)
-        self._since = self._clock()
         self._own = self._passes = self._shares = 0.0
         self._alone = True
         return cost
