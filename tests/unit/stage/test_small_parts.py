@@ -224,6 +224,11 @@ class TestSettings:
         found = settings.read(["--threads", "0", "--memory-mib", "0"], {})
         assert (found.threads, found.memory_mib) == (None, None)
 
+    def test_how_much_a_death_may_cost_is_chosen(self) -> None:
+        assert settings.read([], {}).checkpoint_s == 2.0
+        assert settings.read([], {"RISE_CHECKPOINT_S": "0.5"}).checkpoint_s == 0.5
+        assert settings.read(["--checkpoint-s", "0"], {}).checkpoint_s == 0
+
     @pytest.mark.parametrize(
         "flags",
         [
@@ -233,6 +238,8 @@ class TestSettings:
             ["--precision", "int4"],
             ["--label", "novalue"],
             ["--patience", "inf"],
+            ["--checkpoint-s", "-1"],
+            ["--checkpoint-s", "often"],
             ["--memory-mib", "1.5"],
             ["--name", "my.phone"],
             ["--name", "any"],
