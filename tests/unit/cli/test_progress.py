@@ -13,10 +13,12 @@ from rise_contracts import messages
 from rise_contracts.configuration import Configuration, Stage
 
 
-def started(stage: int = 0, attempt: int = 1, delivery: int = 1, worker: str = "edge-1") -> messages.StageStarted:
+def started(
+    stage: int = 0, attempt: int = 1, delivery: int = 1, worker: str = "edge-1", resumed_at: int = 0
+) -> messages.StageStarted:
     return messages.StageStarted(
         job_id="j", attempt=attempt, at=0, stage=stage, worker=worker, member="large", tier="edge", steps=6,
-        delivery=delivery,
+        delivery=delivery, resumed_at=resumed_at,
     )  # fmt: skip
 
 
@@ -84,6 +86,8 @@ def test_a_stage_runs_from_start_to_end() -> None:
     assert bar.handoff is not None
 
 
+GOES_ON = started(delivery=2, worker="edge-2", resumed_at=3)
+
 LATE: dict[str, tuple[list[messages.Event], int, str]] = {
     "a step that comes twice": ([started(), step(3), step(3)], 3, "running"),
     "a step that comes late": ([started(), step(4), step(2)], 4, "running"),
@@ -93,6 +97,15 @@ LATE: dict[str, tuple[list[messages.Event], int, str]] = {
     "no start at all": ([step(1), done()], 6, "done"),
     "another worker begins again": ([started(), step(4), started(delivery=2, worker="edge-2")], 0, "running"),
     "the same worker begins again": ([started(), step(4), started(delivery=2)], 0, "running"),
+    "another worker goes on": ([started(), step(4), GOES_ON], 3, "running"),
+    "a step of the dead worker that comes late": ([started(), GOES_ON, step(4)], 4, "running"),
+    "steps after going on": ([started(), step(4), GOES_ON, step(4, worker="edge-2")], 4, "running"),
+    "it could make nothing of its checkpoint": ([GOES_ON, step(1, worker="edge-2")], 1, "running"),
+    "and later steps then count as ever": (
+        [GOES_ON, step(1, worker="edge-2"), step(3, worker="edge-2"), step(2, worker="edge-2")],
+        3,
+        "running",
+    ),
     "a new attempt": ([started(), step(4), started(attempt=2)], 0, "running"),
     "an old attempt": ([started(attempt=2), step(2, attempt=2), step(5, attempt=1)], 2, "running"),
 }
@@ -110,6 +123,12 @@ def test_trouble_is_told() -> None:
     assert state.said == (
         "stage 0 on edge-1 failed (OutOfMemory): no room",
         "stage 0 begins again on edge-2: an earlier worker did not finish it",
+    )
+
+
+def test_where_a_stage_goes_on_is_told() -> None:
+    assert after(started(), GOES_ON).said == (
+        "stage 0 goes on from step 3 on edge-2: an earlier worker did not finish it",
     )
 
 

@@ -78,6 +78,17 @@ def test_a_slower_run_is_called_slower(tmp_path: Path, capsys: pytest.CaptureFix
     assert "         this took 2.00 times as long\n" in capsys.readouterr().out
 
 
+def test_a_stage_that_went_on_from_a_checkpoint_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = run()
+    head = one.stages[0].model_copy(update={"resumed_at": 7, "earlier_seconds": 2.5})
+    story.tell(
+        reports.of_run(builders.record(), one.model_copy(update={"stages": (head, *one.stages[1:])})),
+        tmp_path,
+        as_json=False,
+    )
+    assert "edge 300 ms from step 7, after 2.50 s on a worker that did not end it, device" in capsys.readouterr().out
+
+
 def test_a_wrong_picture_is_called_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = reports.Verdict(ok=False, reasons=("the circle is missing",))
     picture = run().pictures[0].model_copy(update={"verdict": wrong})

@@ -285,6 +285,17 @@ def test_the_edge_is_not_charged_for_what_it_did_for_others_meanwhile() -> None:
     assert plan.edge_seconds([shared, report(1)]) == pytest.approx(0.5)
 
 
+def test_what_a_dead_worker_had_done_is_counted_too() -> None:
+    """Else a stage that was resumed near its end would pass for a fast one."""
+    done = job_done()
+    head, tail = done.stages
+    head = head.model_copy(update={"resumed_at": 3, "earlier_seconds": 1.5, "timings": {"waited": 0.5}})
+    outcome = plan.outcome(running(), done.model_copy(update={"stages": (head, tail)}))
+    assert outcome is not None
+    assert outcome.stage_seconds == (3.5, 2.0)
+    assert outcome.edge_s == 3.0
+
+
 def test_a_late_result_of_an_earlier_attempt_is_not_credited_to_the_next_decision() -> None:
     retry = plan.failed(running(), BROKEN, NOW + 10)
     assert isinstance(retry, plan.Retry)

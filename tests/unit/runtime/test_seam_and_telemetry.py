@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from rise_contracts import errors
+from rise_contracts.handoff import HandoffHeader
 from rise_runtime import telemetry
-from rise_runtime.seam import Identity, StageContext, Stopped
+from rise_runtime.seam import Checkpoint, Identity, StageContext, Stopped
 
 ME = Identity("edge-1", "edge", "edge")
 
@@ -44,6 +45,17 @@ def test_the_first_reason_to_stop_counts() -> None:
     context.stop("draining")
     with pytest.raises(Stopped, match="cancelled"):
         context.check()
+
+
+def test_without_a_store_checkpoints_go_nowhere_and_cost_nothing() -> None:
+    context = StageContext(ME, 1)
+    header = HandoffHeader(
+        job="j", attempt=1, stage=0, family="tiny", latent_contract="0" * 64, sigma=1.0, shape=(1, 4, 8, 8),
+        dtype="fp32", solver="euler", sha256="0" * 64, nbytes=1,
+    )  # fmt: skip
+    context.keep(Checkpoint(header, b"x", 1, 0.1))
+    assert context.keeping_seconds == 0
+    assert (context.resume, context.resumed_at) == (None, 0)
 
 
 @pytest.fixture

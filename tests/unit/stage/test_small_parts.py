@@ -347,6 +347,11 @@ class TestSettings:
         found = settings.read(flags, environment)
         assert (found.offload, found.tiny_vae) == wanted
 
+    def test_how_much_a_death_may_cost_is_chosen(self) -> None:
+        assert settings.read([], {}).checkpoint_s == 2.0
+        assert settings.read([], {"RISE_CHECKPOINT_S": "0.5"}).checkpoint_s == 0.5
+        assert settings.read(["--checkpoint-s", "0"], {}).checkpoint_s == 0
+
     @pytest.mark.parametrize(
         "flags",
         [
@@ -356,6 +361,8 @@ class TestSettings:
             ["--precision", "int4"],
             ["--label", "novalue"],
             ["--patience", "inf"],
+            ["--checkpoint-s", "-1"],
+            ["--checkpoint-s", "often"],
             ["--memory-mib", "1.5"],
             ["--offload", "sequential"],
             ["--slots", "65"],
