@@ -23,6 +23,7 @@ from benchmarks._rows import Row, row
 from benchmarks._worker import ROLES, Role
 from rise_contracts import manifest
 from rise_contracts.resources import ModelFamily
+from rise_stage.quiet import quiet
 
 MIB = 2**20
 MOST_TIMES = 1.15
@@ -38,6 +39,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Measure, print the table, write the rows."""
     options = arguments(argv)
+    quiet()
     with TemporaryDirectory() as name:
         folder = Path(name)
         rows = [*worker_rows(rise_shapes.family(), folder, "")]
