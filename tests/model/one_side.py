@@ -1,6 +1,7 @@
-"""One side of a cut run as a process of its own: ``python -m tests.model.one_side head|tail FAMILY FOLDER``.
+"""One side of a cut run as a process of its own: ``python -m tests.model.one_side SIDE ARCHITECTURE FAMILY FOLDER``.
 
-The head writes what goes over the wire, header and payload; the tail reads it and writes its final latents.
+SIDE is head or tail. The head writes what goes over the wire, header and payload; the tail reads it and writes its
+final latents.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rise_stage.quiet import quiet
 STEPS = 6
 CUTS = range(1, STEPS)
 SOLVERS: tuple[Solver, ...] = get_args(Solver)
+ON_A_FLOW: tuple[Solver, ...] = tuple(solver for solver in SOLVERS if solver != "ddim")
 ORIGIN = Origin("job", 1, 0)
 
 
@@ -38,8 +40,12 @@ def cut_at(engine: Engine, cut: int, solver: Solver, grid: Grid = "family") -> C
     return configuration_of(arm, engine.manifest, solver=solver, grid=grid, shared_grid=True)
 
 
+def served(engine: Engine) -> tuple[Solver, ...]:
+    return ON_A_FLOW if engine.family.flow else SOLVERS
+
+
 def heads(engine: Engine, folder: Path) -> None:
-    for solver in SOLVERS:
+    for solver in served(engine):
         for cut in CUTS:
             configuration = cut_at(engine, cut, solver)
             grid = engine.grid(configuration, 0)
@@ -51,7 +57,7 @@ def heads(engine: Engine, folder: Path) -> None:
 
 
 def tails(engine: Engine, folder: Path) -> None:
-    for solver in SOLVERS:
+    for solver in served(engine):
         finals = {}
         for cut in CUTS:
             configuration = cut_at(engine, cut, solver)
@@ -77,4 +83,6 @@ if __name__ == "__main__":
     from tests.model.tiny import manifest
 
     quiet()
-    {"head": heads, "tail": tails}[sys.argv[1]](Engine.load(manifest(Path(sys.argv[2]))), Path(sys.argv[3]))
+    side, architecture, *places = sys.argv[1:]
+    family, folder = (Path(place) for place in places)
+    {"head": heads, "tail": tails}[side](Engine.load(manifest(family, architecture)), folder)

@@ -22,11 +22,10 @@ from rise_stage.engine.engine import handed_over
 from rise_stage.engine.run import Step
 from rise_stage.engine.schedules import as_float32
 from tests.model.conftest import folder_of
-from tests.model.one_side import CUTS, SOLVERS, STEPS, cut_at, uncut
+from tests.model.one_side import CUTS, ON_A_FLOW, SOLVERS, STEPS, cut_at, served, uncut
 from tests.model.tiny import FLOWS
 
 PROMPT = "a red dot"
-ON_A_FLOW: tuple[Solver, ...] = tuple(solver for solver in SOLVERS if solver != "ddim")
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
@@ -68,20 +67,25 @@ def test_a_run_cut_in_three_is_the_uncut_run(sd_engine: Engine) -> None:
     assert torch.equal(sd_engine.generate([PROMPT], [3], parts).latents, whole.latents)
 
 
-def test_head_and_tail_in_two_processes_are_the_uncut_run(sd_engine: Engine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("architecture", ["sd", "sd3"])
+def test_head_and_tail_in_two_processes_are_the_uncut_run(
+    architecture: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """One process makes every head and writes the wire's bytes, the next makes every tail from them."""
+    engine: Engine = request.getfixturevalue(f"{architecture}_engine")
     for side in ("head", "tail"):
         command = [
             sys.executable,
             "-m",
             "tests.model.one_side",
             side,
-            str(folder_of(sd_engine.manifest)),
+            architecture,
+            str(folder_of(engine.manifest)),
             str(tmp_path),
         ]
         subprocess.run(command, check=True, timeout=300)
-    for solver in SOLVERS:
-        whole = sd_engine.generate([PROMPT], [3], uncut(sd_engine.manifest, solver)).latents
+    for solver in served(engine):
+        whole = engine.generate([PROMPT], [3], uncut(engine.manifest, solver)).latents
         made = load_file(tmp_path / f"{solver}.safetensors")
         assert sorted(made) == sorted(str(cut) for cut in CUTS)
         for cut, latents in made.items():

@@ -125,7 +125,7 @@ class KlFamily:
 def unscaled(latents: Tensor, config: Mapping[str, Any]) -> Tensor:
     """From the denoiser's scale to that of the autoencoder with `config`; a tiny one takes the denoiser's."""
     scaled = latents / float(config["scaling_factor"])
-    shift = config["shift_factor"]
+    shift = config.get("shift_factor")
     return scaled if shift is None else scaled + shift
 
 

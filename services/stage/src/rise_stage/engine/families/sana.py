@@ -114,9 +114,6 @@ class Sana(KlFamily):
     def _vae_dtype(self) -> torch.dtype:
         return _wide(self.shared.dtype)
 
-    def _unscaled(self, latents: Tensor) -> Tensor:
-        return latents / float(self._vae.config["scaling_factor"])
-
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
     """`dtype`, or one with more range than float16."""
