@@ -37,14 +37,12 @@ class Member:
     """A denoiser in memory.
 
     Attributes:
-        family: the family as this member knows it; see `Family.seen_from`.
         scheduler: its scheduler_config.json: the noise it was trained on and what it predicts.
         schedule: its noise levels, for pictures of the family's own size.
         sigma_max: the highest level that it may start from.
     """
 
     name: str
-    family: Family
     network: Traced
     dtype: torch.dtype
     scheduler: dict[str, Any]
@@ -126,7 +124,6 @@ def load_member(spec: MemberSpec, family: Family, shared: Shared) -> Member:
     call = partial(family.predict, network)
     return Member(
         name=spec.name,
-        family=family,
         network=Traced(network, call, enabled=worthwhile(shared.device, nbytes)),
         dtype=shared.dtype,
         scheduler=scheduler,
