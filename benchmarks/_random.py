@@ -19,8 +19,8 @@ SIDE = 32
 """Of latents, an eighth of the pictures'."""
 
 
-def make(folder: Path) -> ModelFamily:
-    """Save the family with the members large and small to `folder`."""
+def make(folder: Path, guidance: float = 1.0) -> ModelFamily:
+    """Save the family with the members large and small to `folder`; `guidance` is the default of both."""
     torch.manual_seed(0)
     tokenizers = [tokenizer(folder / name) for name in ("tokenizer", "tokenizer_2")]
     encoders = (text_encoder(WIDTHS[0], 12), text_encoder(WIDTHS[1], 16, projects=True))
@@ -32,7 +32,10 @@ def make(folder: Path) -> ModelFamily:
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     unet((64, 128, 256), 1).save_pretrained(folder / "small" / "unet")
-    members = (Member(name="large"), Member(name="small", subfolder="small/unet", tier="device"))
+    members = (
+        Member(name="large", default_guidance=guidance),
+        Member(name="small", subfolder="small/unet", tier="device", default_guidance=guidance),
+    )
     spec = ModelFamilySpec(architecture="sdxl", base=Source(path=str(folder)), members=members, handoffs=(2.0,))
     return ModelFamily(metadata=Metadata(name=NAME), spec=spec)
 

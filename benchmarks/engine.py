@@ -19,7 +19,7 @@ from diffusers import EulerDiscreteScheduler, PixArtSigmaPipeline, StableDiffusi
 from torch import Tensor
 
 import rise_shapes
-from benchmarks import _made, _rows
+from benchmarks import _random, _rows
 from benchmarks._rows import Row, row
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine import Engine
@@ -71,7 +71,7 @@ def embedded(repeats: int) -> Row:
 def mid_size(repeats: int, steps: int = 4) -> Row:
     """A denoiser of SDXL's layout with random weights."""
     with TemporaryDirectory() as folder:
-        family = _made.sdxl(Path(folder) / "base")
+        family = _random.make(Path(folder) / "base", guidance=5.0)
         pipeline = _silent(StableDiffusionXLPipeline.from_pretrained(Path(folder) / "base", add_watermarker=False))
 
         def theirs(prompt: str, seed: int) -> Tensor:

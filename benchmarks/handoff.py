@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks import _made, _rows
+from benchmarks import _rows, _thin
 from benchmarks._rows import Row, row
 from rise_cli import sessions
 from rise_cli.local.platform import Plan, Platform
@@ -85,7 +85,7 @@ async def measure(repeats: int) -> list[Row]:
 async def _platform() -> AsyncIterator[Platform]:
     with TemporaryDirectory() as folder:
         family = Path(folder) / "thin.yaml"
-        family.write_text(manifest.dump(_made.thin(Path(folder) / "base")))
+        family.write_text(manifest.dump(_thin.make(Path(folder) / "base")))
         plan = Plan(families=(str(family),), threads=1)
         async with sessions.driven(plan, Path(folder), Path(folder) / "store", print, lambda text: None) as running:
             yield running
@@ -98,7 +98,7 @@ async def _handoffs(bus: Bus, size: Size, repeats: int) -> list[float]:
         StageSpec(member="small", tier="device", steps=1),
     )
     relay = RelaySpec(mode="Fixed", stages=stages, wire_dtype=size.dtype)
-    spec = RelayJobSpec(family=_made.NAME, prompt="a dot", width=size.side, height=size.side, seed=1, relay=relay)
+    spec = RelayJobSpec(family=_thin.NAME, prompt="a dot", width=size.side, height=size.side, seed=1, relay=relay)
     found = []
     for _ in range(repeats + 1):
         record = await client.submit(bus, spec)
