@@ -19,7 +19,7 @@ from rise_stage.engine.engine import Offload, Precision
 from rise_stage.engine.latent_contract import latent_digest
 from rise_stage.engine.parts import Memory, Part
 from rise_stage.engine.run import Step
-from rise_stage.handler import Handler
+from rise_stage.handler import Handler, LoadEngine
 from tests.model.conftest import folder_of
 from tests.model.tiny import manifest
 
@@ -57,6 +57,10 @@ class Noting(Memory):
 
 def held(engine: Engine) -> list[str]:
     return [part.name for part in engine.memory]
+
+
+def given(engine: Engine) -> LoadEngine:
+    return lambda family: engine
 
 
 def stage(engine: Engine, arm: str = "large:2", guidance: float = 5.0) -> Step:
@@ -132,7 +136,7 @@ def test_a_head_is_ready_without_an_autoencoder_and_a_tail_with_it(sd: ModelFami
     for decodes, wanted in ((False, []), (True, ["vae"])):
         engine = Engine.load(sd)
         engine.decodes = decodes
-        handler = Handler([sd], lambda _, made=engine: made)
+        handler = Handler([sd], given(engine))
         handler.prepare({"tiny": ["large"]})
         assert [name for name in held(engine) if name == "vae"] == wanted
         assert handler.status().members == ("large",)

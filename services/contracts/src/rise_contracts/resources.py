@@ -110,7 +110,12 @@ class Source(Resource):
     path: str | None = Field(default=None, min_length=1, max_length=4096)
     hub: str | None = Field(default=None, min_length=1, max_length=256)
     revision: str | None = Field(default=None, min_length=1, max_length=128)
-    variant: str | None = Field(default=None, min_length=1, max_length=64)
+    variant: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        description="which files are read, by the word in their names, such as fp16; each source has its own",
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
