@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -201,7 +202,7 @@ def payload(checkpoint: Checkpoint, data: bytes) -> Checkpoint:
     return replace(checkpoint, payload=data)
 
 
-FOREIGN = {
+FOREIGN: dict[str, tuple[Callable[[Checkpoint], Checkpoint], Refusal]] = {
     "of another job": (lambda it: header(it, job="job-2"), Refusal.JOB),
     "of another attempt": (lambda it: header(it, attempt=2), Refusal.ATTEMPT),
     "of another stage": (lambda it: header(it, stage=1), Refusal.STAGE),
