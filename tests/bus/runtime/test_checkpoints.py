@@ -183,6 +183,14 @@ async def test_a_checkpoint_that_nobody_can_read_is_of_no_use(garbage: bytes, bu
     assert await Checkpoints(bus, a_task()).find() is None
 
 
+async def test_a_checkpoint_under_another_name_is_of_no_use(bus: Bus) -> None:
+    await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2))
+    found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("job-1", 1, 0))
+    assert found is not None
+    await streams.store(bus, subjects.checkpoint("job-1", 2, 0), found.data)
+    assert await Checkpoints(bus, a_task(attempt=2)).find() is None
+
+
 async def test_a_damaged_checkpoint_is_of_no_use(bus: Bus) -> None:
     await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2))
     found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("job-1", 1, 0))

@@ -51,6 +51,9 @@ class Checkpoints:
             if stored is None:
                 return None
             found, behind = codec.decode_with_payload(messages.Checkpoint, stored.data)
+            named = subjects.checkpoint(found.job_id, found.attempt, found.stage)
+            if named != self._subject:
+                raise errors.HandoffRefused(errors.Refusal.JOB, self._subject, named)
             self._kept = found.payload
             payload = await blobs.receive(self._bus, found.payload, behind)
         except errors.RiseError as error:
