@@ -11,8 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rise_contracts.errors import HandoffRefused, Refusal
 from rise_contracts.model import Solver
-from rise_stage.engine.latents import Latent
+from rise_stage.engine.latents import Latent, finite
 from rise_stage.engine.levels import FORMS, Form, Level, flow_level, from_ve, level_of, level_of_alpha_bar, to_ve
 from rise_stage.engine.schedules import Grid
 from rise_stage.engine.solvers import Move, Past, Prediction, step
@@ -66,7 +67,10 @@ class Intensity(NamedTuple):
 def run_grid(
     model: Model, start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callable[[], float] = perf_counter
 ) -> Iterator[Step]:
-    """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start. Closing it stops within one step."""
+    """Walk `grid` from unit noise (B, C, H, W), or from a latent at its start. Closing it stops within one step.
+
+    Raises HandoffRefused where what a latent brings along does not fit it.
+    """
     form: Form = "flow" if grid.flow else FORMS[solver]
     levels = _levels(grid, grid.sigmas, grid.alpha_bars)
     targets = _levels(grid, grid.targets, grid.target_alpha_bars)
@@ -107,5 +111,7 @@ def _begin(start: Tensor | Latent, grid: Grid, form: Form, level: Level) -> tupl
     if isinstance(start, Tensor):
         return start * grid.start_scale, None
     x = start.x if form == "ve" else from_ve(start.x, level.alpha, start.lost)
+    if start.lost is not None and not finite(x):
+        raise HandoffRefused(Refusal.NOT_FINITE, "what rounding took from finite numbers", "one that makes them NaN")
     past = start.past
     return x, None if past is None else past.changed(lambda tensor: tensor.to(x.device))
