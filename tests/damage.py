@@ -59,7 +59,7 @@ def edited(draw: st.DrawFn, text: bytes) -> bytes:
 def _places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) in a JSON document."""
     if isinstance(value, dict):
-        found = [(value, key) for key in value]
+        found: list[tuple[Any, Any]] = [(value, key) for key in value]
     elif isinstance(value, list):
         found = [(value, index) for index in range(len(value))]
     else:

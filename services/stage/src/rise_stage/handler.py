@@ -49,7 +49,9 @@ class Handler:
     def __call__(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
         try:
             return self._compute(task, payload, context)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
             raise StageFailed(
                 f"out of memory: {' '.join(str(error).split())[:300]}; make fewer or smaller images",
                 reason="OutOfMemory",
@@ -89,6 +91,11 @@ class Handler:
 
     def _note_loaded(self) -> None:
         self._members = tuple(dict.fromkeys(name for engine in self._engines.values() for name in engine.loaded))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Torch has a type for it on accelerators only; on a CPU it is told by the allocator's name."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _rehearse(engine: Engine) -> None:

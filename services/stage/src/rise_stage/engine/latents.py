@@ -192,7 +192,7 @@ def _check_past(header: HandoffHeader, past: Past, expected: Expected) -> None:
 def _load(header: HandoffHeader, payload: bytes) -> dict[str, Tensor]:
     """The tensors of a payload; none is made before its name, shape and type are known to be right."""
     try:
-        stored: dict[str, dict[str, Any]] = dict(deserialize(payload))
+        stored: dict[str, dict[str, Any]] = dict(deserialize(payload))  # type: ignore[no-untyped-call]
     except SafetensorError as error:
         raise HandoffRefused(Refusal.MALFORMED, "a safetensors payload", str(error) or "another file") from error
     names = _names(header)
