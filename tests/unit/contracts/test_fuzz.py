@@ -34,7 +34,7 @@ def check(decode: Decode, data: bytes) -> None:
 
 def check_refusal(error: errors.InvalidInput) -> None:
     assert error.wanted.startswith("a valid ")
-    assert f"wanted {error.wanted[:200]}" in str(error)
+    assert "wanted a valid " in str(error)
 
 
 def check_line(text: str) -> None:
