@@ -105,7 +105,7 @@ def test_work_subjects_name_pool_worker_job_and_attempt() -> None:
     assert subjects.work("edge", None, "job-1", 3) == "rise.work.edge.any.job-1.3"
     assert subjects.work_of_job("edge", "job-1", 3) == "rise.work.edge.*.job-1.3"
     assert subjects.work_of_job("edge", "job-1") == "rise.work.edge.*.job-1.*"
-    with pytest.raises(ValueError, match="unpack"):
+    with pytest.raises(ValueError, match=r"wanted rise\.work"):
         subjects.job_of_work("rise.work.edge")
 
 

@@ -93,7 +93,8 @@ def test_speeds_are_averaged_over_those_who_know_one() -> None:
 
 
 def test_a_speed_may_be_stated_by_family_and_nonsense_is_no_speed() -> None:
-    beat = worker(seconds_per_step={"large": 9.0, "rise-shapes/large": 0.1, "small": 0.0, "finisher": math.inf})
+    speeds = {"large": 9.0, "rise-shapes/large": 0.1, "small": 0.0, "finisher": math.inf}
+    beat = worker().model_copy(update={"seconds_per_step": speeds})  # infinity is in no message that is read
     assert seconds_per_step(beat, "rise-shapes", "large") == 0.1
     assert seconds_per_step(beat, "other", "large") == 9.0
     assert seconds_per_step(beat, "other", "small") is None

@@ -76,10 +76,14 @@ def _decode_union(name: str, data: bytes) -> tuple[Any, bytes]:
 
 def _bad(name: str, error: ValidationError) -> errors.InvalidInput:
     first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or name
+    # A key that is not known names itself, and may be of any length.
+    where = ".".join(_cut(str(part)) for part in first["loc"]) or name
     return errors.InvalidInput(where, f"a valid {name}: {first['msg']}", _short(first["input"]))
 
 
-def _short(value: object, limit: int = 80) -> str:
-    text = repr(value)
+def _short(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[:limit] + "…"

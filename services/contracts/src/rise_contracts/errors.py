@@ -34,6 +34,9 @@ from enum import StrEnum
 
 from rise_contracts import words
 
+LONGEST = 1000
+"""Characters of a message before its hint: what came may be megabytes, and the message goes over the bus."""
+
 
 class RiseError(Exception):
     """Root of all deliberate errors. ``str(error)`` is one line fit for a terminal."""
@@ -94,7 +97,7 @@ class JobEndedBadly(RiseError):
     def __init__(self, job_id: str, reason: str, message: str) -> None:
         self.job_id, self.message = job_id, message
         self._reason = reason
-        super().__init__(f"job {job_id} failed ({reason}): {message}")
+        super().__init__(_one_line(f"job {job_id} failed ({reason}): {message}"))
 
     @property
     def reason(self) -> str:
@@ -212,15 +215,23 @@ class RemoteError(RiseError):
     def __init__(self, reason: str, message: str, retriable: bool) -> None:
         self._reason, self.retriable = reason, retriable
         self.exit_code = EXIT_CODES.get(reason, RiseError.exit_code)
-        super().__init__(message)
+        super().__init__(_one_line(message))
 
     @property
     def reason(self) -> str:
         return self._reason
 
 
-def _one_line(text: str, hint: str) -> str:
-    return " ".join((f"{text}; {hint}" if hint else text).split())
+def _one_line(text: str, hint: str = "") -> str:
+    line = _shown(text)
+    return f"{line}; {_shown(hint)}" if hint else line
+
+
+def _shown(text: str) -> str:
+    """One line that a terminal may be given, whoever wrote it: no control characters, and an end."""
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST else line[:LONGEST] + "…"
+    return line if line.isprintable() else "".join(char if char.isprintable() else "?" for char in line)
 
 
 def _tree(root: type[RiseError]) -> dict[str, int]:

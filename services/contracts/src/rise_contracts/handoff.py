@@ -13,6 +13,7 @@ from pydantic import Field
 
 from rise_contracts import errors
 from rise_contracts.model import Name, Part, Sha256, Solver, WireDtype
+from rise_contracts.subjects import PAYLOAD_LIMIT
 
 CONTRACT_VERSION: Literal[1] = 1
 
@@ -31,7 +32,7 @@ class HandoffHeader(Part):
     solver: Solver
     solver_state: tuple[str, ...] = ()
     sha256: Sha256
-    nbytes: int = Field(ge=1)
+    nbytes: int = Field(ge=1, le=PAYLOAD_LIMIT)
 
 
 def check_payload(header: HandoffHeader, payload: bytes) -> None:

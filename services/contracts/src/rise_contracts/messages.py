@@ -5,14 +5,15 @@ Where a message carries bytes (a latent, pictures), they follow its JSON; see `r
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rise_contracts.configuration import Configuration
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.model import Message, Name, Part, Seconds, Sha256, Sigma, Tier, WireDtype
 from rise_contracts.resources import RelayJobSpec
+from rise_contracts.subjects import CHUNKS_LIMIT, PAYLOAD_LIMIT
 
 JobId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Attempt = Annotated[int, Field(ge=1)]
@@ -33,10 +34,10 @@ class PayloadRef(Part):
     """Where a message's bytes are: right behind its JSON (`inline`), or in chunks on a subject."""
 
     kind: Literal["inline", "chunks"]
-    nbytes: int = Field(ge=0)
+    nbytes: int = Field(ge=0, le=PAYLOAD_LIMIT)
     sha256: Sha256
     subject: str | None = None
-    chunks: int = Field(default=0, ge=0)
+    chunks: int = Field(default=0, ge=0, le=CHUNKS_LIMIT)
 
 
 class StageReport(Part):
@@ -75,6 +76,13 @@ class StageTask(Message):
     handoff: HandoffHeader | None = None
     payload: PayloadRef | None = None
     done: tuple[StageReport, ...] = Field(default=(), description="the reports of the stages before this one")
+
+    @model_validator(mode="after")
+    def _is_a_stage(self) -> Self:
+        count = len(self.configuration.stages)
+        if self.stage_index >= count:
+            raise ValueError(f"stage_index must be below {count}, the number of stages, got {self.stage_index}")
+        return self
 
 
 class Checkpoint(Message):

@@ -26,17 +26,22 @@ class Resource(BaseModel):
     """A part of a manifest: camelCase outside, unknown fields refused, immutable."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        protected_namespaces=(),
     )
 
 
 class Message(BaseModel):
     """What travels between Rise processes: snake_case, unknown fields refused, immutable, versioned.
 
-    A receiver refuses a version it does not know, instead of guessing.
+    A receiver refuses a version it does not know, instead of guessing. Numbers are finite: JSON has no others.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     version: Literal[1] = 1
 
@@ -44,4 +49,4 @@ class Message(BaseModel):
 class Part(BaseModel):
     """A piece of a message, without a version of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import re
+
 CONFIGURE = "rise.scheduler.configure"
 OUTCOMES = "rise.outcomes"
 ALL_EVENTS = "rise.events.>"
@@ -49,10 +51,16 @@ SERVER_MAX_PAYLOAD = 8 * 1024 * 1024
 """What a NATS server of ours is set to; others are taken as they are and checked when connecting."""
 PAYLOAD_LIMIT = 256 * 1024 * 1024
 """The most bytes one handoff or result may have."""
+CHUNKS_LIMIT = 16 * 1024
+"""The most chunks it may be in: those of 16 KiB, where a server takes no larger messages."""
 
 HEARTBEAT_S = 1.0
 WORKER_TTL_S = 5.0
 """A worker whose heartbeat is older than this is taken for lost."""
+
+
+_LABEL = r"[a-z0-9][a-z0-9-]{0,62}"
+_WORK = re.compile(rf"rise\.work\.{_LABEL}\.{_LABEL}\.(?P<job>{_LABEL})\.(?P<attempt>[1-9][0-9]{{0,8}})")
 
 
 def work(pool: str, worker: str | None, job_id: str, attempt: int) -> str:
@@ -61,8 +69,10 @@ def work(pool: str, worker: str | None, job_id: str, attempt: int) -> str:
 
 def job_of_work(subject: str) -> tuple[str, int]:
     """Job and attempt that a work subject is for. Raises ValueError where it is none."""
-    _, _, _, _, job_id, attempt = subject.split(".")
-    return job_id, int(attempt)
+    match = _WORK.fullmatch(subject)
+    if match is None:
+        raise ValueError(f"wanted rise.work.<pool>.<worker>.<job>.<attempt>, got {subject[:200]!r}")
+    return match["job"], int(match["attempt"])
 
 
 def work_filter(pool: str, worker: str | None) -> str:

@@ -6,22 +6,28 @@ The receiver refuses with a reason whatever does not match, and never guesses.
 from __future__ import annotations
 
 import hashlib
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors import SafetensorError, deserialize
+from safetensors.torch import save
 from torch import Tensor
 
-from rise_contracts.errors import HandoffRefused, Refusal
+from rise_contracts.errors import HandoffRefused, PayloadTooLarge, Refusal
 from rise_contracts.handoff import CONTRACT_VERSION, HandoffHeader, check_payload
 from rise_contracts.model import Solver, WireDtype
+from rise_contracts.subjects import PAYLOAD_LIMIT
 from rise_stage.engine.quantise import SCALE, STORED, pack, packed_names, unpack
 from rise_stage.engine.schedules import same_sigma
 from rise_stage.engine.solvers import REMEMBERED, Past
 
 LATENT = "x"
 LOST = "x_lost"
+WORDS = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int8: "I8"}
+"""What safetensors calls the types."""
 PAST = "past_"
 """Before the name of a field of `Past`. A past travels only where it is of use: see `engine.handed_over`."""
 
@@ -69,9 +75,10 @@ class Expected:
 def encode_handoff(
     latent: Latent, origin: Origin, family: str, latent_contract: str, dtype: WireDtype, solver: Solver
 ) -> tuple[HandoffHeader, bytes]:
-    """The header and the safetensors payload of `latent`."""
-    if not _finite(latent.x):
-        raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", "a latent with NaN or infinity", "not sent")
+    """The header and the safetensors payload of `latent`.
+
+    Raises HandoffRefused where it is not finite, or `dtype` does not reach as far; PayloadTooLarge.
+    """
     tensors = pack(LATENT, latent.x, dtype)
     state: tuple[str, ...] = ()
     if latent.past is not None:
@@ -82,10 +89,13 @@ def encode_handoff(
             else:
                 tensors |= pack(name, value, dtype)
         state = tuple(remembered)
+    _check_sendable(latent, tensors, dtype)
     if latent.lost is not None and dtype == "fp32":
         tensors[LOST] = latent.lost.detach().cpu().contiguous()
         state = (*state, LOST)
     payload = save(tensors)
+    if len(payload) > PAYLOAD_LIMIT:
+        raise PayloadTooLarge("handoff", len(payload), PAYLOAD_LIMIT)
     header = HandoffHeader(
         job=origin.job,
         attempt=origin.attempt,
@@ -111,16 +121,16 @@ def decode_handoff(header: HandoffHeader, payload: bytes, expected: Expected, *,
     check_header(header, expected)
     if not checked:
         check_payload(header, payload)
-    tensors = _load(payload)
-    names = _names(header)
-    _check_tensors(header, tensors, names)
+    tensors = _load(header, payload)
     x = unpack(LATENT, tensors, header.dtype)
     fields = [name for name in header.solver_state if name != LOST]
     found = {name: tensors[name] if _is_level(name) else unpack(name, tensors, header.dtype) for name in fields}
     past = Past(**{name.removeprefix(PAST): tensor for name, tensor in found.items()}) if found else None
-    for tensor in (x, *found.values()):
-        if not _finite(tensor):
-            raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", "a latent with NaN or infinity")
+    for name, tensor in {LATENT: x, **found}.items():
+        if not finite(tensor):
+            raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", f"{name} with NaN or infinity")
+    if past is not None:
+        _check_past(header, past, expected)
     return Latent(x, header.sigma, past, tensors.get(LOST))
 
 
@@ -156,16 +166,49 @@ def _check_sigma(sigma: float, expected: Expected) -> None:
         raise HandoffRefused(Refusal.SIGMA, wanted, f"{sigma:g}", "hand over later, or to another member")
 
 
-def _finite(tensor: Tensor) -> bool:
+def finite(tensor: Tensor) -> bool:
     """Whether all of it is finite: the extremes tell, at a twentieth of the price of looking at every number."""
     return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
 
 
-def _load(payload: bytes) -> dict[str, Tensor]:
+def _check_sendable(latent: Latent, tensors: Mapping[str, Tensor], dtype: WireDtype) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not finite(tensor):
+            if finite(latent.x) and dtype == "fp16":
+                hint = "not sent; choose wireDtype bf16 or fp32"
+                raise HandoffRefused(Refusal.NOT_FINITE, "numbers that fp16 holds", f"{name} beyond 65504", hint)
+            raise HandoffRefused(Refusal.NOT_FINITE, "finite numbers", f"{name} with NaN or infinity", "not sent")
+
+
+def _check_past(header: HandoffHeader, past: Past, expected: Expected) -> None:
+    """What a solver remembers lies at higher levels, the older the higher: it divides by their differences."""
+    levels = [header.sigma, *(float(level) for level in (past.sigma, past.older_sigma) if level is not None)]
+    rising = all(earlier < later for earlier, later in itertools.pairwise(levels))
+    if not rising or (levels[-1] > expected.sigma_max and not same_sigma(levels[-1], expected.sigma_max)):
+        wanted = f"a past at levels that rise from {header.sigma:g}, up to {expected.sigma_max:g}"
+        raise HandoffRefused(Refusal.SIGMA, wanted, f"levels {levels[1:]}")
+
+
+def _load(header: HandoffHeader, payload: bytes) -> dict[str, Tensor]:
+    """The tensors of a payload; none is made before its name, shape and type are known to be right."""
     try:
-        return load(payload)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise HandoffRefused(Refusal.MALFORMED, "a safetensors payload", str(error)) from error
+        stored: dict[str, dict[str, Any]] = dict(deserialize(payload))  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        raise HandoffRefused(Refusal.MALFORMED, "a safetensors payload", str(error) or "another file") from error
+    names = _names(header)
+    if set(stored) != names:
+        raise HandoffRefused(Refusal.MALFORMED, f"tensors {sorted(names)}", sorted(stored))
+    tensors = {}
+    for name, entry in stored.items():
+        shape, dtype = _form(name, header)
+        if tuple(entry["shape"]) != shape:
+            raise HandoffRefused(Refusal.SHAPE, f"{name} of {shape}", tuple(entry["shape"]))
+        if entry["dtype"] != WORDS[dtype]:
+            raise HandoffRefused(Refusal.DTYPE, f"{name} as {WORDS[dtype]}", entry["dtype"])
+        tensors[name] = torch.frombuffer(entry["data"], dtype=dtype).reshape(shape)
+        if name.endswith(SCALE) and bool((tensors[name] < 0).any()):
+            raise HandoffRefused(Refusal.MALFORMED, f"{name} of 0 or more", f"{float(tensors[name].min()):g}")
+    return tensors
 
 
 def _states(solver: Solver) -> list[tuple[str, ...]]:
@@ -182,17 +225,6 @@ def _names(header: HandoffHeader) -> set[str]:
     state = set(header.solver_state)
     whole = {name for name in state if name == LOST or _is_level(name)}
     return packed_names((LATENT, *sorted(state - whole)), header.dtype) | whole
-
-
-def _check_tensors(header: HandoffHeader, tensors: dict[str, Tensor], names: set[str]) -> None:
-    if set(tensors) != names:
-        raise HandoffRefused(Refusal.MALFORMED, f"tensors {sorted(names)}", sorted(tensors))
-    for name, tensor in tensors.items():
-        shape, dtype = _form(name, header)
-        if tuple(tensor.shape) != shape:
-            raise HandoffRefused(Refusal.SHAPE, f"{name} of {shape}", tuple(tensor.shape))
-        if tensor.dtype != dtype:
-            raise HandoffRefused(Refusal.DTYPE, f"{name} as {dtype}", tensor.dtype)
 
 
 def _form(name: str, header: HandoffHeader) -> tuple[tuple[int, ...], torch.dtype]:

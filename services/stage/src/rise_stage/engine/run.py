@@ -14,8 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rise_contracts.errors import HandoffRefused, Refusal
 from rise_contracts.model import Solver
-from rise_stage.engine.latents import Latent
+from rise_stage.engine.latents import Latent, finite
 from rise_stage.engine.levels import FORMS, Form, Level, flow_level, from_ve, level_of, level_of_alpha_bar, to_ve
 from rise_stage.engine.schedules import Grid
 from rise_stage.engine.solvers import ASKS_AGAIN, Move, Past, Prediction, step
@@ -83,6 +84,8 @@ def walk_grid(start: Tensor | Latent, grid: Grid, solver: Solver, clock: Callabl
 
     Yields a Question, which wants to be sent its Prediction, once or (Heun) twice before each Step. A Step's seconds
     are those that passed, whoever else was served meanwhile. Closing the walk stops it within one step.
+
+    Raises HandoffRefused where what a latent brings along does not fit it.
     """
     form: Form = "flow" if grid.flow else FORMS[solver]
     levels = _levels(grid, grid.sigmas, grid.alpha_bars)
@@ -146,5 +149,7 @@ def _begin(start: Tensor | Latent, grid: Grid, form: Form, level: Level) -> tupl
     if isinstance(start, Tensor):
         return start * grid.start_scale, None
     x = start.x if form == "ve" else from_ve(start.x, level.alpha, start.lost)
+    if start.lost is not None and not finite(x):
+        raise HandoffRefused(Refusal.NOT_FINITE, "what rounding took from finite numbers", "one that makes them NaN")
     past = start.past
     return x, None if past is None else past.changed(lambda tensor: tensor.to(x.device))
