@@ -71,6 +71,7 @@ def tails(engine: Engine, folder: Path) -> None:
                 solver=solver,
                 sigma=configuration.stages[1].sigma_from,
                 sigma_max=engine.member("large").sigma_max,
+                flow=engine.family.flow,
             )
             latent = decode_handoff(header, (folder / f"{solver}-{cut}.bin").read_bytes(), expected)
             grid = engine.grid(configuration, 1, latent.sigma)

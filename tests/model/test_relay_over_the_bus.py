@@ -14,7 +14,7 @@ from rise_runtime import client, layout
 from rise_runtime.bus import Bus, connect
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
-from tests.model.one_side import CUTS, SOLVERS, STEPS, cut_at, uncut
+from tests.model.one_side import CUTS, ON_A_FLOW, SOLVERS, STEPS, cut_at, uncut
 from tests.model.test_worker import beating, platform, worker
 from tests.rings import lacks_nats_server
 from tests.servers import Server
@@ -108,7 +108,8 @@ async def test_a_run_in_processes_of_its_own_is_the_uncut_run(
         assert pictures == whole, configuration.arm
 
 
-async def test_so_is_a_flow(bus: Bus, flow: ModelFamily, sd3_engine: Engine) -> None:
-    whole, _ = await drawn(bus, flow, uncut(flow, "euler"))
-    for configuration in parts(sd3_engine, "euler"):
+@pytest.mark.parametrize("solver", ON_A_FLOW)
+async def test_so_is_a_flow(solver: Solver, bus: Bus, flow: ModelFamily, sd3_engine: Engine) -> None:
+    whole, _ = await drawn(bus, flow, uncut(flow, solver))
+    for configuration in parts(sd3_engine, solver):
         assert (await drawn(bus, flow, spread(configuration)))[0] == whole, configuration.arm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import pytest
 import torch
@@ -82,6 +83,19 @@ def test_a_past_that_the_solver_does_not_have_is_refused() -> None:
     with pytest.raises(HandoffRefused) as caught:
         decode_handoff(header, payload, expected(solver="heun"))
     assert caught.value.refusal is Refusal.SOLVER
+
+
+@pytest.mark.parametrize(("s", "taken"), [(0.7, True), (1.0, True), (0.5, False), (0.6, False), (2.5, False)])
+def test_a_past_on_a_flow_is_at_a_level_of_the_flow(s: float, *, taken: bool) -> None:
+    """Sigma 1.5 is s = 0.6 there, and all noise is s = 1."""
+    header, payload = encode(Latent(noise(), 1.5, Past(noise(1), torch.tensor(s))), solver="dpmpp_2m")
+    wanted = expected(solver="dpmpp_2m", sigma_max=math.inf, flow=True)
+    if taken:
+        assert decode_handoff(header, payload, wanted).past is not None
+    else:
+        with pytest.raises(HandoffRefused) as caught:
+            decode_handoff(header, payload, wanted)
+        assert caught.value.refusal is Refusal.SIGMA
 
 
 @pytest.mark.parametrize(("dtype", "relative"), [("fp16", 5e-4), ("bf16", 4e-3), ("q8", 4e-3)])

@@ -80,6 +80,7 @@ def resumed(engine: Engine, task: StageTask, checkpoint: Checkpoint, grid: Grid)
         solver=task.configuration.solver,
         sigma=level,
         sigma_max=engine.member(stage.member).sigma_max,
+        flow=engine.family.flow,
     )
     latent = decode_handoff(checkpoint.header, checkpoint.payload, expected)
     if latent.sigma != level:

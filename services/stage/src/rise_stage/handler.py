@@ -168,6 +168,7 @@ def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
         solver=task.configuration.solver,
         sigma=stage.sigma_from,
         sigma_max=engine.member(stage.member).sigma_max,
+        flow=engine.family.flow,
     )
     return decode_handoff(task.handoff, payload, expected, checked=True)
 

@@ -20,6 +20,7 @@ from rise_contracts.errors import HandoffRefused, PayloadTooLarge, Refusal
 from rise_contracts.handoff import CONTRACT_VERSION, HandoffHeader, check_payload
 from rise_contracts.model import Solver, WireDtype
 from rise_contracts.subjects import PAYLOAD_LIMIT
+from rise_stage.engine.flow import to_s
 from rise_stage.engine.quantise import SCALE, STORED, pack, packed_names, unpack
 from rise_stage.engine.schedules import same_sigma
 from rise_stage.engine.solvers import REMEMBERED, Past
@@ -60,7 +61,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a receiver can take. `sigma` None is any level up to `sigma_max`, the highest that the member knows."""
+    """What a receiver can take.
+
+    Attributes:
+        sigma: None is any level up to `sigma_max`, the highest that the member knows.
+        flow: whether the member is trained on flow matching: levels of a past are then those of the flow.
+    """
 
     origin: Origin
     family: str
@@ -70,6 +76,7 @@ class Expected:
     solver: Solver
     sigma: float | None
     sigma_max: float
+    flow: bool = False
 
 
 def encode_handoff(
@@ -182,10 +189,13 @@ def _check_sendable(latent: Latent, tensors: Mapping[str, Tensor], dtype: WireDt
 
 def _check_past(header: HandoffHeader, past: Past, expected: Expected) -> None:
     """What a solver remembers lies at higher levels, the older the higher: it divides by their differences."""
-    levels = [header.sigma, *(float(level) for level in (past.sigma, past.older_sigma) if level is not None)]
+    here, top = header.sigma, expected.sigma_max
+    if expected.flow:
+        here, top = to_s(here), to_s(top)
+    levels = [here, *(float(level) for level in (past.sigma, past.older_sigma) if level is not None)]
     rising = all(earlier < later for earlier, later in itertools.pairwise(levels))
-    if not rising or (levels[-1] > expected.sigma_max and not same_sigma(levels[-1], expected.sigma_max)):
-        wanted = f"a past at levels that rise from {header.sigma:g}, up to {expected.sigma_max:g}"
+    if not rising or (levels[-1] > top and not same_sigma(levels[-1], top)):
+        wanted = f"a past at levels that rise from {here:g}, up to {top:g}"
         raise HandoffRefused(Refusal.SIGMA, wanted, f"levels {levels[1:]}")
 
 
