@@ -31,7 +31,9 @@ from rise_runtime import client, layout, streams
 from rise_runtime.bus import Bus, connect
 from rise_runtime.pulls import Consumer
 
-BEFORE_STEPS = ("load", "receive", "encode")
+BEFORE_STEPS = ("waited", "load", "receive", "encode")
+WARM = 10
+"""Jobs of each size that are not counted."""
 RAW_POOL = "raw"
 
 
@@ -92,7 +94,7 @@ async def _platform() -> AsyncIterator[Platform]:
 
 
 async def _handoffs(bus: Bus, size: Size, repeats: int) -> list[float]:
-    """Milliseconds between the last step of a head and the first of its tail; the first job is not counted."""
+    """Milliseconds between the last step of a head and the first of its tail; the first ones are not counted."""
     stages = (
         StageSpec(member="large", tier="edge", steps=2, until_sigma=1.0),
         StageSpec(member="small", tier="device", steps=1),
@@ -100,7 +102,7 @@ async def _handoffs(bus: Bus, size: Size, repeats: int) -> list[float]:
     relay = RelaySpec(mode="Fixed", stages=stages, wire_dtype=size.dtype)
     spec = RelayJobSpec(family=_thin.NAME, prompt="a dot", width=size.side, height=size.side, seed=1, relay=relay)
     found = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats + WARM):
         record = await client.submit(bus, spec)
         ending = await client.wait(bus, record.job_id)
         if not isinstance(ending, JobDone):
@@ -109,7 +111,7 @@ async def _handoffs(bus: Bus, size: Size, repeats: int) -> list[float]:
         if not size.nbytes <= head.handoff_bytes <= size.nbytes * 1.01:
             raise RuntimeError(f"wanted a handoff of {size.nbytes} bytes, got {head.handoff_bytes}")
         found.append(1e3 * (_first_step(tail) - _last_step(head)))
-    return found[1:]
+    return found[WARM:]
 
 
 def _first_step(stage: StageReport) -> float:
@@ -129,7 +131,7 @@ async def _raw(running: Platform, nbytes: int, repeats: int) -> list[float]:
         )
         await consumer.start()
         found = []
-        for number in range(repeats + 1):
+        for number in range(repeats + WARM):
             waiting = asyncio.create_task(consumer.next())
             payload = os.urandom(nbytes)
             began = time.perf_counter()
@@ -140,4 +142,4 @@ async def _raw(running: Platform, nbytes: int, repeats: int) -> list[float]:
             if delivery is not None:
                 await delivery.ack()
         await consumer.stop(delete=True)
-        return found[1:]
+        return found[WARM:]

@@ -107,7 +107,7 @@ class Handler:
         def on_step(made: Step, cost: Cost) -> None:
             step = keeping.counted(made)
             context.progress(step.index + 1, step.steps, step.sigma, step.seconds)
-            timings.move("denoise", "waited", step.seconds - cost.share)
+            timings.move("denoise", "waited", max(0.0, step.seconds - cost.share))
             timings.move("denoise", "checkpoint", keeping.note(step, cost.share))
             if usual:
                 self._note_pace(stage.member, cost, prompts)
