@@ -15,7 +15,7 @@ make room for others. Nothing may hold a part's module in a circle, for the same
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -88,6 +88,13 @@ def _repeated(value: Tensor | None, times: int) -> Tensor | None:
 def scale_of(guidance: float, negative: Sequence[TextStates] | None) -> float | None:
     """The scale of classifier-free guidance, which there is none of without `negative`."""
     return None if negative is None else guidance
+
+
+def told(conditioning: Conditioning, guidance: float) -> Conditioning:
+    """The same for a denoiser that is told the guidance: its scale in every row."""
+    hidden = conditioning.hidden
+    scale = torch.full((hidden.shape[0],), guidance, dtype=torch.float32, device=hidden.device)
+    return replace(conditioning, scale=scale)
 
 
 @dataclass(frozen=True)

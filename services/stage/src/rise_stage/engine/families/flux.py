@@ -10,7 +10,7 @@ from diffusers.models.transformers.transformer_flux import FluxTransformer2DMode
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates, told
 from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 from rise_stage.engine.families.sd import tokens
@@ -43,9 +43,6 @@ class Flux(KlFamily):
             pooled = clip(tokens(self.tokenizer, text).to(self.shared.device)).pooler_output
         return TextStates(self._t5(text), pooled)
 
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
     def conditioning(
         self,
         states: Sequence[TextStates],
@@ -53,11 +50,7 @@ class Flux(KlFamily):
         guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in states]),
-            pooled=torch.cat([state.pooled for state in states if state.pooled is not None]),
-            scale=torch.full((len(states),), guidance, dtype=torch.float32, device=self.shared.device),
-        )
+        return told(super().conditioning(states, negative, guidance, size), guidance)
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {

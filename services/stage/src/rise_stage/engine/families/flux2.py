@@ -14,7 +14,7 @@ from diffusers.models.autoencoders.autoencoder_kl_flux2 import AutoencoderKLFlux
 from diffusers.models.transformers.transformer_flux2 import Flux2Transformer2DModel
 from torch import Tensor
 
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates, told
 from rise_stage.engine.families.chat import ChatEncoder
 from rise_stage.engine.families.components import read_json, read_tensors
 from rise_stage.engine.families.kl import KlFamily, check_fits
@@ -55,9 +55,6 @@ class Flux2(KlFamily):
     def encode_text(self, text: str) -> TextStates:
         return TextStates(self._text(text))
 
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
     def conditioning(
         self,
         states: Sequence[TextStates],
@@ -65,12 +62,7 @@ class Flux2(KlFamily):
         guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
-        every = (*(negative or ()), *states)
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in every]),
-            scale=torch.full((len(every),), guidance, dtype=torch.float32, device=self.shared.device),
-            guidance=scale_of(guidance, negative),
-        )
+        return told(super().conditioning(states, negative, guidance, size), guidance)
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {"in_channels": self.latent.channels, "patch_size": 1, "joint_attention_dim": self._text.width}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import LatentContract
-from rise_stage.engine.families.base import Shared
+from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import UNET_WEIGHTS, network_config, read_json, weight_files
 from rise_stage.engine.families.weights import autoencoder, tiny_autoencoder
 from rise_stage.engine.latent_contract import contract_of, differences, vae_digest, vae_settings
@@ -89,6 +89,27 @@ class KlFamily:
     def decoder_bytes(self) -> int:
         return self._chosen(preview=False).nbytes
 
+    def encode_text(self, text: str) -> TextStates:
+        raise NotImplementedError
+
+    def negative_states(self, text: str, positive: TextStates) -> TextStates:
+        return self.encode_text(text)
+
+    def conditioning(
+        self,
+        states: Sequence[TextStates],
+        negative: Sequence[TextStates] | None,
+        guidance: float,
+        size: tuple[int, int],
+    ) -> Conditioning:
+        every = (*(negative or ()), *states)
+        return Conditioning(
+            hidden=torch.cat([state.hidden for state in every]),
+            pooled=_joined([state.pooled for state in every]),
+            mask=_joined([state.mask for state in every]),
+            guidance=scale_of(guidance, negative),
+        )
+
     def decode(self, latents: Tensor) -> Tensor:
         return self._decode(latents, self._chosen(preview=False))
 
@@ -122,6 +143,12 @@ class KlFamily:
         return unscaled(latents, self._vae.config)
 
 
+def _joined(values: Sequence[Tensor | None]) -> Tensor | None:
+    """One row under the other, where there are any."""
+    there = [value for value in values if value is not None]
+    return torch.cat(there) if there else None
+
+
 def unscaled(latents: Tensor, config: Mapping[str, Any]) -> Tensor:
     """From the denoiser's scale to that of the autoencoder with `config`; a tiny one takes the denoiser's."""
     scaled = latents / float(config["scaling_factor"])
@@ -147,3 +174,11 @@ def check_fits(name: str, wanted: dict[str, Any], config: dict[str, Any]) -> Non
     if wrong:
         hint = "members of a family share the base's VAE and text encoders"
         raise InvalidInput(f"member {name}", "a denoiser that fits its family", ", ".join(wrong), hint)
+
+
+def check_variance(name: str, latent: LatentContract, config: dict[str, Any]) -> None:
+    """Raise InvalidInput unless a denoiser gives latents, or latents with a learned variance, which is left out."""
+    channels = config.get("out_channels") or config.get("in_channels")
+    if channels not in (latent.channels, 2 * latent.channels):
+        options = f"{latent.channels}, or {2 * latent.channels} with a learned variance"
+        raise InvalidInput(f"member {name}", f"out_channels {options}", channels)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
-import torch
 from diffusers.models.transformers.pixart_transformer_2d import PixArtTransformer2DModel
 from torch import Tensor
 from transformers import T5EncoderModel, T5Tokenizer
 
 from rise_contracts.errors import InvalidInput
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Shared, TextStates
 from rise_stage.engine.families.components import read_tokenizer
-from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.kl import KlFamily, check_fits, check_variance
+from rise_stage.engine.families.text import masked_states
 from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 300
@@ -37,41 +36,12 @@ class PixArt(KlFamily):
 
     def encode_text(self, text: str) -> TextStates:
         """The last hidden layer; in lower case, as the stock pipeline has it."""
-        encoded = self.tokenizer(
-            [text.lower().strip()],
-            padding="max_length",
-            max_length=self.most_tokens,
-            truncation=True,
-            return_tensors="pt",
-        )
-        mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode(), self._t5.use() as encoder:
-            return TextStates(encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
-
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
-    def conditioning(
-        self,
-        states: Sequence[TextStates],
-        negative: Sequence[TextStates] | None,
-        guidance: float,
-        size: tuple[int, int],
-    ) -> Conditioning:
-        every = (*(negative or ()), *states)
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in every]),
-            mask=torch.cat([state.mask for state in every if state.mask is not None]),
-            guidance=scale_of(guidance, negative),
-        )
+        return masked_states(self.tokenizer, self._t5, text.lower().strip(), self.most_tokens, self.shared.device)
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {"in_channels": self.latent.channels, "caption_channels": int(self._t5.config["d_model"])}
         check_fits(name, wanted, config)
-        channels = config.get("out_channels") or config.get("in_channels")
-        if channels not in (self.latent.channels, 2 * self.latent.channels):
-            options = f"{self.latent.channels}, or {2 * self.latent.channels} with a learned variance"
-            raise InvalidInput(f"member {name}", f"out_channels {options}", channels)
+        check_variance(name, self.latent, config)
         told = config.get("use_additional_conditions")
         if told or (told is None and config.get("sample_size") == MICRO_CONDITIONED):
             hint = "PixArt-Sigma transformers are not told; PixArt-Alpha's are, and are not served"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
@@ -16,9 +15,10 @@ from torch import Tensor
 from transformers import Gemma2Model, GemmaTokenizer
 
 from rise_contracts.errors import InvalidInput
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Shared, TextStates
 from rise_stage.engine.families.components import read_tokenizer
-from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.kl import KlFamily, check_fits, check_variance
+from rise_stage.engine.families.text import masked_states
 from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 300
@@ -58,20 +58,6 @@ class Sana(KlFamily):
     def negative_states(self, text: str, positive: TextStates) -> TextStates:
         return self._plain(text)
 
-    def conditioning(
-        self,
-        states: Sequence[TextStates],
-        negative: Sequence[TextStates] | None,
-        guidance: float,
-        size: tuple[int, int],
-    ) -> Conditioning:
-        every = (*(negative or ()), *states)
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in every]),
-            mask=torch.cat([state.mask for state in every if state.mask is not None]),
-            guidance=scale_of(guidance, negative),
-        )
-
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {
             "in_channels": self.latent.channels,
@@ -79,10 +65,7 @@ class Sana(KlFamily):
             "patch_size": self.patch,
         }
         check_fits(name, wanted, config)
-        channels = config.get("out_channels") or config.get("in_channels")
-        if channels not in (self.latent.channels, 2 * self.latent.channels):
-            options = f"{self.latent.channels}, or {2 * self.latent.channels} with a learned variance"
-            raise InvalidInput(f"member {name}", f"out_channels {options}", channels)
+        check_variance(name, self.latent, config)
         if config.get("guidance_embeds"):
             hint = "Sana-Sprint's transformers are told the guidance, and are not served"
             raise InvalidInput(f"member {name}", "guidance_embeds false", True, hint)
@@ -100,16 +83,8 @@ class Sana(KlFamily):
 
     def _encode(self, text: str, before: str = "", more: int = 0) -> TextStates:
         """The last hidden layer for MOST_TOKENS tokens and `more`; in lower case, as the stock pipeline has it."""
-        encoded = self.tokenizer(
-            [before + text.lower().strip()],
-            padding="max_length",
-            max_length=MOST_TOKENS + more,
-            truncation=True,
-            return_tensors="pt",
-        )
-        mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode(), self._gemma.use() as encoder:
-            return TextStates(encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0], mask=mask)
+        told = before + text.lower().strip()
+        return masked_states(self.tokenizer, self._gemma, told, MOST_TOKENS + more, self.shared.device)
 
     def _vae_dtype(self) -> torch.dtype:
         return _wide(self.shared.dtype)

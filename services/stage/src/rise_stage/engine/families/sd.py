@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +9,10 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Shared, TextStates
 from rise_stage.engine.families.components import read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.text import padded
 from rise_stage.engine.families.weights import text_encoder
 
 
@@ -34,20 +34,6 @@ class StableDiffusion(KlFamily):
             mask = mask.to(self.shared.device)
         with torch.inference_mode(), self._clip.use() as encoder:
             return TextStates(encoder(ids, attention_mask=mask)[0])
-
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
-    def conditioning(
-        self,
-        states: Sequence[TextStates],
-        negative: Sequence[TextStates] | None,
-        guidance: float,
-        size: tuple[int, int],
-    ) -> Conditioning:
-        return Conditioning(
-            torch.cat([state.hidden for state in (*(negative or ()), *states)]), guidance=scale_of(guidance, negative)
-        )
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {
@@ -78,8 +64,5 @@ class StableDiffusion(KlFamily):
 
 def tokens(tokenizer: Any, text: str) -> Tensor:
     """Token ids (1, L), padded and cut to what the encoder takes."""
-    encoded = tokenizer(
-        [text], padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    )
-    ids: Tensor = encoded.input_ids
+    ids: Tensor = padded(tokenizer, text, tokenizer.model_max_length).input_ids
     return ids

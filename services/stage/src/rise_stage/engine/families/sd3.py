@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -10,7 +9,7 @@ from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Shared, TextStates
 from rise_stage.engine.families.components import read_json, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
 from rise_stage.engine.families.sd import tokens
@@ -54,23 +53,6 @@ class StableDiffusion3(KlFamily):
             long = clip.new_zeros((1, MOST_TOKENS, self._width)) if self._t5 is None else self._t5(text)
             wide = torch.nn.functional.pad(clip, (0, long.shape[-1] - clip.shape[-1]))
             return TextStates(torch.cat([wide, long], dim=-2), torch.cat(pooled, dim=-1))
-
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
-    def conditioning(
-        self,
-        states: Sequence[TextStates],
-        negative: Sequence[TextStates] | None,
-        guidance: float,
-        size: tuple[int, int],
-    ) -> Conditioning:
-        every = (*(negative or ()), *states)
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in every]),
-            pooled=torch.cat([state.pooled for state in every if state.pooled is not None]),
-            guidance=scale_of(guidance, negative),
-        )
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {

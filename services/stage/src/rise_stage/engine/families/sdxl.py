@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from rise_contracts.errors import InvalidInput
-from rise_stage.engine.families.base import Conditioning, TextStates, scale_of
+from rise_stage.engine.families.base import Conditioning, TextStates
 from rise_stage.engine.families.components import network_config, read_json, read_tokenizer
 from rise_stage.engine.families.sd import StableDiffusion, tokens
 from rise_stage.engine.families.weights import text_encoder
@@ -45,15 +46,10 @@ class StableDiffusionXL(StableDiffusion):
         guidance: float,
         size: tuple[int, int],
     ) -> Conditioning:
-        every = (*(negative or ()), *states)
+        joined = super().conditioning(states, negative, guidance, size)
         width, height = size
         ids = torch.tensor([[height, width, 0, 0, height, width]], dtype=self.shared.dtype, device=self.shared.device)
-        return Conditioning(
-            hidden=torch.cat([state.hidden for state in every]),
-            pooled=torch.cat([state.pooled for state in every if state.pooled is not None]),
-            time_ids=ids.repeat(len(every), 1),
-            guidance=scale_of(guidance, negative),
-        )
+        return replace(joined, time_ids=ids.repeat(joined.hidden.shape[0], 1))
 
     def predict(self, network: Any, *inputs: Tensor) -> Tensor:
         x, timesteps, hidden, pooled, time_ids = inputs

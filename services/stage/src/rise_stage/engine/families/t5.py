@@ -10,6 +10,7 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from rise_stage.engine.families.base import Shared
 from rise_stage.engine.families.components import read_tokenizer
+from rise_stage.engine.families.text import padded
 from rise_stage.engine.families.weights import text_encoder
 
 
@@ -28,9 +29,7 @@ class T5:
 
     def __call__(self, text: str) -> Tensor:
         """The last hidden layer, (1, L, D)."""
-        encoded = self.tokenizer(
-            [text], padding="max_length", max_length=self.most_tokens, truncation=True, return_tensors="pt"
-        )
+        encoded = padded(self.tokenizer, text, self.most_tokens)
         with torch.inference_mode(), self.encoder.use() as encoder:
             hidden: Tensor = encoder(encoded.input_ids.to(self._device))[0]
             return hidden

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any, Final
 
 import torch
@@ -14,9 +13,10 @@ from transformers import T5Tokenizer, UMT5EncoderModel
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.frames import EVERY
-from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
+from rise_stage.engine.families.base import Shared, TextStates
 from rise_stage.engine.families.components import network_config, read_json, read_tokenizer
 from rise_stage.engine.families.kl import KlFamily, check_fits
+from rise_stage.engine.families.text import masked_states
 from rise_stage.engine.families.weights import text_encoder
 
 MOST_TOKENS: Final = 512
@@ -41,30 +41,11 @@ class Wan(KlFamily):
 
     def encode_text(self, text: str) -> TextStates:
         """The last hidden layer, with zeros for padding: the denoiser attends to those, too."""
-        encoded = self.tokenizer(
-            [" ".join(html.unescape(html.unescape(text)).split())],
-            padding="max_length",
-            max_length=MOST_TOKENS,
-            truncation=True,
-            return_tensors="pt",
-        )
-        mask = encoded.attention_mask.to(self.shared.device)
-        with torch.inference_mode(), self._umt5.use() as encoder:
-            hidden = encoder(encoded.input_ids.to(mask.device), attention_mask=mask)[0]
-            return TextStates(torch.where(mask[..., None] > 0, hidden, 0.0))
-
-    def negative_states(self, text: str, positive: TextStates) -> TextStates:
-        return self.encode_text(text)
-
-    def conditioning(
-        self,
-        states: Sequence[TextStates],
-        negative: Sequence[TextStates] | None,
-        guidance: float,
-        size: tuple[int, int],
-    ) -> Conditioning:
-        every = (*(negative or ()), *states)
-        return Conditioning(torch.cat([state.hidden for state in every]), guidance=scale_of(guidance, negative))
+        plain = " ".join(html.unescape(html.unescape(text)).split())
+        states = masked_states(self.tokenizer, self._umt5, plain, MOST_TOKENS, self.shared.device)
+        assert states.mask is not None
+        with torch.inference_mode():
+            return TextStates(torch.where(states.mask[..., None] > 0, states.hidden, 0.0))
 
     def check_member(self, name: str, config: dict[str, Any]) -> None:
         wanted = {
