@@ -19,9 +19,10 @@ from rise_contracts.errors import HandoffRefused, Refusal
 from rise_contracts.messages import StageTask
 from rise_runtime.seam import Checkpoint, StageContext
 from rise_stage.engine.engine import Engine
-from rise_stage.engine.latents import Expected, Latent, Origin, decode_handoff, encode_handoff
+from rise_stage.engine.latents import Latent, decode_handoff
 from rise_stage.engine.run import Step
 from rise_stage.engine.schedules import Grid
+from rise_stage.handoffs import expected, packed
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +60,7 @@ def is_due(step: int, steps: int, since_s: float, habit: Habit) -> bool:
 
 def keep(engine: Engine, task: StageTask, step: Step, seconds: float) -> Checkpoint:
     """The checkpoint after `step`, counted from the stage's start. Raises HandoffRefused where it is not finite."""
-    origin = Origin(task.job_id, task.attempt, task.stage_index)
-    family, contract = task.request.spec.family, engine.latent_contract
-    header, payload = encode_handoff(step.latent, origin, family, contract, "fp32", task.configuration.solver)
+    header, payload = packed(engine, task, step.latent, "fp32")
     return Checkpoint(header, payload, step.index + 1, seconds)
 
 
@@ -69,20 +68,9 @@ def resumed(engine: Engine, task: StageTask, checkpoint: Checkpoint, grid: Grid)
     """A checkpoint's latent, and what is left of the stage's `grid`. Raises HandoffRefused for one that is foreign."""
     if not 0 < checkpoint.step < grid.steps:
         raise HandoffRefused(Refusal.STAGE, f"steps done of 1 to {grid.steps - 1}", checkpoint.step)
-    spec, stage = task.request.spec, task.configuration.stages[task.stage_index]
     level = grid.sigmas[checkpoint.step]
-    expected = Expected(
-        origin=Origin(task.job_id, task.attempt, task.stage_index),
-        family=spec.family,
-        latent_contract=engine.latent_contract,
-        shape=(spec.images, *engine.latent_shape(engine.size(spec.width, spec.height), spec.frames)),
-        dtype="fp32",
-        solver=task.configuration.solver,
-        sigma=level,
-        sigma_max=engine.member(stage.member).sigma_max,
-        flow=engine.family.flow,
-    )
-    latent = decode_handoff(checkpoint.header, checkpoint.payload, expected)
+    wanted = expected(engine, task, task.stage_index, "fp32", level)
+    latent = decode_handoff(checkpoint.header, checkpoint.payload, wanted)
     if latent.sigma != level:
         raise HandoffRefused(Refusal.SIGMA, f"exactly {level!r}, where step {checkpoint.step} ends", latent.sigma)
     return latent, grid.part(checkpoint.step, grid.steps)

@@ -24,10 +24,11 @@ from rise_stage.engine.batch import Batch
 from rise_stage.engine.engine import Engine, handed_over
 from rise_stage.engine.families.base import Conditioning
 from rise_stage.engine.images import to_png
-from rise_stage.engine.latents import Expected, Latent, Origin, decode_handoff, encode_handoff
+from rise_stage.engine.latents import Latent, Origin, decode_handoff, encode_handoff
 from rise_stage.engine.memory import is_out_of_memory
 from rise_stage.engine.noise import image_seeds
 from rise_stage.engine.run import Step
+from rise_stage.handoffs import expected, packed
 from rise_stage.pace import Pace
 from rise_stage.rounds import Rounds
 from rise_stage.timing import Timings
@@ -154,35 +155,19 @@ def _rehearse(engine: Engine) -> None:
 def _start(engine: Engine, task: StageTask, payload: bytes) -> Tensor | Latent:
     """Unit noise for a head, else the latent that was handed over."""
     spec, stage = task.request.spec, task.configuration.stages[task.stage_index]
-    size = engine.size(spec.width, spec.height)
     if task.stage_index == 0:
+        size = engine.size(spec.width, spec.height)
         return engine.noise(image_seeds(task.request.seed, spec.images), size, spec.frames)
     if task.handoff is None:
         raise StageFailed(f"stage {task.stage_index} came without a handoff", reason="HandoffRefused", retriable=False)
-    expected = Expected(
-        origin=Origin(task.job_id, task.attempt, task.stage_index - 1),
-        family=spec.family,
-        latent_contract=engine.latent_contract,
-        shape=(spec.images, *engine.latent_shape(size, spec.frames)),
-        dtype=task.configuration.wire_dtype,
-        solver=task.configuration.solver,
-        sigma=stage.sigma_from,
-        sigma_max=engine.member(stage.member).sigma_max,
-        flow=engine.family.flow,
-    )
-    return decode_handoff(task.handoff, payload, expected, checked=True)
+    wanted = expected(engine, task, task.stage_index - 1, task.configuration.wire_dtype, stage.sigma_from)
+    return decode_handoff(task.handoff, payload, wanted, checked=True)
 
 
 def _hand_over(engine: Engine, task: StageTask, step: Step, timings: Timings) -> Handoff:
     with timings.part("pack"):
-        header, payload = encode_handoff(
-            handed_over(step.latent, task.configuration, task.stage_index),
-            Origin(task.job_id, task.attempt, task.stage_index),
-            task.request.spec.family,
-            engine.latent_contract,
-            task.configuration.wire_dtype,
-            task.configuration.solver,
-        )
+        latent = handed_over(step.latent, task.configuration, task.stage_index)
+        header, payload = packed(engine, task, latent, task.configuration.wire_dtype)
     preview = b""
     if task.request.preview:
         with timings.part("preview"):
