@@ -8,7 +8,7 @@ import resource
 import pytest
 import torch
 
-from rise_stage.allocator import keep_memory
+from rise_stage.engine.allocator import keep_memory
 
 BLOCK, TIMES = 8 * 2**20, 20
 

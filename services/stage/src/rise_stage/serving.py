@@ -15,7 +15,7 @@ from rise_runtime.bus import connect
 from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
-from rise_stage.allocator import keep_memory
+from rise_stage.engine.allocator import keep_memory
 from rise_stage.engine.batch import Batch
 from rise_stage.engine.engine import Engine, Precision
 from rise_stage.engine.memory import spare_bytes

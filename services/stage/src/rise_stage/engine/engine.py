@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from time import perf_counter
 from typing import Literal, Self
 
@@ -126,7 +127,7 @@ class Engine:
     def name(self) -> str:
         return self.manifest.metadata.name
 
-    @property
+    @cached_property
     def latent_contract(self) -> str:
         """The hash that the other end of a handoff must have too."""
         return self.family.latent_digest()

@@ -6,7 +6,6 @@ under one limit, so an encoder that has done its work leaves when the denoiser w
 
 from __future__ import annotations
 
-import ctypes
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -15,6 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
+
+from rise_stage.engine.allocator import give_back
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ class Memory:
             if oldest is None:
                 return
             self._leaving[oldest] = weakref.ref(self._held.pop(oldest))
-            _give_back()
+            give_back()
 
 
 class Part(Generic[T]):
@@ -129,13 +130,6 @@ def lent(network: nn.Module, device: torch.device, memory: Memory) -> Iterator[N
     finally:
         for tensor, data in zip(tensors, resting, strict=True):
             tensor.data = data
-
-
-def _give_back() -> None:
-    """Let the C library return freed memory to the system; left alone, glibc keeps a good part for itself."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def weight_of(network: nn.Module) -> int:
