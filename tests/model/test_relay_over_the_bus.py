@@ -15,7 +15,7 @@ from rise_runtime.bus import Bus, connect
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from tests.model.one_side import CUTS, ON_A_FLOW, SOLVERS, STEPS, cut_at, uncut
-from tests.model.test_worker import beating, platform, worker
+from tests.model.workers import beating, platform, worker
 from tests.rings import lacks_nats_server
 from tests.servers import Server
 

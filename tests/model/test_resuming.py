@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.images import to_png
 from tests.bus.runtime import small
-from tests.model.test_worker import beating
+from tests.model.workers import beating
 from tests.rings import lacks_nats_server
 from tests.servers import Server
 
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.skipif(bool(lacks_nats_server()), reason=lacks_nats_ser
 
 STEPS = 200
 WORKERS = ("edge-1", "edge-2", "edge-3")
-PATIENT = dataclasses.replace(small.QUICK_DRIVER, grace_s=60.0)
 
 
 @contextlib.contextmanager
@@ -82,7 +80,7 @@ async def test_a_head_and_a_tail_whose_workers_are_killed_end_with_the_same_pict
         async with (
             checkpoints_heard(bus) as heard,
             small.scheduler(bus, configuration),
-            small.driver(bus, PATIENT),
+            small.driver(bus, small.PATIENT),
             asyncio.timeout(240),
         ):
             job = await client.submit(bus, RelayJobSpec(family="tiny", prompt="a red dot", seed=3))

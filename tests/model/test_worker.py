@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,46 +23,12 @@ from rise_runtime.bus import Bus
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.images import to_png
-from tests.bus.runtime import small
 from tests.model.one_side import CUTS, STEPS, cut_at, uncut
+from tests.model.workers import READY_S, beating, platform, worker
 from tests.rings import lacks_nats_server
 from tests.servers import Server
 
 pytestmark = pytest.mark.skipif(bool(lacks_nats_server()), reason=lacks_nats_server())
-
-READY_S = 240.0
-"""A worker imports torch and loads weights; on a busy machine that takes minutes."""
-
-
-@contextmanager
-def worker(server: Server, tier: str, family: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process; it must end with 0 when it is told to."""
-    command = [sys.executable, "-m", "rise_stage", "--tier", tier, "--name", f"{tier}-1", "--family", str(family)]
-    environment = {**os.environ, "RISE_NATS_URL": server.url, "RISE_NATS_TOKEN": server.token}
-    process = subprocess.Popen([*command, *more], env=environment)
-    try:
-        yield process
-        process.terminate()
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.wait()
-
-
-@asynccontextmanager
-async def platform(bus: Bus, configuration: Configuration) -> AsyncIterator[None]:
-    async with small.scheduler(bus, configuration), small.driver(bus):
-        yield
-
-
-async def beating(bus: Bus, workers: int) -> dict[str, messages.Heartbeat]:
-    """The heartbeats of as many workers, once all are ready."""
-    async with asyncio.timeout(READY_S):
-        while True:
-            beats = await client.list_workers(bus)
-            if len(beats) == workers:
-                return {beat.worker: beat for beat in beats}
-            await asyncio.sleep(0.2)
 
 
 async def pictures(

@@ -15,8 +15,10 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.configuration import Configuration, Stage
@@ -34,6 +36,8 @@ from rise_runtime.worker import WorkerSettings, run_worker
 
 QUICK = WorkerSettings(ack_wait_s=1.0, max_deliver=3, drain_s=5.0)
 QUICK_DRIVER = DriverSettings(ask_timeout_s=2.0, ask_again_s=0.1, grace_s=1.0, verify_s=1.0, tick_s=0.05)
+PATIENT = replace(QUICK_DRIVER, grace_s=60.0)
+"""A driver that leaves it to the queues to find another worker."""
 STEPS = 4
 
 
@@ -192,6 +196,12 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 def identity(name: str) -> Identity:
     return Identity(name, "edge", "edge") if name.startswith("edge") else Identity(name, "device", "device")
+
+
+class Start(Protocol):
+    """Starts a worker process by its name."""
+
+    def __call__(self, name: str, *, slots: int = 1) -> Awaitable[WorkerProcess]: ...
 
 
 class WorkerProcess:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,31 +17,13 @@ from rise_runtime.bus import Bus
 from rise_runtime.checkpoints import Checkpoints
 from rise_runtime.seam import Checkpoint
 from tests.bus.runtime import small
-from tests.servers import Server
 
-PATIENT = dataclasses.replace(small.QUICK_DRIVER, grace_s=60.0)
 LARGE = 3 * 2**20
-Start = Callable[[str], Awaitable[small.WorkerProcess]]
 
 
 @pytest.fixture(autouse=True)
 async def _layout(bus: Bus) -> None:
     await layout.ensure(bus)
-
-
-@pytest.fixture
-async def start(nats_server: Server, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts worker processes by name; none outlives the test."""
-    started: list[small.WorkerProcess] = []
-
-    async def start_one(name: str) -> small.WorkerProcess:
-        process = await small.WorkerProcess.start(nats_server.url, nats_server.token, name, tmp_path)
-        started.append(process)
-        return process
-
-    yield start_one
-    for process in started:
-        await process.kill()
 
 
 def a_task(attempt: int = 1) -> messages.StageTask:
@@ -100,12 +81,12 @@ async def started(bus: Bus, job_id: str) -> list[tuple[int, str, int]]:
 
 @pytest.mark.parametrize(("stage", "tier"), [(0, "edge"), (1, "device")])
 async def test_a_worker_killed_in_mid_stage_costs_the_steps_since_its_checkpoint(
-    stage: int, tier: str, bus: Bus, start: Start, tmp_path: Path
+    stage: int, tier: str, bus: Bus, start: small.Start, tmp_path: Path
 ) -> None:
     hold = tmp_path / f"hold-{stage}-after-3"
     hold.touch()
     other = "device-9" if tier == "edge" else "edge-9"
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, other, tmp_path):
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, other, tmp_path):
         first = await start(f"{tier}-1")
         job = await client.submit(bus, small.spec("a checkpoint", seed=5))
         await until_kept(bus, job.job_id, stage, 3)

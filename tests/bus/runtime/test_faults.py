@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -22,35 +21,17 @@ from rise_runtime.worker import run_worker
 from tests.bus.runtime import small
 from tests.servers import Server
 
-PATIENT = dataclasses.replace(small.QUICK_DRIVER, grace_s=60.0)
-"""A driver that leaves it to the queues to find another worker."""
-
-Start = Callable[[str], Awaitable[small.WorkerProcess]]
-
 
 @pytest.fixture(autouse=True)
 async def _layout(bus: Bus) -> None:
     await layout.ensure(bus)
 
 
-@pytest.fixture
-async def start(nats_server: Server, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts worker processes by name; none outlives the test."""
-    started: list[small.WorkerProcess] = []
-
-    async def start_one(name: str) -> small.WorkerProcess:
-        process = await small.WorkerProcess.start(nats_server.url, nats_server.token, name, tmp_path)
-        started.append(process)
-        return process
-
-    yield start_one
-    for process in started:
-        await process.kill()
-
-
-async def test_a_worker_killed_in_mid_stage_costs_nothing_but_time(bus: Bus, start: Start, tmp_path: Path) -> None:
+async def test_a_worker_killed_in_mid_stage_costs_nothing_but_time(
+    bus: Bus, start: small.Start, tmp_path: Path
+) -> None:
     (tmp_path / "hold-0").touch()
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
         first = await start("edge-1")
         job = await client.submit(bus, small.spec(seed=5))
         await small.until((tmp_path / "held-0-edge-1").exists)
@@ -67,7 +48,7 @@ async def test_a_worker_killed_in_mid_stage_costs_nothing_but_time(bus: Bus, sta
     assert record.attempt == 1
 
 
-async def test_a_worker_told_to_stop_gives_its_task_back_at_once(bus: Bus, start: Start, tmp_path: Path) -> None:
+async def test_a_worker_told_to_stop_gives_its_task_back_at_once(bus: Bus, start: small.Start, tmp_path: Path) -> None:
     (tmp_path / "hold-1").touch()
     async with (
         small.scheduler(bus),
@@ -84,8 +65,8 @@ async def test_a_worker_told_to_stop_gives_its_task_back_at_once(bus: Bus, start
         assert (await client.fetch_result(bus, job.job_id)).images == (small.expected(6),)
 
 
-async def test_a_task_that_kills_its_workers_is_given_up(bus: Bus, start: Start) -> None:
-    async with small.scheduler(bus), small.driver(bus, PATIENT):
+async def test_a_task_that_kills_its_workers_is_given_up(bus: Bus, start: small.Start) -> None:
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT):
         job = await client.submit(bus, small.spec("die"))
         for number in range(small.QUICK.max_deliver):
             victim = await start(f"edge-{number}")
@@ -263,7 +244,7 @@ async def test_a_server_killed_under_a_running_job_loses_nothing(bus: Bus, nats_
 async def test_a_stage_that_hangs_costs_its_worker_and_not_the_job(bus: Bus, tmp_path: Path) -> None:
     (tmp_path / "hold-0").touch()
     impatient = dataclasses.replace(small.QUICK, stall_s=0.3)
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
         hanging = asyncio.create_task(
             run_worker(bus, small.identity("edge-1"), small.Hasher(tmp_path), settings=impatient)
         )
@@ -280,7 +261,7 @@ async def test_a_stage_that_hangs_costs_its_worker_and_not_the_job(bus: Bus, tmp
     assert result.images == (small.expected(8),)
 
 
-async def test_a_worker_that_is_still_loading_stops_when_told_to(start: Start, tmp_path: Path) -> None:
+async def test_a_worker_that_is_still_loading_stops_when_told_to(start: small.Start, tmp_path: Path) -> None:
     (tmp_path / "loading").touch()
     loading = await start("edge-1")
     assert await loading.terminate() == 0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -19,34 +18,13 @@ from rise_runtime.heartbeat import Workers
 from rise_runtime.seam import Stuck, WorkerStatus
 from rise_runtime.worker import run_worker
 from tests.bus.runtime import small
-from tests.servers import Server
 
-PATIENT = dataclasses.replace(small.QUICK_DRIVER, grace_s=60.0)
 THREE = dataclasses.replace(small.QUICK, slots=3)
-
-
-class Start(Protocol):
-    def __call__(self, name: str, slots: int = 3) -> Awaitable[small.WorkerProcess]: ...
 
 
 @pytest.fixture(autouse=True)
 async def _layout(bus: Bus) -> None:
     await layout.ensure(bus)
-
-
-@pytest.fixture
-async def start(nats_server: Server, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts worker processes by name; none outlives the test."""
-    started: list[small.WorkerProcess] = []
-
-    async def start_one(name: str, slots: int = 3) -> small.WorkerProcess:
-        process = await small.WorkerProcess.start(nats_server.url, nats_server.token, name, tmp_path, slots)
-        started.append(process)
-        return process
-
-    yield start_one
-    for process in started:
-        await process.kill()
 
 
 @pytest.fixture
@@ -125,10 +103,10 @@ async def test_a_cancelled_job_frees_its_slot_and_only_its_own(bus: Bus, tmp_pat
 
 
 async def test_told_to_stop_it_gives_everything_back_at_once(
-    bus: Bus, start: Start, tmp_path: Path, hold: Path
+    bus: Bus, start: small.Start, tmp_path: Path, hold: Path
 ) -> None:
     async with small.scheduler(bus), small.driver(bus), small.worker(bus, "device-1", tmp_path):
-        first = await start("edge-1")
+        first = await start("edge-1", slots=3)
         jobs = await submit(bus, 3)
         await small.until(lambda: len(held(tmp_path, jobs)) == 3)
         assert await first.terminate() == 0
@@ -137,22 +115,22 @@ async def test_told_to_stop_it_gives_everything_back_at_once(
             await all_right(bus, jobs, deliveries=2)
 
 
-async def test_killed_it_costs_nothing_but_time(bus: Bus, start: Start, tmp_path: Path, hold: Path) -> None:
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
-        first = await start("edge-1")
+async def test_killed_it_costs_nothing_but_time(bus: Bus, start: small.Start, tmp_path: Path, hold: Path) -> None:
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
+        first = await start("edge-1", slots=3)
         jobs = await submit(bus, 3)
         await small.until(lambda: len(held(tmp_path, jobs)) == 3)
         await first.kill()
         hold.unlink()
-        await start("edge-2")
+        await start("edge-2", slots=3)
         await all_right(bus, jobs, deliveries=2)
 
 
 async def test_a_task_that_kills_its_workers_does_not_take_the_others_with_it(
-    bus: Bus, start: Start, tmp_path: Path, hold: Path
+    bus: Bus, start: small.Start, tmp_path: Path, hold: Path
 ) -> None:
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
-        first = await start("edge-1")
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
+        first = await start("edge-1", slots=3)
         jobs = await submit(bus, 2)
         await small.until(lambda: len(held(tmp_path, jobs)) == 2)
         (deadly,) = await submit(bus, 1, "die")
@@ -161,7 +139,7 @@ async def test_a_task_that_kills_its_workers_does_not_take_the_others_with_it(
         async def survivor() -> None:
             """Start workers until one outlives the task."""
             for number in count(2):
-                process = await start(f"edge-{number}")
+                process = await start(f"edge-{number}", slots=3)
                 ends = asyncio.ensure_future(process.ended())
                 await asyncio.wait({ends, ending}, return_when=asyncio.FIRST_COMPLETED)
                 if ending.done():
@@ -187,7 +165,7 @@ async def test_a_stage_that_hangs_ends_its_worker_which_gives_the_others_back(
     bus: Bus, tmp_path: Path, hold: Path
 ) -> None:
     impatient = dataclasses.replace(small.QUICK, slots=2, stall_s=1.0)
-    async with small.scheduler(bus), small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
+    async with small.scheduler(bus), small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
         (hanging,) = await submit(bus, 1, "stubborn")
         (other,) = await submit(bus, 1)
         with pytest.raises(Stuck, match=hanging.job_id):
@@ -229,7 +207,7 @@ async def test_what_waits_for_the_worker_and_for_its_pool_is_taken_together(bus:
     bound = small.RELAY.model_copy(
         update={"stages": (small.stage(0, "edge", last=False, worker="edge-1"), small.RELAY.stages[1])}
     )
-    async with small.driver(bus, PATIENT), small.worker(bus, "device-1", tmp_path):
+    async with small.driver(bus, small.PATIENT), small.worker(bus, "device-1", tmp_path):
         async with small.scheduler(bus, bound):
             own = await submit(bus, 1)
             await small.record_is(bus, own[0].job_id, JobState.SCHEDULED)
