@@ -66,6 +66,12 @@ def write(rows: Sequence[Row], file: Path) -> None:
     file.write_text(json.dumps([asdict(item) for item in rows], indent=1) + "\n")
 
 
+def report(rows: Sequence[Row], file: Path) -> None:
+    """Write the rows, and show them as a table."""
+    write(rows, file)
+    print(table(rows))
+
+
 def table(rows: Sequence[Row]) -> str:
     """Rows as a Markdown table."""
     lines = ["| figure | ours | theirs | ratio | unit | n | goal | met |", "|---|---|---|---|---|---|---|---|"]

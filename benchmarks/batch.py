@@ -91,8 +91,7 @@ def main(argv: Sequence[str]) -> int:
     farthest = far(in_company(engine, every, 8), one_by_one(engine, every))
     speeds = measure(engine, every, options.repeats)
     rows = [*speed_rows(speeds, len(every)), distance_row(farthest, len(every))]
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

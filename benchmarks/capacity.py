@@ -55,8 +55,7 @@ def main(argv: Sequence[str]) -> int:
     chosen = {kind: cheapest(points, kind, least) for kind in ("relay", "large")}
     judged = {kind: measured(1, point.arm, kind) for kind, point in chosen.items()}
     rows = list(capacity_rows(judged["relay"], judged["large"], measured(1, full.arm, "large")))
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

@@ -102,8 +102,7 @@ def main(argv: Sequence[str]) -> int:
     with _server(token) as url:
         kept, bare = asyncio.run(_measure(engine, options, url, token))
     rows = list(checkpoint_rows(kept, bare, options.every))
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

@@ -41,8 +41,7 @@ def main(argv: Sequence[str]) -> int:
     quiet()
     torch.set_num_threads(options.threads)
     rows = [embedded(options.repeats), mid_size(max(3, options.repeats // 4))]
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

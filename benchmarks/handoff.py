@@ -62,8 +62,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--repeats", type=int, default=40, help="jobs of each size (default 40)")
     options = parser.parse_args(argv)
     rows = asyncio.run(measure(options.repeats))
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

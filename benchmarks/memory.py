@@ -45,8 +45,7 @@ def main(argv: Sequence[str]) -> int:
         rows = [*worker_rows(rise_shapes.family(), folder, "")]
         rows += worker_rows(_random.make(folder / "sdxl"), folder, "sdxl_")
         rows += loading_rows(folder)
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

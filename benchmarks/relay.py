@@ -64,8 +64,7 @@ def main(argv: Sequence[str]) -> int:
         _draw.front(points, plots / "relay-front.png")
         _draw.departures(found, plots / "relay-intensity.png")
         print(points_table(points))
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 

@@ -41,8 +41,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     quiet()
     rows = [*embedded(options.prompts), *others()]
-    _rows.write(rows, options.json)
-    print(_rows.table(rows))
+    _rows.report(rows, options.json)
     return 0
 
 
