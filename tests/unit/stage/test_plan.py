@@ -52,6 +52,12 @@ def test_a_relay_lands_on_the_handoff_and_goes_on_from_it(solver: Solver) -> Non
     assert tail.end == 0
 
 
+@pytest.mark.parametrize("arm", ["large:20", "large:4@1.2+small:7"])
+def test_steps_without_a_corrector_are_refused_whole_and_cut(arm: str) -> None:
+    with pytest.raises(InvalidInput, match="disable_corrector"):
+        grid_of(configuration_of(arm, FAMILY, solver="unipc"), 0, disable_corrector=[0])
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("cut", [1, 7, 19])
 def test_slices_of_a_shared_grid_are_the_uncut_grid(solver: Solver, cut: int) -> None:

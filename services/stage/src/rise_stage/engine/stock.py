@@ -71,6 +71,8 @@ def check_solver(config: SchedulerConfig, solver: Solver) -> None:
     if is_flow(config) and solver == "ddim":
         wanted = "euler, heun, dpmpp_2m or unipc, for a family trained on flow matching"
         raise InvalidInput("solver", wanted, solver, "on a flow DDIM is Euler's method: ask for euler")
+    if solver == "unipc" and config.get("disable_corrector"):
+        raise InvalidInput("scheduler disable_corrector", "no steps: UniPC corrects all of them", "some")
 
 
 def prediction_type(config: SchedulerConfig) -> str:
@@ -142,8 +144,6 @@ def _heun(config: SchedulerConfig, steps: int) -> Grid:
 
 
 def _unipc(config: SchedulerConfig, steps: int) -> Grid:
-    if config.get("disable_corrector"):
-        raise InvalidInput("scheduler disable_corrector", "no steps: UniPC corrects all of them", "some")
     fixed: dict[str, Any] = {"solver_order": 2, "solver_type": "bh2", "predict_x0": True, "solver_p": None}
     scheduler = _scheduler(UniPCMultistepScheduler, config, **fixed)
     scheduler.set_timesteps(steps)

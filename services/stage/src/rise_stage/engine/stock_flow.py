@@ -101,8 +101,6 @@ def _matched(config: SchedulerConfig, steps: int, tokens: int) -> Grid:
 
 
 def _unipc(config: SchedulerConfig, steps: int, tokens: int) -> Grid:
-    if config.get("disable_corrector"):
-        raise InvalidInput("scheduler disable_corrector", "no steps: UniPC corrects all of them", "some")
     options = _multistep(config, tokens, steps, solver_type="bh2", predict_x0=True)
     scheduler = UniPCMultistepScheduler.from_config(options)
     scheduler.set_timesteps(steps)
