@@ -17,13 +17,14 @@ import pytest
 from tests import locks
 
 ROOT = locks.ROOT
-PACKAGES = sorted(ROOT.glob("services/*/src/rise_*"))
+PACKAGES = sorted([*ROOT.glob("operator/src/rise_*"), *ROOT.glob("services/*/src/rise_*")])
 NAMES = [package.name for package in PACKAGES]
 MAX_LINES = 400
 
 EXTRAS_OF = {
     "rise_contracts": ("plain",),
     "rise_runtime": ("plain",),
+    "rise_operator": ("operator",),
     "rise_scheduler": ("scheduler",),
     "rise_stage": ("stage",),
     "rise_shapes": ("stage", "train"),
@@ -43,7 +44,7 @@ DISTRIBUTION_OF = {
 
 
 def python_files() -> Iterator[Path]:
-    for folder in ("services", "tests", "benchmarks", "examples"):
+    for folder in ("operator", "services", "tests", "benchmarks", "examples"):
         yield from sorted((ROOT / folder).rglob("*.py"))
 
 
@@ -89,7 +90,7 @@ def test_every_script_loads() -> None:
 
 
 def test_a_folder_in_services_with_a_dockerfile_is_a_process() -> None:
-    for dockerfile in ROOT.glob("services/*/Dockerfile"):
+    for dockerfile in (ROOT / "operator" / "Dockerfile", *ROOT.glob("services/*/Dockerfile")):
         (package,) = (dockerfile.parent / "src").glob("rise_*")
         assert (package / "__main__.py").exists(), f"{package.name} has an image and no way to start"
 

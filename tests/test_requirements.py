@@ -8,7 +8,7 @@ import pytest
 
 from tests import locks
 
-EXTRAS = ("scheduler", "stage", "cli", "train", "dev")
+EXTRAS = ("operator", "scheduler", "stage", "cli", "train", "dev")
 FILES = (*EXTRAS, "bootstrap")
 STALE = "make lock"
 
