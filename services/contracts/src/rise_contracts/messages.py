@@ -20,6 +20,15 @@ Attempt = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0, le=7)]
 
 
+class Owner(Part):
+    """The RelayJob object that a job was accepted for, and the installation (`controller`) that did it."""
+
+    namespace: Annotated[str, Field(min_length=1, max_length=63)]
+    name: Annotated[str, Field(min_length=1, max_length=253)]
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+    controller: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class JobRequest(Message):
     """An accepted job. The seed is always set: drawn at acceptance where the spec has none."""
 
@@ -28,6 +37,7 @@ class JobRequest(Message):
     seed: int = Field(ge=0, le=2**63 - 1)
     accepted_at: float
     preview: bool = Field(default=False, description="decode the latent at every handoff, for a person to look at")
+    owner: Owner | None = Field(default=None, description="None for jobs that came over the bus")
 
 
 class PayloadRef(Part):
@@ -225,6 +235,7 @@ class Heartbeat(Message):
     rss_bytes: int = Field(default=0, ge=0)
     link: LinkQuality | None = None
     labels: dict[str, str] = Field(default_factory=dict)
+    dedicated: str = Field(default="", max_length=63, description="the one job that it is there for; empty: any")
 
 
 class Predictions(Part):

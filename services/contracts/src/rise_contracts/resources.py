@@ -218,13 +218,64 @@ class ModelFamily(Resource):
         return next((member for member in self.spec.members if member.name == name), None)
 
 
+class Toleration(Resource):
+    """As a pod's: a taint of nodes that the pool's pods do not mind."""
+
+    key: str | None = Field(default=None, min_length=1, max_length=317)
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str | None = Field(default=None, max_length=63)
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = Field(default=None, ge=0)
+
+
+Quantities = Annotated[dict[str, str], Field(max_length=16)]
+"""Amounts as Kubernetes writes them, by resource: ``{"nvidia.com/gpu": "1", "memory": "24Gi"}``."""
+
+
+class Resources(Resource):
+    """What each pod of a pool asks for, and may not go beyond."""
+
+    requests: Quantities = Field(default_factory=dict)
+    limits: Quantities = Field(default_factory=dict)
+
+
+class ModelVolume(Resource):
+    """A volume with weights, mounted read-only: the `path` of a source is a path below `mountPath`."""
+
+    claim_name: Annotated[str, Field(min_length=1, max_length=253)]
+    mount_path: Annotated[str, Field(pattern=r"^/.*[^/]$", max_length=256)] = "/models"
+
+
 class StagePoolSpec(Resource):
+    """Workers of one kind. Each is a pod on a node with the label `rise-relay.io/tier: <tier>`."""
+
     tier: Tier
     family: Name = "rise-shapes"
-    members: Annotated[tuple[Name, ...], Field(max_length=32)] = ()
+    members: Annotated[tuple[Name, ...], Field(max_length=32)] = Field(
+        default=(), description="to load before a worker is ready; none: those of the tier"
+    )
     replicas: int = Field(default=1, ge=0, le=10_000)
-    threads: int | None = Field(default=None, ge=1, le=1024)
     node_selector: Labels = Field(default_factory=dict)
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    resources: Resources = Resources()
+    runtime_class_name: str | None = Field(default=None, min_length=1, max_length=253)
+    priority_class_name: str | None = Field(default=None, min_length=1, max_length=253)
+    image: str | None = Field(default=None, min_length=1, max_length=512, description="None: the operator's default")
+    model_volume: ModelVolume | None = None
+    hub_token_secret: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="a Secret whose `token` opens gated repositories",
+    )
+    labels: Labels = Field(default_factory=dict, description="of the workers, for the deviceSelector of jobs")
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    offload: Literal["none", "encoders"] = "none"
+    slots: int | None = Field(default=None, ge=1, le=64, description="jobs at once; None: by tier and accelerator")
+    tiny_vae: bool = False
+    load_seconds: int = Field(default=1800, ge=10, le=7200, description="what loading may take before a restart")
+    drain_seconds: int = Field(default=60, ge=1, le=3600, description="what a worker that has to go may take to end")
 
 
 class StagePool(Resource):

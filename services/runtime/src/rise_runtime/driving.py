@@ -48,6 +48,8 @@ class Hands:
                 return await self._ask(held)
             case plan.Retry(record, failure):
                 return await self._retry(held, record, failure)
+            case plan.Withdraw(record):
+                return await self._withdraw(held, record)
             case plan.Fail(failure):
                 return await self._fail(held, failure)
 
@@ -127,6 +129,12 @@ class Hands:
         telemetry.ATTEMPTS_FAILED.labels(failure.reason).inc()
         await endings.stop_work(self._bus, held.record, failure.attempt)
         await self._send_outcome(plan.outcome_of_failed_attempt(held.record, time.time()))
+        return now
+
+    async def _withdraw(self, held: Held, following: JobRecord) -> Held:
+        """As in a retry the record comes first. The scheduler is told nothing: its decision was not put to the test."""
+        now = await self._jobs.replace(held, following)
+        await endings.stop_work(self._bus, held.record, held.record.attempt)
         return now
 
     async def _fail(self, held: Held, failure: Failure) -> Held | None:

@@ -7,7 +7,7 @@ a family that is added or changed needs no restart.
 from __future__ import annotations
 
 from rise_contracts import codec, subjects
-from rise_contracts.errors import Busy, UnknownName
+from rise_contracts.errors import Busy, NotFound, UnknownName
 from rise_contracts.resources import ModelFamily
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
@@ -34,6 +34,18 @@ class Families:
         family = codec.decode(ModelFamily, entry.value)
         self._read[name] = (entry.revision, family)
         return family
+
+    async def wait_for(self, name: str) -> ModelFamily:
+        """The family `name`, as soon as somebody has made it known."""
+        async for entry in self._bucket.watch(name):
+            if entry is not None and entry.value is not None:
+                return codec.decode(ModelFamily, entry.value)
+        raise NotFound("family", name)  # the watch ends with its caller only
+
+    async def withdraw(self, name: str) -> None:
+        """Forget the family. Workers that hold it go on with what they have."""
+        if await self._bucket.get(name) is not None:
+            await self._bucket.remove(name)
 
     async def publish(self, family: ModelFamily) -> None:
         """Make ``family`` known to everyone on the bus, in place of an older one of that name."""

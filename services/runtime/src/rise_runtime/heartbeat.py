@@ -95,6 +95,7 @@ class Heart:
             rss_bytes=self._process.memory_info().rss,
             link=messages.LinkQuality(rtt_s=rtt, bytes_per_s=self._bytes_per_s),
             labels=me.labels,
+            dedicated=me.dedicated,
         )
 
     async def _round_trip(self) -> float:

@@ -42,13 +42,20 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Write `record`, and stop what the attempt before it left at work; nothing has failed."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Fail:
     """End the job."""
 
     failure: Failure
 
 
-Action = Nothing | Ask | Become | Retry | Fail
+Action = Nothing | Ask | Become | Retry | Withdraw | Fail
 
 
 def next_action(record: JobRecord, now: float) -> Action:
@@ -65,7 +72,19 @@ def next_action(record: JobRecord, now: float) -> Action:
         if spec.suspend:
             return Become(_with(record, state=JobState.SUSPENDED, waiting_reason=Waiting.SUSPENDED, waiting_message=""))
         return Nothing() if now < record.not_before else Ask()
-    return Nothing()
+    return Withdraw(suspended(record)) if spec.suspend else Nothing()
+
+
+def suspended(record: JobRecord) -> JobRecord:
+    """A job under way is put aside. Its work is given up, and its time to finish counts anew once it is resumed: as
+    with a Kubernetes Job (KEP-2232)."""
+    return _with(
+        _anew(record),
+        state=JobState.SUSPENDED,
+        started_at=None,
+        waiting_reason=Waiting.SUSPENDED,
+        waiting_message="",
+    )
 
 
 def overdue(record: JobRecord, now: float) -> Failure | None:
@@ -145,15 +164,10 @@ def failed(record: JobRecord, failure: Failure, now: float, *, retriable: bool =
         return Fail(Failure(reason="BackoffLimitExceeded", message=text, attempt=record.attempt))
     pause = 0.0 if len(failures) == 1 else min(MOST_BACKOFF_S, 2.0 ** (len(failures) - 2))
     following = _with(
-        record,
+        _anew(record),
         state=JobState.PENDING,
-        attempt=record.attempt + 1,
-        decision=None,
-        stages=(),
-        scheduled_at=None,
         failures=failures,
         avoid=tuple(dict.fromkeys((*record.avoid, avoid)))[-8:] if avoid else record.avoid,
-        spent_edge_s=record.spent_edge_s + edge_seconds(reports(record)),
         waiting_reason=Waiting.BACKOFF,
         waiting_message=f"attempt {record.attempt} failed ({failure.reason}: {failure.message})",
         not_before=now + pause,
@@ -266,6 +280,18 @@ def _outcome(
         bytes_handed=sum(report.handoff_bytes for report in done),
         failed=failed,
         at=at,
+    )
+
+
+def _anew(record: JobRecord) -> JobRecord:
+    """The next attempt, of which nothing is decided yet."""
+    return _with(
+        record,
+        attempt=record.attempt + 1,
+        decision=None,
+        stages=(),
+        scheduled_at=None,
+        spent_edge_s=record.spent_edge_s + edge_seconds(reports(record)),
     )
 
 

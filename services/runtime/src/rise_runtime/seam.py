@@ -20,12 +20,13 @@ from rise_contracts.model import Tier
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a worker is. `name` is unique among living workers."""
+    """Who a worker is. `name` is unique among living workers; `dedicated` is the one job that it is there for."""
 
     name: str
     tier: Tier
     pool: str
     labels: dict[str, str] = field(default_factory=dict)
+    dedicated: str = ""
 
 
 @dataclass(frozen=True, slots=True)

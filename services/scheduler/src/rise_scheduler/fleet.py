@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rise_contracts.messages import Heartbeat, LinkQuality
+from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
 from rise_contracts.model import Tier
 
 
@@ -32,6 +32,12 @@ class Fleet:
     """All workers that gave a heartbeat lately."""
 
     workers: tuple[Heartbeat, ...] = ()
+
+    def open_to(self, request: JobRequest) -> Fleet:
+        """Those that may work on a job: where its stages have workers of their own these, else those that are no
+        job's own."""
+        wanted = request.job_id if request.spec.placement == "Dedicated" else ""
+        return Fleet(tuple(worker for worker in self.workers if worker.dedicated == wanted))
 
     def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
         """The workers of ``tier`` that pull work."""
@@ -93,7 +99,7 @@ def _place_in(
     usable = [worker for worker in wanted if worker.pool == pool]
     best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
-    bound = best.worker if len(usable) < len(everyone) else None
+    bound = best.worker if len(usable) < len(everyone) or best.dedicated else None
     speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
     return Place(
         tier=best.tier,

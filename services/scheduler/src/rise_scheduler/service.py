@@ -82,7 +82,7 @@ class Scheduler:
         record = decide(
             question,
             family,
-            Fleet(self._workers.alive()),
+            Fleet(self._workers.alive()).open_to(question.request),
             await self._store.posterior(family.metadata.name),
             self._policy,
             decision_id=uuid.uuid4().hex,

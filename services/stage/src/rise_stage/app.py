@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from rise_contracts.errors import RiseError
 from rise_runtime import telemetry
 from rise_stage import settings as settings_module
-from rise_stage.manifests import read_family
+from rise_stage.manifests import BUS, read_family
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         telemetry.configure_logging()
         chosen = settings_module.read(sys.argv[1:] if arguments is None else arguments, os.environ)
-        families = [read_family(name) for name in chosen.families]
+        families = [read_family(name) for name in chosen.families if not name.startswith(BUS)]
         from rise_stage.serving import run
 
         asyncio.run(run(chosen, families))

@@ -11,6 +11,9 @@ from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.resources import ModelFamily, Source
 from rise_stage.settings import EMBEDDED
 
+BUS = "bus:"
+"""Before the name of a family that somebody else makes known: an operator, say, whose users edit it."""
+
 
 def read_family(name: str) -> ModelFamily:
     """The family `name`: a built-in one, or the path of a manifest. Raises InvalidInput."""
@@ -18,7 +21,7 @@ def read_family(name: str) -> ModelFamily:
         return rise_shapes.family()
     path = Path(name).expanduser()
     if path.name == name and not path.suffix:
-        raise UnknownName("family", name, (EMBEDDED,), "--family")
+        raise UnknownName("family", name, (EMBEDDED, f"{BUS}{name}"), "--family")
     return read_manifest(path)
 
 

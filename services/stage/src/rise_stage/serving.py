@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
 
 import torch
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import ModelFamily
 from rise_runtime import layout, telemetry
-from rise_runtime.bus import connect
+from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
@@ -21,14 +22,17 @@ from rise_stage.engine.engine import Engine, Precision
 from rise_stage.engine.memory import spare_bytes
 from rise_stage.engine.parts import Memory
 from rise_stage.handler import Handler
+from rise_stage.manifests import BUS
 from rise_stage.quiet import quiet
 from rise_stage.settings import Settings
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
-    """Serve until SIGTERM or SIGINT."""
+
+async def run(chosen: Settings, own: Sequence[ModelFamily]) -> None:
+    """Serve until SIGTERM or SIGINT. `own` are the families that this worker makes known itself."""
     quiet()
     keep_memory()
     if chosen.threads is not None:
@@ -36,29 +40,33 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     stop = stop_on_signals()
     device = resolve_device(chosen.device)
     slots, batch = slots_of(chosen, device), Batch()
-    handler = make_handler(chosen, families, batch)
-    wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
     name = f"rise-stage-{chosen.identity.name}"
     ready = asyncio.Event()
-
-    def prepare() -> None:
-        handler.prepare(wanted)
-        if slots > 1:
-            # Only now are the weights in their place.
-            batch.limit = chosen.batch_memory_mib * 2**20 if chosen.batch_memory_mib else spare_bytes(device)
-            log.info("up to %d jobs at once, their passes in up to %d MiB", slots, batch.limit >> 20)
-
-    def on_ready() -> None:
-        ready.set()
-        log.info("ready: %s", ", ".join(handler.status().members))
 
     async with (
         telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
         connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
-        for family in families:
+        for family in own:
             await Families(bus).publish(family)
+        families = await _unless(stop, _known(bus, chosen, own))
+        if families is None:
+            return
+        handler = make_handler(chosen, families, batch)
+        wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
+
+        def prepare() -> None:
+            handler.prepare(wanted)
+            if slots > 1:
+                # Only now are the weights in their place.
+                batch.limit = chosen.batch_memory_mib * 2**20 if chosen.batch_memory_mib else spare_bytes(device)
+                log.info("up to %d jobs at once, their passes in up to %d MiB", slots, batch.limit >> 20)
+
+        def on_ready() -> None:
+            ready.set()
+            log.info("ready: %s", ", ".join(handler.status().members))
+
         await run_worker(
             bus,
             chosen.identity,
@@ -69,6 +77,26 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
             settings=WorkerSettings(slots=slots),
             on_ready=on_ready,
         )
+
+
+async def _known(bus: Bus, chosen: Settings, own: Sequence[ModelFamily]) -> list[ModelFamily]:
+    """The worker's families, those of the bus as soon as they are known there."""
+    named = [name.removeprefix(BUS) for name in chosen.families if name.startswith(BUS)]
+    if named:
+        log.info("waiting for the families %s to be known on the bus", ", ".join(named))
+    return [*own, *[await Families(bus).wait_for(name) for name in named]]
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """`work`'s result, or None once `stop` is set."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        task.cancel()
+        stopping.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 def make_handler(chosen: Settings, families: Sequence[ModelFamily], batch: Batch | None = None) -> Handler:

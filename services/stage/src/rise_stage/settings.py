@@ -27,7 +27,7 @@ class Settings:
     """`token` comes from the environment only: command lines are seen by every user of the machine.
 
     Attributes:
-        families: names of built-in families or paths of manifests.
+        families: names of built-in families, paths of manifests, or bus:NAME for one that somebody else makes known.
         members: to load before the worker is ready; empty stands for those of the worker's tier.
         threads: of the CPU; None leaves it to torch.
         offload: "encoders": text encoders and autoencoders leave the accelerator after each use.
@@ -62,8 +62,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     name, pool = _name("--name", given.name or f"{tier}-0"), _name("--pool", given.pool or tier)
     if name == subjects.ANY:
         raise InvalidInput("--name", f"a name other than {name!r}, which stands for every worker of a pool", name)
+    dedicated = _name("--dedicated", given.dedicated) if given.dedicated else ""
     return Settings(
-        identity=Identity(name, tier, pool, dict(_label(text) for text in given.label)),
+        identity=Identity(name, tier, pool, dict(_label(text) for text in given.label), dedicated),
         nats_url=given.nats_url,
         token=environment.get("RISE_NATS_TOKEN") or None,
         families=tuple(given.family) or (EMBEDDED,),
@@ -93,7 +94,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--pool", "RISE_POOL", "", "the pool to take work of (the tier's name)")
     parser.add_argument("--name", "--worker", default=environment.get("RISE_WORKER", ""), help="unique among workers")
     parser.add_argument(
-        "--family", action="append", default=_words(environment, "RISE_FAMILIES"), help="a manifest, or rise-shapes"
+        "--family",
+        action="append",
+        default=_words(environment, "RISE_FAMILIES"),
+        help="a manifest, rise-shapes, or bus:NAME",
     )
     parser.add_argument(
         "--member", action="append", default=_words(environment, "RISE_MEMBERS"), help="load it before being ready"
@@ -101,6 +105,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--label", action="append", default=_words(environment, "RISE_LABELS"), help="key=value, for device selectors"
     )
+    add("--dedicated", "RISE_DEDICATED", "", "the one job that this worker is there for")
     add("--threads", "RISE_THREADS", "1", "CPU threads (1); 0 leaves it to torch")
     add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
     add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")
