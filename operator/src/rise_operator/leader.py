@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -35,6 +36,7 @@ from rise_runtime.jobs import Jobs
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+GRACE_S = 3.0
 AGAIN_S = 1.0
 
 
@@ -47,6 +49,7 @@ class Leader:
         self._settings, self._api, self._election, self._liveness = settings, api, election, liveness
         self._stop = stop
         self._bus: Bus | None = None
+        self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
         recorder = Recorder(api, election.identity)
@@ -60,8 +63,15 @@ class Leader:
         self._world.controller = self._election.uid
         await self._look_around()
         await together(
-            self._queue.run(), self._recorder.run(), self._watch(), self._resync_forever(), self._on_bus(), self._tick()
+            self._work(), self._recorder.run(), self._watch(), self._resync_forever(), self._on_bus(), self._tick()
         )
+
+    async def _work(self) -> None:
+        """A bus that is there a moment later than the operator is nothing to tell anybody of."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await self._connected.wait()
+        await self._queue.run()
 
     async def _look_around(self) -> None:
         while True:
@@ -81,19 +91,20 @@ class Leader:
 
         @kopf.on.login(registry=registry)
         async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            return connection_of(self._api, self._settings, **kwargs)
+            if not self._settings.kubeconfig and Path(SERVICE_TOKEN_FILENAME).exists():
+                return kopf.login_with_service_account(**kwargs)  # reads the token anew, for it does not last
+            return self._api.connection()
 
         spaces = self._settings.watch_namespaces
         self._liveness.watched = not spaces or self._settings.namespace in spaces
         self._liveness.start()
-        stopping = asyncio.Event()
+        logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event of every object
         await kopf.operator(
             registry=registry,
             settings=kopf_settings(self._settings),
             standalone=True,
             clusterwide=not spaces,
             namespaces=spaces,
-            stop_flag=stopping,
         )
         self._stop.set()  # kopf takes the signals over, and ends by itself on one
 
@@ -118,6 +129,7 @@ class Leader:
                     self._world.bus_problem = lambda: self._problem_of(bus)
                     remove = bus.on_reconnect(self._know_nothing)
                     self._world.wake_everything()
+                    self._connected.set()
                     await together(run_driver(bus), self._see_records(bus), self._see_workers(bus))
                     remove()
             except BusUnavailable as error:
@@ -185,10 +197,3 @@ class Leader:
     @staticmethod
     def _problem_of(bus: Bus) -> str:
         return "" if bus.connected else f"no NATS server answers at {bus.url}"
-
-
-def connection_of(api: Api, settings: Settings, **kwargs: Any) -> kopf.ConnectionInfo | None:
-    """What kopf connects with: the same as everything else here. Tokens of service accounts are read anew each time."""
-    if not settings.kubeconfig and Path(SERVICE_TOKEN_FILENAME).exists():
-        return kopf.login_with_service_account(**kwargs)
-    return api.connection()
