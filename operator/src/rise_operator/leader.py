@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from pathlib import Path
 from typing import Any
 
 import kopf
-from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from rise_contracts.errors import BusUnavailable, RiseError
 from rise_operator import metrics
-from rise_operator.api import Api, ApiError
+from rise_operator.api import Api, ApiError, in_pod
 from rise_operator.families.reconcile import FamilyReconciler
 from rise_operator.handlers import kopf_settings, register
 from rise_operator.jobs.reconcile import JobReconciler
@@ -91,7 +89,7 @@ class Leader:
 
         @kopf.on.login(registry=registry)
         async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            if not self._settings.kubeconfig and Path(SERVICE_TOKEN_FILENAME).exists():
+            if not self._settings.kubeconfig and in_pod():
                 return kopf.login_with_service_account(**kwargs)  # reads the token anew, for it does not last
             return self._api.connection()
 
