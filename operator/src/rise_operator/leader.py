@@ -6,15 +6,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any
-
-import kopf
 
 from rise_contracts.errors import BusUnavailable, RiseError
 from rise_operator import metrics
-from rise_operator.api import Api, ApiError, in_pod
+from rise_operator.api import Api, ApiError
 from rise_operator.families.reconcile import FamilyReconciler
-from rise_operator.handlers import kopf_settings, register
 from rise_operator.jobs.reconcile import JobReconciler
 from rise_operator.lease import Election
 from rise_operator.liveness import Liveness
@@ -23,6 +19,7 @@ from rise_operator.recorder import Recorder
 from rise_operator.resync import check_alone, check_definitions, resync
 from rise_operator.settings import Settings
 from rise_operator.together import together
+from rise_operator.watch import watch
 from rise_operator.workqueue import WorkQueue
 from rise_operator.world import Item, World
 from rise_runtime import layout
@@ -41,11 +38,8 @@ AGAIN_S = 1.0
 class Leader:
     """One term of leadership."""
 
-    def __init__(
-        self, settings: Settings, api: Api, election: Election, liveness: Liveness, stop: asyncio.Event
-    ) -> None:
+    def __init__(self, settings: Settings, api: Api, election: Election, liveness: Liveness) -> None:
         self._settings, self._api, self._election, self._liveness = settings, api, election, liveness
-        self._stop = stop
         self._bus: Bus | None = None
         self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
@@ -61,7 +55,12 @@ class Leader:
         self._world.controller = self._election.uid
         await self._look_around()
         await together(
-            self._work(), self._recorder.run(), self._watch(), self._resync_forever(), self._on_bus(), self._tick()
+            self._work(),
+            self._recorder.run(),
+            watch(self._api, self._settings, self._world, self._liveness),
+            self._resync_forever(),
+            self._on_bus(),
+            self._tick(),
         )
 
     async def _work(self) -> None:
@@ -82,29 +81,6 @@ class Leader:
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
-
-    async def _watch(self) -> None:
-        registry = kopf.OperatorRegistry()
-        register(registry, self._world, self._liveness)
-
-        @kopf.on.login(registry=registry)
-        async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            if not self._settings.kubeconfig and in_pod():
-                return kopf.login_with_service_account(**kwargs)  # reads the token anew, for it does not last
-            return self._api.connection()
-
-        spaces = self._settings.watch_namespaces
-        self._liveness.watched = not spaces or self._settings.namespace in spaces
-        self._liveness.start()
-        logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # a line for every event of every object
-        await kopf.operator(
-            registry=registry,
-            settings=kopf_settings(self._settings),
-            standalone=True,
-            clusterwide=not spaces,
-            namespaces=spaces,
-        )
-        self._stop.set()  # kopf takes the signals over, and ends by itself on one
 
     async def _resync_forever(self) -> None:
         while True:
