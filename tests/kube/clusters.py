@@ -1,10 +1,8 @@
 """The cluster that tests run on: our own control plane unless the environment names another.
 
-| environment | cluster |
-| --- | --- |
-| nothing, or RISE_TEST_CLUSTER=own | `ControlPlane`: processes, no Docker, gone after the run |
-| RISE_TEST_CLUSTER=kind | a kind cluster made for the run; needs kind and Docker |
-| RISE_TEST_KUBECONFIG=FILE and RISE_TEST_CONTEXT=NAME | one that exists; both, so that nobody's cluster is met by chance |
+- nothing, or RISE_TEST_CLUSTER=own: `ControlPlane`, processes without Docker that are gone after the run
+- RISE_TEST_CLUSTER=kind: a kind cluster made for the run; needs kind and Docker
+- RISE_TEST_KUBECONFIG=FILE and RISE_TEST_CONTEXT=NAME: one that exists, by both, so that none is met by chance
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ async def environment(
         value = await _value(api, pod, node, entry, env)
         if value is not None:
             env[entry["name"]] = value
-    return env | insisted
+    return {**env, **insisted}
 
 
 async def _value(api: Api, pod: Json, node: str, entry: Json, env: Mapping[str, str]) -> str | None:

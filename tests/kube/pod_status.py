@@ -81,7 +81,7 @@ def from_field(path: str, pod: Json, node: str) -> str:
     labelled = re.fullmatch(r"metadata\.(labels|annotations)\['(.+)'\]", path)
     if labelled:
         return str(meta.get(labelled[1], {}).get(labelled[2], ""))
-    return {
+    known: dict[str, str] = {
         "metadata.name": meta["name"],
         "metadata.namespace": meta["namespace"],
         "metadata.uid": meta["uid"],
@@ -89,7 +89,8 @@ def from_field(path: str, pod: Json, node: str) -> str:
         "spec.serviceAccountName": pod["spec"].get("serviceAccountName", "default"),
         "status.podIP": "127.0.0.1",
         "status.hostIP": "127.0.0.1",
-    }[path]
+    }
+    return known[path]
 
 
 def probe_url(http: Json, spec: Json, port: int | None) -> str:
@@ -160,6 +161,13 @@ def status(containers: Sequence[Container], pod: Json, now: str) -> Json:
         "conditions": [_condition(kind, said, earlier.get(kind, {}), now) for kind, said in wanted.items()],
         "containerStatuses": [_container(each) for each in containers],
     }
+
+
+def differs(containers: Sequence[Container], pod: Json) -> bool:
+    """Whether the pod's conditions say something else than its node would."""
+    wanted = {each["type"]: each["status"] for each in status(containers, pod, "")["conditions"]}
+    found = {each["type"]: each["status"] for each in pod.get("status", {}).get("conditions", ())}
+    return any(found.get(kind) != said for kind, said in wanted.items())
 
 
 def _condition(kind: str, said: Json, earlier: Json, now: str) -> Json:

@@ -53,8 +53,11 @@ class Pod:
         return str(self._object["metadata"]["uid"])
 
     def seen(self, pod: Json) -> None:
-        """A newer version: only its end matters, a pod's containers do not change."""
+        """A newer version: its end matters, and what others wrote over its status; containers do not change."""
         self._object = pod
+        # While a node is silent, a controller says of its pods that they are not ready.
+        if pod_status.differs(self._containers, pod):
+            self._changed.set()
         if "deletionTimestamp" in pod["metadata"] and not self._stopping.is_set():
             self._grace = float(pod["metadata"].get("deletionGracePeriodSeconds", 30))
             self._stopping.set()
