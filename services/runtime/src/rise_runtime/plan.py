@@ -62,12 +62,12 @@ def next_action(record: JobRecord, now: float) -> Action:
     """What the record itself calls for at time `now` (Unix seconds)."""
     if record.finished:
         return Nothing()
+    spec = record.request.spec
+    if record.state is JobState.SUSPENDED:
+        return Nothing() if spec.suspend else Become(resumed(record, now))
     late = overdue(record, now)
     if late is not None:
         return Fail(late)
-    spec = record.request.spec
-    if record.state is JobState.SUSPENDED:
-        return Nothing() if spec.suspend else Become(waiting(record, Waiting.ACCEPTED, "resumed"))
     if record.state is JobState.PENDING:
         if spec.suspend:
             return Become(_with(record, state=JobState.SUSPENDED, waiting_reason=Waiting.SUSPENDED, waiting_message=""))
@@ -87,12 +87,17 @@ def suspended(record: JobRecord) -> JobRecord:
     )
 
 
+def resumed(record: JobRecord, now: float) -> JobRecord:
+    """A suspended job waits to be scheduled again."""
+    return _with(waiting(record, Waiting.ACCEPTED, "resumed"), resumed_at=now)
+
+
 def overdue(record: JobRecord, now: float) -> Failure | None:
     """The deadline that has passed, if one has. The time to start counts from acceptance, the time to finish
-    from the first start of a head."""
+    from the first start of a head; both anew once a suspended job is resumed."""
     spec = record.request.spec
     if spec.start_deadline_seconds is not None and record.started_at is None:
-        waited = now - record.request.accepted_at
+        waited = now - (record.resumed_at or record.request.accepted_at)
         if waited > spec.start_deadline_seconds:
             why = f"; it was waiting: {record.waiting_reason} {record.waiting_message}".rstrip()
             text = f"not started within {spec.start_deadline_seconds:g} s of acceptance{why}"

@@ -81,11 +81,12 @@ def health_address(environment: Mapping[str, str] = os.environ) -> tuple[str, in
 
 @contextlib.asynccontextmanager
 async def served_health(
-    address: tuple[str, int] | None, ready: Callable[[], bool]
+    address: tuple[str, int] | None, ready: Callable[[], bool], ill: Callable[[], str] = str
 ) -> AsyncIterator[tuple[str, int] | None]:
     """Serve health and metrics at `address` for the length of the block; gives the address it got.
 
-    None serves nothing. Raises InvalidInput where the port is taken.
+    `ill` says why the process should be started anew, and nothing while it should not. None serves nothing.
+    Raises InvalidInput where the port is taken.
     """
     if address is None:
         yield None
@@ -98,7 +99,7 @@ async def served_health(
                 while (await reader.readline()).strip():
                     pass
             path = request[1].decode(errors="replace") if len(request) > 1 else ""
-            writer.write(_response(path, ready))
+            writer.write(_response(path, ready, ill))
             await writer.drain()
         writer.close()
 
@@ -112,11 +113,12 @@ async def served_health(
         yield host, port
 
 
-def _response(path: str, ready: Callable[[], bool]) -> bytes:
+def _response(path: str, ready: Callable[[], bool], ill: Callable[[], str]) -> bytes:
     if path == "/metrics":
         return _http("200 OK", generate_latest(), CONTENT_TYPE_LATEST)
     if path == "/healthz":
-        return _http("200 OK", b"ok\n")
+        why = ill()
+        return _http("503 Service Unavailable", f"{why}\n".encode()) if why else _http("200 OK", b"ok\n")
     if path == "/readyz":
         return _http("200 OK", b"ready\n") if ready() else _http("503 Service Unavailable", b"not ready\n")
     return _http("404 Not Found", b"known: /metrics /healthz /readyz\n")

@@ -1,0 +1,1 @@
+"""ModelFamilies: made known to the workers and the scheduler."""

@@ -1,0 +1,193 @@
+"""What to do about a RelayJob: a pure function of what is observed. Level-triggered: it does not matter what happened,
+only how things are, so that a lost event costs no more than the time until the next look.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from rise_contracts.messages import JobRequest, Owner
+from rise_contracts.resources import RelayJobSpec
+from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
+from rise_operator.conditions import find, is_true
+from rise_operator.jobs.observed import Hindrance, Observed
+from rise_operator.jobs.status import job_status
+from rise_operator.seen import SeenPod, SeenPool, timestamp
+from rise_operator.settings import CONTROLLER
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Put the job on the bus, once however often this is done."""
+
+    request: JobRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SetSuspend:
+    """Tell the driver that the job is (not) to run."""
+
+    job_id: str
+    suspend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End the job on the bus, unless it has ended."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Cancel the job if it has not ended, then take its record and pictures off the bus."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the RelayJob itself: its time to live is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakePod:
+    """Make the pod of one tier for a job that wants pods of its own."""
+
+    template: SeenPool
+
+
+@dataclass(frozen=True, slots=True)
+class DropPod:
+    pod: SeenPod
+
+
+Action = Submit | SetSuspend | Cancel | Forget | Delete | MakePod | DropPod
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`status` None leaves it as it is; `again_s`: look again after so many seconds, whatever happens."""
+
+    actions: tuple[Action, ...] = ()
+    status: RelayJobStatus | None = None
+    again_s: float | None = None
+
+
+def plan_job(seen: Observed) -> Plan:
+    """What to do, and what to write into the status."""
+    spec = seen.job.spec
+    if spec is not None and spec.managed_by not in (None, CONTROLLER):
+        return Plan()
+    if seen.job.meta.deleting:
+        return plan_gone(seen.job.job_id, seen)
+    if seen.job.finished:
+        return _after_end(seen)
+    if seen.record is not None and spec is not None:
+        return _under_way(seen, spec)
+    hindrance = _hindrance(seen)
+    if hindrance is not None:
+        pods = tuple(DropPod(pod) for pod in seen.pods)
+        return Plan(pods, job_status(seen, hindrance), again_s=_until_late(seen, spec))
+    assert spec is not None
+    return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
+
+
+def plan_gone(job_id: str, seen: Observed | None = None, *, shared: bool = False) -> Plan:
+    """For a RelayJob that is not there any more, or about to be."""
+    pods = tuple(DropPod(pod) for pod in seen.pods) if seen is not None else ()
+    shared = shared or (seen is not None and seen.shared)
+    return Plan(pods if shared else (*pods, Forget(job_id)))
+
+
+def _under_way(seen: Observed, spec: RelayJobSpec) -> Plan:
+    record = seen.record
+    assert record is not None
+    if not same_job(record.request.spec, spec):
+        key = spec.idempotency_key
+        text = f"idempotencyKey {key!r} belongs to a job with another spec; use another key, or the same spec"
+        return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, text, final=True)))
+    actions: list[Action] = []
+    if not record.finished and record.request.spec.suspend != spec.suspend and not seen.shared:
+        actions.append(SetSuspend(record.job_id, spec.suspend))
+    if spec.placement == "Dedicated":
+        actions += _pods(seen, wanted=not record.finished and not spec.suspend)
+    return Plan(tuple(actions), job_status(seen, None))
+
+
+def _after_end(seen: Observed) -> Plan:
+    """The status is final. What is left: a record that goes on regardless, pods, and the time to live."""
+    job = seen.job
+    actions: list[Action] = [DropPod(pod) for pod in seen.pods]
+    if seen.record is not None and not seen.record.finished and not seen.shared:
+        actions.append(Cancel(seen.record.job_id))
+    if job.ttl_s is None or job.finished_at is None:
+        return Plan(tuple(actions))
+    left = job.finished_at + job.ttl_s - seen.now
+    return Plan((*actions, Delete()) if left <= 0 else tuple(actions), again_s=max(0.0, left) or None)
+
+
+def _hindrance(seen: Observed) -> Hindrance | None:
+    """Why the job is not put on the bus now."""
+    job, spec = seen.job, seen.job.spec
+    if spec is None:
+        return Hindrance(JobReason.INVALID_SPEC, job.problem, final=True)
+    if spec.suspend:
+        return Hindrance(JobReason.SUSPENDED, "")
+    blocked = seen.missing
+    if seen.bus:
+        blocked = Hindrance(JobReason.BUS_UNAVAILABLE, seen.bus)
+    elif spec.placement == "Dedicated" and not seen.templates and blocked is None:
+        text = f"no StagePool of family {spec.family}: pods of a job's own are made after one of each tier"
+        blocked = Hindrance(JobReason.NO_POOL, text)
+    if blocked is not None and _until_late(seen, spec) == 0.0:
+        text = (
+            f"not started within {spec.start_deadline_seconds:g} s; it was waiting: {blocked.reason} {blocked.message}"
+        )
+        return Hindrance(JobReason.START_DEADLINE_EXCEEDED, text, final=True)
+    return blocked
+
+
+def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:
+    """Seconds left of the time to start: it counts from creation, or from when the job was resumed."""
+    if spec is None or spec.start_deadline_seconds is None or spec.suspend:
+        return None
+    since = seen.job.meta.created_at
+    resumed = find(seen.job.status.conditions, JobCondition.SUSPENDED)
+    if resumed is not None and resumed.status == "False":
+        since = max(since, timestamp(resumed.last_transition_time) or 0.0)
+    elif is_true(seen.job.status.conditions, JobCondition.SUSPENDED):
+        since = seen.now
+    return max(0.0, since + spec.start_deadline_seconds - seen.now)
+
+
+def _pods(seen: Observed, *, wanted: bool) -> list[Action]:
+    """One pod per tier while the job goes on, none afterwards."""
+    if not wanted:
+        return [DropPod(pod) for pod in seen.pods]
+    tiers = {pod.tier for pod in seen.pods if not pod.meta.deleting}
+    return [MakePod(pool) for pool in seen.templates if pool.spec is not None and pool.spec.tier not in tiers]
+
+
+def _request(seen: Observed, spec: RelayJobSpec) -> JobRequest:
+    """The same object makes the same request, drawn seed included."""
+    meta = seen.job.meta
+    drawn = int(hashlib.sha256(meta.uid.encode()).hexdigest()[:15], 16)
+    # The object is what is deleted when its time is over, and the record with it.
+    kept = spec.model_copy(update={"ttl_seconds_after_finished": None})
+    return JobRequest(
+        job_id=seen.job.job_id,
+        spec=kept,
+        seed=drawn if spec.seed is None else spec.seed,
+        accepted_at=seen.now,
+        owner=Owner(namespace=meta.namespace, name=meta.name, uid=meta.uid, controller=seen.controller),
+    )
+
+
+_FREE = {"suspend": False, "ttl_seconds_after_finished": None}
+
+
+def same_job(one: RelayJobSpec, other: RelayJobSpec) -> bool:
+    """Whether two specs ask for the same pictures in the same way."""
+    return one.model_copy(update=_FREE) == other.model_copy(update=_FREE)

@@ -1,0 +1,1 @@
+"""StagePools: workers as pods."""

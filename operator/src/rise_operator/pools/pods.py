@@ -1,0 +1,193 @@
+"""The pods of stages as manifests: one worker each, on a node of its tier, with the least rights there are. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from rise_contracts.pools import StagePoolSpec
+from rise_operator.api import Object
+from rise_operator.seen import JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
+from rise_operator.settings import StageDefaults
+
+HEALTH_PORT: Final = 8080
+NODE_WORKER_LABEL: Final = "node"
+"""Of a worker on the bus: the node that it is on."""
+DIGEST: Final = "rise-relay.io/digest"
+_API: Final = "rise-relay.io/v1alpha1"
+_SCRATCH: Final = "/tmp"
+
+
+def bus_pool(namespace: str, name: str, home: str) -> str:
+    """The pool's name on the bus: its own, or with its namespace before it where that is not the operator's."""
+    full = name if namespace == home else f"{namespace}-{name}"
+    return full if len(full) <= 50 else f"{full[:40].rstrip('-')}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+
+
+def labels_of(pool: Meta, tier: str) -> dict[str, str]:
+    """What its pods are found by."""
+    return {"app.kubernetes.io/name": "rise-stage", MANAGED_LABEL: MANAGED_BY, POOL_LABEL: pool.name, TIER_LABEL: tier}
+
+
+def deployment(meta: Meta, spec: StagePoolSpec, defaults: StageDefaults, home: str) -> Object:
+    """The Deployment that keeps the pool's pods. Its digest annotation tells whether it has to be applied again."""
+    labels = labels_of(meta, spec.tier)
+    pod = {"metadata": {"labels": labels}, "spec": pod_spec(spec, defaults, bus_pool(meta.namespace, meta.name, home))}
+    body: Object = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": deployment_name(meta.name),
+            "namespace": meta.namespace,
+            "labels": labels,
+            "ownerReferences": [owner(meta, "StagePool")],
+        },
+        "spec": {
+            "replicas": spec.replicas,
+            "selector": {"matchLabels": {MANAGED_LABEL: MANAGED_BY, POOL_LABEL: meta.name}},
+            # An accelerator has no room for the old worker and the new one.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "progressDeadlineSeconds": spec.load_seconds + 600,
+            "template": pod,
+        },
+    }
+    body["metadata"]["annotations"] = {DIGEST: digest(body)}
+    return body
+
+
+def job_pod(job: Meta, job_id: str, pool: SeenPool, spec: StagePoolSpec, defaults: StageDefaults) -> Object:
+    """A pod that is there for one job, made after a pool. It belongs to the pool, in whose namespace it is; the job
+    may be in another."""
+    name = f"{job.name.replace('.', '-')[:40].rstrip('-')}-{job.uid[:8]}-{spec.tier}"
+    made = pod_spec(spec, defaults, f"dedicated-{spec.tier}", dedicated=job_id)
+    labels = {**labels_of(pool.meta, spec.tier), JOB_UID_LABEL: job.uid}
+    labels[POOL_LABEL] = f"dedicated-{spec.tier}"  # not counted among the pool's own, nor taken over by its Deployment
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": pool.meta.namespace,
+            "labels": labels,
+            "ownerReferences": [owner(pool.meta, "StagePool")],
+        },
+        "spec": {**made, "restartPolicy": "Always"},
+    }
+
+
+def pod_spec(spec: StagePoolSpec, defaults: StageDefaults, pool: str, *, dedicated: str = "") -> Object:
+    """What is common to both."""
+    volumes: list[Object] = [{"name": "scratch", "emptyDir": {}}]
+    mounts: list[Object] = [{"name": "scratch", "mountPath": _SCRATCH}]
+    if spec.model_volume is not None:
+        claim = {"claimName": spec.model_volume.claim_name, "readOnly": True}
+        volumes.append({"name": "models", "persistentVolumeClaim": claim})
+        mounts.append({"name": "models", "mountPath": spec.model_volume.mount_path, "readOnly": True})
+    made: Object = {
+        "nodeSelector": {**spec.node_selector, TIER_LABEL: spec.tier},
+        "tolerations": [item.model_dump(by_alias=True, exclude_none=True) for item in spec.tolerations],
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": spec.drain_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec, defaults, mounts, _environment(spec, defaults, pool, dedicated))],
+        "volumes": volumes,
+    }
+    if defaults.service_account:
+        made["serviceAccountName"] = defaults.service_account
+    if spec.runtime_class_name is not None:
+        made["runtimeClassName"] = spec.runtime_class_name
+    if spec.priority_class_name is not None:
+        made["priorityClassName"] = spec.priority_class_name
+    return made
+
+
+def deployment_name(pool: str) -> str:
+    return f"rise-{pool}"
+
+
+def owner(meta: Meta, kind: str) -> Object:
+    """So that the garbage collector takes it away with its owner: no finalizer is needed."""
+    return {
+        "apiVersion": _API,
+        "kind": kind,
+        "name": meta.name,
+        "uid": meta.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def digest(body: Object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _container(spec: StagePoolSpec, defaults: StageDefaults, mounts: list[Object], environment: list[Object]) -> Object:
+    def probe(path: str, period_s: int, failures: int) -> Object:
+        get = {"path": path, "port": "health"}
+        return {"httpGet": get, "periodSeconds": period_s, "timeoutSeconds": 5, "failureThreshold": failures}
+
+    resources = {"requests": spec.resources.requests, "limits": spec.resources.limits}
+    return {
+        "name": "stage",
+        "image": spec.image or defaults.image,
+        "imagePullPolicy": defaults.pull_policy,
+        "env": environment,
+        "ports": [{"name": "health", "containerPort": HEALTH_PORT}],
+        # Ready is loaded and registered; a worker that loads for half an hour is not a dead one.
+        "startupProbe": probe("/readyz", 2, max(1, spec.load_seconds // 2)),
+        "readinessProbe": probe("/readyz", 5, 2),
+        "livenessProbe": probe("/healthz", 10, 6),
+        "resources": {name: amounts for name, amounts in resources.items() if amounts},
+        "volumeMounts": mounts,
+        # A worker says on one line why it cannot start: there the operator reads it.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _environment(spec: StagePoolSpec, defaults: StageDefaults, pool: str, dedicated: str) -> list[Object]:
+    def field(name: str, path: str) -> Object:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    labels = {**spec.labels, NODE_WORKER_LABEL: "$(RISE_NODE)"}
+    plain: dict[str, Any] = {
+        "RISE_NATS_URL": defaults.nats_url,
+        "RISE_TIER": spec.tier,
+        "RISE_POOL": pool,
+        "RISE_DEDICATED": dedicated,
+        "RISE_FAMILIES": f"bus:{spec.family}",
+        "RISE_MEMBERS": ",".join(spec.members),
+        "RISE_LABELS": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+        "RISE_THREADS": spec.threads,
+        "RISE_PRECISION": spec.precision,
+        "RISE_OFFLOAD": spec.offload,
+        "RISE_SLOTS": spec.slots,
+        "RISE_TINY_VAE": "1" if spec.tiny_vae else None,
+        "RISE_HEALTH": f"0.0.0.0:{HEALTH_PORT}",
+        "RISE_LOG_FORMAT": "json",
+        "HOME": _SCRATCH,
+        "HF_HOME": f"{_SCRATCH}/huggingface",
+    }
+    secrets = {"RISE_NATS_TOKEN": defaults.nats_secret, "HF_TOKEN": spec.hub_token_secret}
+    return [
+        field("RISE_WORKER", "metadata.name"),
+        field("RISE_NODE", "spec.nodeName"),
+        *({"name": name, "value": str(value)} for name, value in plain.items() if value not in (None, "")),
+        *(
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": "token"}}}
+            for name, secret in secrets.items()
+            if secret
+        ),
+    ]
