@@ -170,10 +170,15 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}
 
-{{/* metadata of a pod template: (dict "root" $ "component" "operator" "of" .Values.operator "annotations" (dict …)). */}}
+{{/* metadata of a pod template: (dict "root" $ "component" "operator" "of" .Values.operator "annotations" (dict …)). The
+chart's version is not in it: an upgrade restarts only what it changes. */}}
 {{- define "rise.podMetadata" -}}
 labels:
-  {{- include "rise.labels" . | nindent 2 }}
+  {{- include "rise.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/part-of: rise
+  {{- with .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
   {{- with .of.podLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
