@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench train lock clean
+.PHONY: help setup run test check format bench train crds lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: setup ## Measure the relay against the large model alone: out/bench-relay
 
 train: setup ## Train the embedded family from nothing (hours on CPU; resumable, goes on where it stopped)
 	$(BIN)/python -m rise_shapes.training $(ARGS)
+
+crds: setup ## Write crds/*.yaml anew from the models in services/contracts
+	$(BIN)/python -m rise_contracts.crds crds
 
 lock: setup ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	UV=$(BIN)/uv requirements/lock

@@ -25,7 +25,7 @@ from tests.kube.pki import Authority, Pair
 
 PATIENCE = 90.0
 """Seconds for one process to be up; a free machine needs a tenth of it."""
-NODE_SILENT = 6
+NODE_SILENT = 8
 """Seconds without a renewed Lease after which a node is not ready."""
 EVICTED = 5
 """Seconds that pods stay bound to a node that is not ready, unless they tolerate it for longer."""

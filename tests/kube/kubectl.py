@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import yaml
+
 from tests.kube import assets
 
 T = TypeVar("T")
@@ -57,10 +59,11 @@ class Kubectl:
         return done.stdout
 
     def apply(self, *manifests: Object | str, server_side: bool = True) -> None:
-        """Objects, or YAML as text, into the cluster."""
-        texts = [text if isinstance(text, str) else json.dumps(text) for text in manifests]
+        """Objects, or YAML texts of one or more, into the cluster in this order."""
+        parsed = [yaml.safe_load_all(each) if isinstance(each, str) else [each] for each in manifests]
+        items = [each for several in parsed for each in several if each]
         how = ["--server-side", "--force-conflicts"] if server_side else []
-        self.run("apply", *how, "-f", "-", stdin="\n---\n".join(texts))
+        self.run("apply", *how, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
     def get(self, kind: str, name: str, *arguments: str) -> dict[str, Any]:
         """One object; raises KubectlFailed where there is none."""

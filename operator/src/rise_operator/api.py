@@ -11,6 +11,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ import aiohttp
 import kopf
 from kubernetes.aio import client, config
 from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from rise_contracts.errors import InvalidInput, RiseError
 
@@ -199,18 +201,20 @@ async def connected(kubeconfig: str = "", context: str = "") -> AsyncIterator[Ap
     settings = client.Configuration()
     settings.connection_pool_maxsize = CONNECTIONS
     try:
-        if kubeconfig:
-            await config.load_kube_config(kubeconfig, context or None, settings, persist_config=False)
+        if kubeconfig or not in_pod():
+            await config.load_kube_config(kubeconfig or None, context or None, settings, persist_config=False)
         else:
-            try:
-                config.load_incluster_config(settings)
-            except ConfigException:
-                await config.load_kube_config(None, context or None, settings, persist_config=False)
+            config.load_incluster_config(settings)
     except (ConfigException, OSError) as error:
         wanted = "a kubeconfig, or to run in a pod with a service account"
         raise InvalidInput("--kubeconfig", wanted, kubeconfig or "none", str(error)) from error
     async with client.ApiClient(settings) as inner:
         yield Api(inner)
+
+
+def in_pod() -> bool:
+    """Whether this process runs in a cluster, with a service account of its own."""
+    return Path(SERVICE_TOKEN_FILENAME).exists()
 
 
 def _refused(doing: str, status: int, body: bytes) -> ApiError:

@@ -61,7 +61,7 @@ async def _campaign(chosen: Settings, api: Api, election: Election, liveness: Li
         await asyncio.wait({electing, stopping, winning}, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             return
-        leading = asyncio.ensure_future(Leader(chosen, api, election, liveness, stop).run())
+        leading = asyncio.ensure_future(Leader(chosen, api, election, liveness).run())
         try:
             await asyncio.wait({electing, stopping, leading}, return_when=asyncio.FIRST_COMPLETED)
             if leading.done():

@@ -19,34 +19,23 @@ from rise_operator.world import World
 
 GROUP, VERSION = "rise-relay.io", "v1alpha1"
 See = Callable[[Object], None]
-Lose = Callable[[Key], None]
+Hand = Callable[[See, Object], None]
 
 
-def register(registry: kopf.OperatorRegistry, world: World, liveness: Liveness) -> None:
-    """Have `world` see every change."""
+def register(registry: kopf.OperatorRegistry, world: World, liveness: Liveness, hand: Hand) -> None:
+    """Have `world` see every change, by way of `hand`."""
 
-    @kopf.on.event(GROUP, VERSION, "relayjobs", registry=registry, id="job")
-    async def job(event: Any, **_: Any) -> None:
-        body = event["object"]
-        if event["type"] == "DELETED":
-            world.lose_job(_key(body), body["metadata"]["uid"])
-        else:
-            world.see_job(body)
-
-    def watch(see: See, lose: Lose, *resource: str) -> None:
+    def watch(see: See, lose: See, *resource: str) -> None:
         @kopf.on.event(*resource, registry=registry, id=resource[-1])
         async def handle(event: Any, **_: Any) -> None:
-            body = event["object"]
-            if event["type"] == "DELETED":
-                lose(_key(body))
-            else:
-                see(body)
+            hand(lose if event["type"] == "DELETED" else see, event["object"])
 
-    watch(world.see_pool, world.lose_pool, GROUP, VERSION, "stagepools")
-    watch(world.see_family, lambda key: world.lose_family(key[1]), GROUP, VERSION, "modelfamilies")
-    watch(world.see_pod, world.lose_pod, "v1", "pods")
-    watch(world.see_deployment, world.lose_deployment, "apps", "v1", "deployments")
-    watch(liveness.see_lease, lambda key: None, "coordination.k8s.io", "v1", "leases")
+    watch(world.see_job, lambda body: world.lose_job(_key(body), body["metadata"]["uid"]), GROUP, VERSION, "relayjobs")
+    watch(world.see_pool, lambda body: world.lose_pool(_key(body)), GROUP, VERSION, "stagepools")
+    watch(world.see_family, lambda body: world.lose_family(_key(body)[1]), GROUP, VERSION, "modelfamilies")
+    watch(world.see_pod, lambda body: world.lose_pod(_key(body)), "v1", "pods")
+    watch(world.see_deployment, lambda body: world.lose_deployment(_key(body)), "apps", "v1", "deployments")
+    watch(liveness.see_lease, lambda body: None, "coordination.k8s.io", "v1", "leases")
 
 
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:

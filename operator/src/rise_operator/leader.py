@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from pathlib import Path
-from typing import Any
-
-import kopf
-from kubernetes.aio.config.incluster_config import SERVICE_TOKEN_FILENAME
 
 from rise_contracts.errors import BusUnavailable, RiseError
 from rise_operator import metrics
 from rise_operator.api import Api, ApiError
 from rise_operator.families.reconcile import FamilyReconciler
-from rise_operator.handlers import kopf_settings, register
 from rise_operator.jobs.reconcile import JobReconciler
 from rise_operator.lease import Election
 from rise_operator.liveness import Liveness
@@ -24,6 +19,7 @@ from rise_operator.recorder import Recorder
 from rise_operator.resync import check_alone, check_definitions, resync
 from rise_operator.settings import Settings
 from rise_operator.together import together
+from rise_operator.watch import watch
 from rise_operator.workqueue import WorkQueue
 from rise_operator.world import Item, World
 from rise_runtime import layout
@@ -35,18 +31,17 @@ from rise_runtime.jobs import Jobs
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+GRACE_S = 3.0
 AGAIN_S = 1.0
 
 
 class Leader:
     """One term of leadership."""
 
-    def __init__(
-        self, settings: Settings, api: Api, election: Election, liveness: Liveness, stop: asyncio.Event
-    ) -> None:
+    def __init__(self, settings: Settings, api: Api, election: Election, liveness: Liveness) -> None:
         self._settings, self._api, self._election, self._liveness = settings, api, election, liveness
-        self._stop = stop
         self._bus: Bus | None = None
+        self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
         recorder = Recorder(api, election.identity)
@@ -60,8 +55,20 @@ class Leader:
         self._world.controller = self._election.uid
         await self._look_around()
         await together(
-            self._queue.run(), self._recorder.run(), self._watch(), self._resync_forever(), self._on_bus(), self._tick()
+            self._work(),
+            self._recorder.run(),
+            watch(self._api, self._settings, self._world, self._liveness),
+            self._resync_forever(),
+            self._on_bus(),
+            self._tick(),
         )
+
+    async def _work(self) -> None:
+        """A bus that is there a moment later than the operator is nothing to tell anybody of."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE_S):
+                await self._connected.wait()
+        await self._queue.run()
 
     async def _look_around(self) -> None:
         while True:
@@ -74,28 +81,6 @@ class Leader:
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
-
-    async def _watch(self) -> None:
-        registry = kopf.OperatorRegistry()
-        register(registry, self._world, self._liveness)
-
-        @kopf.on.login(registry=registry)
-        async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-            return connection_of(self._api, self._settings, **kwargs)
-
-        spaces = self._settings.watch_namespaces
-        self._liveness.watched = not spaces or self._settings.namespace in spaces
-        self._liveness.start()
-        stopping = asyncio.Event()
-        await kopf.operator(
-            registry=registry,
-            settings=kopf_settings(self._settings),
-            standalone=True,
-            clusterwide=not spaces,
-            namespaces=spaces,
-            stop_flag=stopping,
-        )
-        self._stop.set()  # kopf takes the signals over, and ends by itself on one
 
     async def _resync_forever(self) -> None:
         while True:
@@ -118,6 +103,7 @@ class Leader:
                     self._world.bus_problem = lambda: self._problem_of(bus)
                     remove = bus.on_reconnect(self._know_nothing)
                     self._world.wake_everything()
+                    self._connected.set()
                     await together(run_driver(bus), self._see_records(bus), self._see_workers(bus))
                     remove()
             except BusUnavailable as error:
@@ -185,10 +171,3 @@ class Leader:
     @staticmethod
     def _problem_of(bus: Bus) -> str:
         return "" if bus.connected else f"no NATS server answers at {bus.url}"
-
-
-def connection_of(api: Api, settings: Settings, **kwargs: Any) -> kopf.ConnectionInfo | None:
-    """What kopf connects with: the same as everything else here. Tokens of service accounts are read anew each time."""
-    if not settings.kubeconfig and Path(SERVICE_TOKEN_FILENAME).exists():
-        return kopf.login_with_service_account(**kwargs)
-    return api.connection()

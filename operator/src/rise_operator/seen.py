@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from rise_contracts import words
-from rise_contracts.resources import ModelFamily, RelayJobSpec, StagePoolSpec
+from rise_contracts.pools import StagePoolSpec
+from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_contracts.status import JobCondition, ModelFamilyStatus, RelayJobStatus, StagePoolStatus
 from rise_operator.api import Object
 

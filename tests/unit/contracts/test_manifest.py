@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rise_contracts import errors, manifest
-from rise_contracts.resources import ModelFamily, RelayJob, StagePool
+from rise_contracts.pools import StagePool
+from rise_contracts.resources import ModelFamily, RelayJob
 
 HEAD = "apiVersion: rise-relay.io/v1alpha1\nkind: RelayJob\n"
 JOB = HEAD + "metadata:\n  name: first\nspec:\n  prompt: a red circle\n  seed: 7\n"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rise_contracts.messages import Heartbeat
-from rise_contracts.resources import StagePoolSpec
+from rise_contracts.pools import StagePoolSpec
 from rise_contracts.status import PoolReason, StagePoolStatus
 from rise_operator.api import Object
 from rise_operator.conditions import Finding, merged

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
-from rise_contracts.resources import StagePoolSpec
+from rise_contracts.pools import StagePoolSpec
 from rise_operator.api import Object
 from rise_operator.seen import JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
 from rise_operator.settings import StageDefaults

@@ -11,14 +11,14 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from rise_contracts import errors, resources, words
+from rise_contracts import errors, pools, resources, words
 
-Resource = resources.RelayJob | resources.ModelFamily | resources.StagePool
+Resource = resources.RelayJob | resources.ModelFamily | pools.StagePool
 
 _KINDS: dict[str, type[Resource]] = {
     "RelayJob": resources.RelayJob,
     "ModelFamily": resources.ModelFamily,
-    "StagePool": resources.StagePool,
+    "StagePool": pools.StagePool,
 }
 
 

@@ -6,20 +6,35 @@ These models are the only source of the custom resource definitions. Field names
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rise_contracts.model import Grid, Name, Resource, Sigma, Solver, Tier, WireDtype
+from rise_contracts.rules import STAGES, labels, rules, unchanged
 
 API_VERSION: Literal["rise-relay.io/v1alpha1"] = "rise-relay.io/v1alpha1"
+
+_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+
+
+def check_labels(labels: dict[str, str]) -> dict[str, str]:
+    """ValueError unless every key is a name that a label may have."""
+    wrong = next((key for key in labels if not _LABEL.fullmatch(key)), None)
+    if wrong is not None:
+        raise ValueError(f"names of labels are letters, digits, -, _ and ., with a prefix/ or without, got {wrong!r}")
+    return labels
+
 
 Steps = Annotated[int, Field(ge=1, le=200)]
 Pixels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
 Frames = Annotated[int, Field(ge=1, le=257)]
 Guidance = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)]
 Prompt = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
-Labels = Annotated[dict[str, str], Field(max_length=64)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
+Labels = Annotated[dict[str, LabelValue], Field(max_length=64), AfterValidator(check_labels)]
+Notes = Annotated[dict[str, str], Field(max_length=64)]
 Deadline = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 
 
@@ -32,7 +47,7 @@ class Metadata(Resource):
     namespace: Name = "default"
     uid: str = Field(default="", max_length=64)
     labels: Labels = Field(default_factory=dict)
-    annotations: Labels = Field(default_factory=dict)
+    annotations: Notes = Field(default_factory=dict)
 
 
 class StageSpec(Resource):
@@ -59,6 +74,15 @@ def check_stages(stages: tuple[StageSpec, ...]) -> None:
 class RelaySpec(Resource):
     """How the job is cut. `Auto` leaves it to the scheduler; `Fixed` names the stages."""
 
+    model_config = rules(
+        (
+            "self.mode != 'Auto' || size(self.stages) == 0",
+            "stages are only for mode Fixed; say mode: Fixed, or leave them out",
+        ),
+        ("self.mode != 'Fixed' || size(self.stages) > 0", "mode Fixed needs at least one stage"),
+        *STAGES,
+    )
+
     mode: Literal["Auto", "Fixed"] = "Auto"
     stages: Annotated[tuple[StageSpec, ...], Field(max_length=8)] = ()
     solver: Solver | None = None
@@ -78,6 +102,16 @@ class RelaySpec(Resource):
 
 class RelayJobSpec(Resource):
     """What is wanted. Immutable after acceptance but for `suspend` and `ttlSecondsAfterFinished`."""
+
+    model_config = rules(
+        *unchanged(
+            always="family prompt negativePrompt images preference relay placement backoffLimit".split(),
+            maybe="seed width height frames steps guidanceScale deviceSelector startDeadlineSeconds "
+            "activeDeadlineSeconds idempotencyKey managedBy".split(),
+            kind="RelayJob",
+        ),
+        *labels("deviceSelector"),
+    )
 
     family: Name = "rise-shapes"
     prompt: Prompt
@@ -99,10 +133,21 @@ class RelayJobSpec(Resource):
     suspend: bool = False
     ttl_seconds_after_finished: float | None = Field(default=None, ge=0, le=30 * 86400)
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=128)
-    managed_by: str | None = Field(default=None, max_length=253)
+    managed_by: str | None = Field(
+        default=None,
+        max_length=253,
+        pattern=r"^[a-z0-9][-a-z0-9.]*/[A-Za-z0-9][-A-Za-z0-9_./]*$",
+        description="another controller than Rise's operator, which then leaves the job alone",
+    )
 
 
 class RelayJob(Resource):
+    """One picture (or video) by relay: a large model begins it at the edge, a small one ends it on a device."""
+
+    model_config = rules(
+        ("size(self.metadata.name) <= 63", "the name of a RelayJob has at most 63 characters: labels carry it"),
+    )
+
     api_version: Literal["rise-relay.io/v1alpha1"] = API_VERSION
     kind: Literal["RelayJob"] = "RelayJob"
     metadata: Metadata = Metadata()
@@ -112,9 +157,26 @@ class RelayJob(Resource):
 class Source(Resource):
     """Where weights come from: exactly one of `builtin`, `path`, `hub`."""
 
+    model_config = rules(
+        (
+            "[has(self.builtin), has(self.path), has(self.hub)].filter(given, given).size() == 1",
+            "exactly one of builtin, path and hub is needed",
+        ),
+        ("!has(self.revision) || has(self.hub)", "revision belongs to hub sources only"),
+        (
+            "!has(self.path) || !self.path.split('/').exists(part, part == '..')",
+            "path must not lead out of its volume: no '..' in it",
+        ),
+    )
+
     builtin: Name | None = None
-    path: str | None = Field(default=None, min_length=1, max_length=4096)
-    hub: str | None = Field(default=None, min_length=1, max_length=256)
+    path: str | None = Field(default=None, min_length=1, max_length=1024, description="of a folder in diffusers form")
+    hub: str | None = Field(
+        default=None,
+        max_length=256,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
+        description="a repository, as owner/name",
+    )
     revision: str | None = Field(default=None, min_length=1, max_length=128)
     variant: str | None = Field(
         default=None,
@@ -130,6 +192,8 @@ class Source(Resource):
             raise ValueError(f"exactly one of builtin, path, hub is needed, got {given or 'none'}")
         if self.hub is None and self.revision is not None:
             raise ValueError("revision belongs to hub sources only")
+        if self.path is not None and ".." in self.path.split("/"):
+            raise ValueError(f"path must not lead out of its folder: no '..' in it, got {self.path!r}")
         return self
 
 
@@ -162,6 +226,8 @@ class LatentContract(Resource):
 class NamedRelay(Resource):
     """A relay the scheduler may choose: an arm."""
 
+    model_config = rules(*STAGES)
+
     name: Name
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=8)]
     solver: Solver | None = None
@@ -174,6 +240,27 @@ class NamedRelay(Resource):
 
 
 class ModelFamilySpec(Resource):
+    """Denoisers that share one latent space, and the relays that the scheduler may choose among them."""
+
+    model_config = rules(
+        (
+            "self.members.all(m, self.members.exists_one(other, other.name == m.name))",
+            "the names of members must differ",
+        ),
+        (
+            "self.relays.all(r, r.stages.all(s, self.members.exists(m, m.name == s.member)))",
+            "relays may only name members of the family",
+        ),
+        (
+            "self.relays.all(r, self.relays.exists_one(other, other.name == r.name))",
+            "the names of relays must differ",
+        ),
+        (
+            "!has(self.defaultFrames) || self.architecture == 'wan'",
+            "defaultFrames is for videos: only architecture wan makes them",
+        ),
+    )
+
     architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana", "wan"] = "sd"
     base: Source
     members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
@@ -195,6 +282,10 @@ class ModelFamilySpec(Resource):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"member names must differ, got {twice} twice")
+        relays = [relay.name for relay in self.relays]
+        twice = sorted({name for name in relays if relays.count(name) > 1})
+        if twice:
+            raise ValueError(f"relay names must differ, got {twice} twice")
         for relay in self.relays:
             unknown = sorted({stage.member for stage in relay.stages} - set(names))
             if unknown:
@@ -209,6 +300,16 @@ class ModelFamilySpec(Resource):
 
 
 class ModelFamily(Resource):
+    """Models that can take over from each other in mid-picture, for they share one latent space."""
+
+    model_config = rules(
+        ("size(self.metadata.name) <= 63", "the name of a ModelFamily has at most 63 characters"),
+        (
+            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "the name of a ModelFamily has no dots in it",
+        ),
+    )
+
     api_version: Literal["rise-relay.io/v1alpha1"] = API_VERSION
     kind: Literal["ModelFamily"] = "ModelFamily"
     metadata: Metadata
@@ -216,70 +317,3 @@ class ModelFamily(Resource):
 
     def member(self, name: str) -> Member | None:
         return next((member for member in self.spec.members if member.name == name), None)
-
-
-class Toleration(Resource):
-    """As a pod's: a taint of nodes that the pool's pods do not mind."""
-
-    key: str | None = Field(default=None, min_length=1, max_length=317)
-    operator: Literal["Exists", "Equal"] = "Equal"
-    value: str | None = Field(default=None, max_length=63)
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, ge=0)
-
-
-Quantities = Annotated[dict[str, str], Field(max_length=16)]
-"""Amounts as Kubernetes writes them, by resource: ``{"nvidia.com/gpu": "1", "memory": "24Gi"}``."""
-
-
-class Resources(Resource):
-    """What each pod of a pool asks for, and may not go beyond."""
-
-    requests: Quantities = Field(default_factory=dict)
-    limits: Quantities = Field(default_factory=dict)
-
-
-class ModelVolume(Resource):
-    """A volume with weights, mounted read-only: the `path` of a source is a path below `mountPath`."""
-
-    claim_name: Annotated[str, Field(min_length=1, max_length=253)]
-    mount_path: Annotated[str, Field(pattern=r"^/.*[^/]$", max_length=256)] = "/models"
-
-
-class StagePoolSpec(Resource):
-    """Workers of one kind. Each is a pod on a node with the label `rise-relay.io/tier: <tier>`."""
-
-    tier: Tier
-    family: Name = "rise-shapes"
-    members: Annotated[tuple[Name, ...], Field(max_length=32)] = Field(
-        default=(), description="to load before a worker is ready; none: those of the tier"
-    )
-    replicas: int = Field(default=1, ge=0, le=10_000)
-    node_selector: Labels = Field(default_factory=dict)
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
-    resources: Resources = Resources()
-    runtime_class_name: str | None = Field(default=None, min_length=1, max_length=253)
-    priority_class_name: str | None = Field(default=None, min_length=1, max_length=253)
-    image: str | None = Field(default=None, min_length=1, max_length=512, description="None: the operator's default")
-    model_volume: ModelVolume | None = None
-    hub_token_secret: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=253,
-        description="a Secret whose `token` opens gated repositories",
-    )
-    labels: Labels = Field(default_factory=dict, description="of the workers, for the deviceSelector of jobs")
-    threads: int | None = Field(default=None, ge=1, le=1024)
-    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    offload: Literal["none", "encoders"] = "none"
-    slots: int | None = Field(default=None, ge=1, le=64, description="jobs at once; None: by tier and accelerator")
-    tiny_vae: bool = False
-    load_seconds: int = Field(default=1800, ge=10, le=7200, description="what loading may take before a restart")
-    drain_seconds: int = Field(default=60, ge=1, le=3600, description="what a worker that has to go may take to end")
-
-
-class StagePool(Resource):
-    api_version: Literal["rise-relay.io/v1alpha1"] = API_VERSION
-    kind: Literal["StagePool"] = "StagePool"
-    metadata: Metadata
-    spec: StagePoolSpec
