@@ -119,9 +119,7 @@ def test_an_upgrade_restarts_only_what_it_changes(plain: Rendered) -> None:
 
 
 def test_a_digest_wins_over_a_tag_and_a_registry_is_before_our_own(renderings: dict[str, Rendered]) -> None:
-    images = {
-        pod.name: {container["image"] for container in pod.containers()} for pod in renderings["digests"].pods()
-    }
+    images = {pod.name: {container["image"] for container in pod.containers()} for pod in renderings["digests"].pods()}
     ours = "registry.example.org/rise"
     assert images == {
         "Deployment/rise-operator": {f"{ours}/rise-operator@{DIGEST}"},
