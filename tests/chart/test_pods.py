@@ -1,4 +1,4 @@
-"""Every pod of the chart: least rights, a say about its health, an account without a token, the environment it reads."""
+"""Every pod of the chart: least rights, a say about its health, an account of its own, what it reads."""
 
 from __future__ import annotations
 
