@@ -104,7 +104,7 @@ class Leader:
                     remove = bus.on_reconnect(self._know_nothing)
                     self._world.wake_everything()
                     self._connected.set()
-                    await together(run_driver(bus), self._see_records(bus), self._see_workers(bus))
+                    await together(run_driver(bus, leads=lambda: self._election.held), self._see_records(bus), self._see_workers(bus))
                     remove()
             except BusUnavailable as error:
                 text = str(error)
