@@ -270,9 +270,16 @@ def _column(column: Column) -> Schema:
     return made
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice, instead of referring to it: people and other tools read these files."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def text(schema: Schema) -> str:
     """A definition as a file."""
-    return HEADER + str(yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120))
+    return HEADER + str(yaml.dump(schema, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120))
 
 
 def main(arguments: Iterable[str]) -> int:

@@ -168,7 +168,7 @@ class StagePoolSpec(Resource):
     threads: int | None = Field(default=None, ge=1, le=1024, description="Of the CPU, for each worker, 1 to 1024.")
     precision: Literal["fp32", "fp16", "bf16"] = Field(default="fp32", description="Numbers that members compute with.")
     offload: Literal["none", "encoders"] = Field(
-        default="none", description="encoders: text encoders and autoencoder leave the accelerator after each use."
+        default="none", description="With encoders, text encoders and autoencoder leave the accelerator after each use."
     )
     slots: int | None = Field(
         default=None, ge=1, le=64, description="Jobs at once in a worker, 1 to 64. Unset: by tier and accelerator."
