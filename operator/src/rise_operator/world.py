@@ -76,6 +76,8 @@ class World:
             return
         del self.jobs[key]
         self._keys_of[job.job_id].discard(key)
+        for other in self._keys_of[job.job_id]:
+            self._wake(Item("job", *other))
         if not self._keys_of[job.job_id]:
             del self._keys_of[job.job_id]
         self._wake(Item("record", job.meta.uid, job.job_id))
@@ -199,7 +201,7 @@ class World:
             job=job,
             now=time.time(),
             record=self.records.get(job.job_id),
-            shared=any(not self.jobs[key].finished for key in self.keys_of(job.job_id) if key != job.meta.key),
+            others=tuple(self.jobs[key] for key in self.keys_of(job.job_id) if key != job.meta.key),
             missing=self._missing(family) if spec is not None else None,
             bus=self.bus_problem(),
             templates=self._templates(family) if dedicated else (),

@@ -41,13 +41,20 @@ def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
         observed_generation=seen.job.meta.generation,
         phase=_phase(findings, record),
         conditions=conditions,
-        job_id=seen.job.job_id if seen.job.spec is not None else None,
+        job_id=_job_id(seen, hindrance),
     )
     if record is not None:
         return status.model_copy(update=_facts(record, seen))
     if hindrance is not None and hindrance.final:
         return status.model_copy(update={"completion_time": rfc3339(seen.now)})
     return status
+
+
+def _job_id(seen: Observed, hindrance: Hindrance | None) -> str | None:
+    """None for what never was a job, or is not the one that has its key."""
+    if hindrance is not None and hindrance.reason is JobReason.IDEMPOTENCY_CONFLICT:
+        return None
+    return seen.job.job_id if seen.job.spec is not None else seen.job.status.job_id
 
 
 def _off_bus(seen: Observed, hindrance: Hindrance | None) -> list[Finding]:
@@ -92,10 +99,12 @@ def _on_bus(seen: Observed, record: JobRecord) -> list[Finding]:
 def _progress(seen: Observed, record: JobRecord) -> list[Finding]:
     """Scheduled, HeadDone, TailDone."""
     decision = record.decision
-    if decision is None:
+    if decision is None and not record.stages:
         return [_unscheduled(*_why_waiting(record))]
     waits = record.waiting_message if not record.finished else ""
-    scheduled = Finding(JobCondition.SCHEDULED, True, JobReason.SCHEDULED, waits or f"as {decision.arm}")
+    # Without a decision, but with stages: the result of an attempt that was given up came after all.
+    how = f"as {decision.arm}" if decision is not None else "in an earlier attempt"
+    scheduled = Finding(JobCondition.SCHEDULED, True, JobReason.SCHEDULED, waits or how)
     first, last = record.stages[0], record.stages[-1]
     head = _stage_finding(JobCondition.HEAD_DONE, first)
     if first is last:
@@ -181,9 +190,9 @@ def _facts(record: JobRecord, seen: Observed) -> dict[str, object]:
 def _decision(decision: Decision) -> DecisionStatus:
     forecast = decision.predictions
     return DecisionStatus(
-        id=decision.id,
-        arm=decision.arm,
-        policy=decision.policy,
+        id=decision.id[:64],
+        arm=decision.arm[:256],
+        policy=decision.policy[:64],
         propensity=decision.propensity,
         predicted=PredictionStatus(
             latency_seconds=_short(forecast.latency_s), edge_seconds=_short(forecast.edge_s), quality=forecast.quality

@@ -70,7 +70,7 @@ def next_action(record: JobRecord, now: float) -> Action:
         return Fail(late)
     if record.state is JobState.PENDING:
         if spec.suspend:
-            return Become(_with(record, state=JobState.SUSPENDED, waiting_reason=Waiting.SUSPENDED, waiting_message=""))
+            return Become(_asleep(record))
         return Nothing() if now < record.not_before else Ask()
     return Withdraw(suspended(record)) if spec.suspend else Nothing()
 
@@ -78,13 +78,7 @@ def next_action(record: JobRecord, now: float) -> Action:
 def suspended(record: JobRecord) -> JobRecord:
     """A job under way is put aside. Its work is given up, and its time to finish counts anew once it is resumed: as
     with a Kubernetes Job (KEP-2232)."""
-    return _with(
-        _anew(record),
-        state=JobState.SUSPENDED,
-        started_at=None,
-        waiting_reason=Waiting.SUSPENDED,
-        waiting_message="",
-    )
+    return _asleep(_anew(record))
 
 
 def resumed(record: JobRecord, now: float) -> JobRecord:
@@ -286,6 +280,12 @@ def _outcome(
         failed=failed,
         at=at,
     )
+
+
+def _asleep(record: JobRecord) -> JobRecord:
+    """Suspended. An attempt before this one may have started the clock."""
+    state, reason = JobState.SUSPENDED, Waiting.SUSPENDED
+    return _with(record, state=state, started_at=None, waiting_reason=reason, waiting_message="")
 
 
 def _anew(record: JobRecord) -> JobRecord:
