@@ -72,6 +72,10 @@ class Server:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def forget(self) -> None:
+        """Lose everything that was stored, as a volume that breaks does. The server is down meanwhile."""
+        shutil.rmtree(self._folder / "store", ignore_errors=True)
+
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()

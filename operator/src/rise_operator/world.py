@@ -50,7 +50,7 @@ class World:
         """What the API server said of a pool's Deployment."""
         self.workers: tuple[Heartbeat, ...] = ()
         self.alive: Callable[[], tuple[Heartbeat, ...]] = tuple
-        self.bus_problem: Callable[[], str] = lambda: "not connected yet"
+        self.bus_problem: Callable[[], str] = lambda: "no NATS server has answered yet"
         self._keys_of: defaultdict[str, set[Key]] = defaultdict(set)
 
     # Objects of the API server
@@ -172,6 +172,11 @@ class World:
     def forget_silent_workers(self) -> None:
         """Heartbeats end without a word."""
         self.see_workers(self.alive())
+
+    def forget_bus(self) -> None:
+        """What the bus was known to have is to be found out anew."""
+        self.records.clear()
+        self.published.clear()
 
     def wake_everything(self) -> None:
         for key in self.jobs:

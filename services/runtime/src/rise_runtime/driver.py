@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rise_contracts import codec, errors, messages, subjects
@@ -34,13 +35,16 @@ async def run_driver(
     stop: asyncio.Event | None = None,
     settings: DriverSettings | None = None,
     ready: asyncio.Event | None = None,
+    leads: Callable[[], bool] = lambda: True,
 ) -> None:
     """Drive all jobs of the bus until `stop` is set or the task is cancelled.
 
-    Raises BusUnavailable when the connection is closed for good.
+    While `leads` says no, nothing is done: where one of several drivers is to act at a time, one that was frozen and
+    wakes up asks the scheduler nothing. Raises BusUnavailable when the connection is closed for good.
     """
     async with layout.kept(bus):
-        await _Driver(bus, settings or DriverSettings()).run(stop or asyncio.Event(), ready or asyncio.Event())
+        driver = _Driver(bus, settings or DriverSettings(), leads)
+        await driver.run(stop or asyncio.Event(), ready or asyncio.Event())
 
 
 @dataclass(slots=True)
@@ -60,8 +64,8 @@ class _Desk:
 
 
 class _Driver:
-    def __init__(self, bus: Bus, settings: DriverSettings) -> None:
-        self._bus, self._settings = bus, settings
+    def __init__(self, bus: Bus, settings: DriverSettings, leads: Callable[[], bool]) -> None:
+        self._bus, self._settings, self._leads = bus, settings, leads
         self._jobs = Jobs(bus)
         self._hands = Hands(bus, self._jobs, settings)
         self._workers = Workers(bus)
@@ -179,6 +183,8 @@ class _Driver:
 
     def _kick(self, desk: _Desk) -> None:
         """Look at the job soon; one look at a time per job."""
+        if not self._leads():
+            return
         if desk.busy:
             desk.again = True
             return
