@@ -50,8 +50,8 @@ class Resources(Resource):
         ),
     )
 
-    requests: Quantities = Field(default_factory=dict)
-    limits: Quantities = Field(default_factory=dict)
+    requests: Quantities = Field(default={})
+    limits: Quantities = Field(default={})
 
     @model_validator(mode="after")
     def _accelerators_are_whole(self) -> Self:
@@ -88,7 +88,7 @@ class StagePoolSpec(Resource):
         default=(), description="to load before a worker is ready; none: those of the tier"
     )
     replicas: int = Field(default=1, ge=0, le=10_000)
-    node_selector: Labels = Field(default_factory=dict)
+    node_selector: Labels = Field(default={})
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
     resources: Resources = Resources()
     runtime_class_name: str | None = Field(default=None, min_length=1, max_length=253)
@@ -101,7 +101,7 @@ class StagePoolSpec(Resource):
         max_length=253,
         description="a Secret whose `token` opens gated repositories",
     )
-    labels: Labels = Field(default_factory=dict, description="of the workers, for the deviceSelector of jobs")
+    labels: Labels = Field(default={}, description="of the workers, for the deviceSelector of jobs")
     threads: int | None = Field(default=None, ge=1, le=1024)
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
     offload: Literal["none", "encoders"] = "none"
