@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--family", required=True)
     parser.add_argument("--slots", type=int, default=1)
     given = parser.parse_args()
-    identity = Identity(f"{given.tier}-1", given.tier, given.tier)
+    identity = Identity(f"{given.tier}-1", given.tier, given.tier, families=(given.family,))
     asyncio.run(_work(given.nats_url, identity, given.family, given.slots))
 
 
