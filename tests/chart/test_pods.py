@@ -89,7 +89,7 @@ def test_only_the_operator_gets_a_token_of_the_api(rendered: Rendered) -> None:
 def test_the_operator_reads_what_the_chart_tells_it(plain: Rendered) -> None:
     pod = plain.pod("Deployment/rise-operator")
     told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
-    assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 15
+    assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 10
     assert told.nats_url == f"nats://rise-nats.{NAMESPACE}.svc:4222"
     assert told.stage.image == "rise-stage:0.1.0" and told.stage.pull_policy == "IfNotPresent"
     assert told.stage.nats_url == told.nats_url and told.stage.nats_secret == "rise-nats"
