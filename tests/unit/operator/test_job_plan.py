@@ -284,6 +284,17 @@ class TestDedicated:
         never_ran = plan_job(world(make.job(suspend=True, **DEDICATED), pods=pods, templates=self.BOTH))
         assert never_ran.actions == tuple(dropped)
 
+    def test_a_resumed_job_runs_once_its_pods_are_there_again(self) -> None:
+        seen = self.on_bus()
+        assert seen.record is not None
+        asleep = make.job(suspend=True, **DEDICATED).spec
+        assert asleep is not None
+        request = seen.record.request.model_copy(update={"spec": asleep})
+        record = seen.record.model_copy(update={"request": request})
+        assert plan_job(replace(seen, record=record)).actions == (MakePod(self.EDGE), MakePod(self.DEVICE))
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        assert plan_job(replace(seen, record=record, pods=pods)).actions == (SetSuspend(record.job_id, suspend=False),)
+
     def test_a_job_that_is_over_gives_its_pods_back(self) -> None:
         pods = (make.job_pod("edge"), make.job_pod("device"))
         seen = self.on_bus()

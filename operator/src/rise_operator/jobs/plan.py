@@ -110,6 +110,8 @@ def _under_way(seen: Observed, spec: RelayJobSpec) -> Plan:
         return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, text, final=True)))
     actions: list[Action] = []
     suspend = spec.suspend and not _wanted_by_others(seen, spec)
+    if record.request.spec.suspend and spec.placement == "Dedicated":
+        suspend = suspend or _without_pods(seen, spec) is not None  # resumed once its pods are there again
     if not record.finished and record.request.spec.suspend != suspend:
         actions.append(SetSuspend(record.job_id, suspend))
     if spec.placement == "Dedicated":
