@@ -144,6 +144,20 @@ class TestTimeToStart:
     def test_it_is_not_late_where_nothing_stands_in_its_way_any_more(self) -> None:
         assert isinstance(plan_job(world(make.job(**TIMED), now=NOW + 99)).actions[0], Submit)
 
+    def test_a_job_that_was_on_the_bus_is_never_late_where_the_bus_cannot_be_asked(self) -> None:
+        """A new leader finds the bus away, or has not heard of the records yet: the job may well be at work."""
+        first = world(make.job(**TIMED), on_bus=True)
+        submitted = told(plan_job(replace(first, record=None)))
+        assert first.record is not None
+        at_work = told(plan_job(replace(first, record=make.started(make.scheduled(first.record)))))
+        for status in (submitted, at_work):
+            for changes in ({"bus": "away"}, {"missing": MISSING}):
+                later = plan_job(world(make.job(status, **TIMED), now=NOW + 99, **changes))
+                assert find(told(later).conditions, JobCondition.FAILED) is None
+                assert later.again_s is None
+                assert told(later).attempt == 1, "or the next look would take it for new"
+                assert told(later).decision == status.decision
+
     def test_it_stands_still_while_suspended_and_begins_anew(self) -> None:
         asleep = plan_job(world(make.job(suspend=True, **TIMED), bus="away", now=NOW + 99))
         assert asleep.again_s is None

@@ -177,8 +177,12 @@ def _wanted_by_others(seen: Observed, spec: RelayJobSpec) -> bool:
 
 
 def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:
-    """Seconds left of the time to start: it counts from creation, or from when the job was resumed."""
-    if spec is None or spec.start_deadline_seconds is None or spec.suspend:
+    """Seconds left of the time to start: it counts from creation, or from when the job was resumed.
+
+    None where there is no such time, or no more: what was on the bus once may be at work there while the bus, or the
+    record of it, is out of sight, as it is to a new leader at first. Its time is the driver's affair.
+    """
+    if spec is None or spec.start_deadline_seconds is None or spec.suspend or seen.job.status.attempt is not None:
         return None
     since = seen.job.meta.created_at
     resumed = find(seen.job.status.conditions, JobCondition.SUSPENDED)
