@@ -78,7 +78,8 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
 def status(tier: Tier, family: str) -> WorkerStatus:
     """Everything of the tier is loaded."""
     members = MEMBERS[tier]
-    return WorkerStatus(members, {f"{family}/{member}": STEP_S for member in members}, families=(family,))
+    speeds = {f"{family}/{member}": STEP_S for member in members}
+    return WorkerStatus(members=members, families=(family,), seconds_per_step=speeds)
 
 
 async def _work(url: str, identity: Identity, family: str, slots: int) -> None:
