@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -19,7 +20,9 @@ from pathlib import Path
 
 import pytest
 
-RINGS = ("unit", "bus", "model")
+from tests.kube import assets
+
+RINGS = ("unit", "bus", "model", "chart", "cluster", "nodes")
 TESTS = Path(__file__).parent
 
 
@@ -39,9 +42,38 @@ def lacks_torch() -> str:
     return " and ".join(missing)
 
 
+@cache
+def lacks_helm() -> str:
+    """What is missing for the chart's templates; empty where nothing is."""
+    return "helm (on PATH, or Go to build it)" if assets.lacking(["helm"]) else ""
+
+
+@cache
+def lacks_control_plane() -> str:
+    """What is missing for a real API server, our own or the one that the environment names; empty where nothing is."""
+    if os.environ.get("RISE_TEST_KUBECONFIG") or os.environ.get("RISE_TEST_CLUSTER") == "kind":
+        return "kubectl (on PATH, or Go to build it)" if assets.lacking(["kubectl"]) else ""
+    if assets.lacking([*assets.CONTROL_PLANE, "kubectl"]):
+        return "KUBEBUILDER_ASSETS, or Go"
+    return "" if shutil.which("openssl") else "openssl"
+
+
+@cache
+def lacks_nodes() -> str:
+    """What is missing for kubelets and containers; empty where nothing is."""
+    if shutil.which("kind") and shutil.which("docker"):
+        return ""
+    tools = all(shutil.which(tool) for tool in ("containerd", "runc", "nft", "openssl"))
+    ours = sys.platform == "linux" and os.geteuid() == 0 and tools and not assets.lacking(assets.NAMES)
+    return "" if ours else "root on Linux with containerd, runc, nft and Go, or kind with Docker"
+
+
 NEEDS: Mapping[str, Callable[[], str]] = {
     "bus": lacks_nats_server,
+    "chart": lacks_helm,
+    "cluster": lacks_control_plane,
     "model": lacks_torch,
+    "nodes": lacks_nodes,
     "unit/shapes": lacks_torch,
     "unit/stage": lacks_torch,
 }

@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,8 @@ def _progress(what: str) -> Iterator[None]:
 
 def main(names: Sequence[str]) -> int:
     """Build ahead; the exit code is 1 where something could not be made."""
+    # As an exception, so that go and what it wrote do not outlive us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         for name in names or (*CONTROL_PLANE, *TOOLS):
             find(name)

@@ -17,6 +17,9 @@ from tests import rings
     [
         ("bus/test_worker.py", "bus"),
         ("model/test_exact.py", "model"),
+        ("chart/test_lint.py", "chart"),
+        ("cluster/test_ground.py", "cluster"),
+        ("nodes/test_start.py", "nodes"),
         ("unit/stage/test_solvers.py", "unit"),
         ("test_layout.py", "unit"),
     ],
@@ -31,7 +34,7 @@ def test_required_rings_are_read_with_their_blanks() -> None:
 
 
 def test_a_ring_nobody_knows_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="wanted some of unit, bus, model, got 'buss'"):
+    with pytest.raises(ValueError, match="wanted some of unit, bus, model, chart, cluster, nodes, got 'buss'"):
         rings.required_rings("unit,buss")
 
 
@@ -61,7 +64,11 @@ def test_a_ring_that_is_not_required_may_be_left_out() -> None:
 @pytest.mark.parametrize(
     ("ran", "left_out", "want"),
     [
-        ({"unit": 5, "bus": 2, "model": 1}, {}, "rings run: unit 5, bus 2, model 1 · rings skipped: none"),
+        (
+            {"cluster": 4, "unit": 5, "bus": 2, "model": 1},
+            {},
+            "rings run: unit 5, bus 2, model 1, cluster 4 · rings skipped: none",
+        ),
         (
             {"unit": 5},
             {"model": "torch", "bus": "nats-server"},
@@ -107,4 +114,4 @@ def test_a_run_of_what_was_required_exits_well() -> None:
 def test_a_misspelt_ring_ends_the_run_before_it_starts() -> None:
     done = run_one_file("uint")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "RISE_REQUIRE: wanted some of unit, bus, model, got 'uint'" in done.stderr
+    assert f"RISE_REQUIRE: wanted some of {', '.join(rings.RINGS)}, got 'uint'" in done.stderr
