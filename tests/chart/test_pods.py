@@ -1,4 +1,4 @@
-"""Every pod of the chart: least rights, a say about its health, an account without a token, the environment it reads."""
+"""Every pod of the chart: least rights, a say about its health, an account of its own, what it reads."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_only_the_operator_gets_a_token_of_the_api(rendered: Rendered) -> None:
 def test_the_operator_reads_what_the_chart_tells_it(plain: Rendered) -> None:
     pod = plain.pod("Deployment/rise-operator")
     told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
-    assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 15
+    assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 10
     assert told.nats_url == f"nats://rise-nats.{NAMESPACE}.svc:4222"
     assert told.stage.image == "rise-stage:0.1.0" and told.stage.pull_policy == "IfNotPresent"
     assert told.stage.nats_url == told.nats_url and told.stage.nats_secret == "rise-nats"
@@ -119,9 +119,7 @@ def test_an_upgrade_restarts_only_what_it_changes(plain: Rendered) -> None:
 
 
 def test_a_digest_wins_over_a_tag_and_a_registry_is_before_our_own(renderings: dict[str, Rendered]) -> None:
-    images = {
-        pod.name: {container["image"] for container in pod.containers()} for pod in renderings["digests"].pods()
-    }
+    images = {pod.name: {container["image"] for container in pod.containers()} for pod in renderings["digests"].pods()}
     ours = "registry.example.org/rise"
     assert images == {
         "Deployment/rise-operator": {f"{ours}/rise-operator@{DIGEST}"},

@@ -30,8 +30,8 @@ app.kubernetes.io/name: rise-{{ .component }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end -}}
 
-{{/* metadata of an object: (dict "root" $ "component" "operator" "name" "…" "annotations" (dict …)); `cluster` true where
-it has no namespace. */}}
+{{/* metadata of an object: (dict "root" $ "component" "operator" "name" "…" "labels" (dict …) "annotations"
+(dict …)); `cluster` true where it has no namespace. */}}
 {{- define "rise.metadata" -}}
 name: {{ .name }}
 {{- if not .cluster }}
@@ -39,6 +39,9 @@ namespace: {{ .root.Release.Namespace }}
 {{- end }}
 labels:
   {{- include "rise.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}

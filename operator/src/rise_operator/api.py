@@ -75,10 +75,10 @@ LEASES: Final = Kind("coordination.k8s.io/v1", "leases")
 
 
 class Api:
-    """A connection to one API server. Every call ends within `REQUEST_S` and raises ApiError where it fails."""
+    """A connection to one API server. Every call ends within `limit_s` and raises ApiError where it fails."""
 
-    def __init__(self, inner: client.ApiClient) -> None:
-        self._inner = inner
+    def __init__(self, inner: client.ApiClient, *, limit_s: float = REQUEST_S) -> None:
+        self._inner, self._limit_s = inner, limit_s
         self.writes = 0
         """Requests that changed something, or tried to."""
 
@@ -180,7 +180,7 @@ class Api:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             await self._inner.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            async with asyncio.timeout(REQUEST_S):
+            async with asyncio.timeout(self._limit_s):
                 response = await self._inner.rest_client.request(method, url, headers=headers, body=body)
                 data = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

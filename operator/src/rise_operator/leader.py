@@ -7,7 +7,8 @@ import contextlib
 import logging
 import time
 
-from rise_contracts.errors import BusUnavailable, RiseError
+from rise_contracts import subjects
+from rise_contracts.errors import BusUnavailable, NoResponder, RiseError, Waited
 from rise_operator import metrics
 from rise_operator.api import Api, ApiError
 from rise_operator.families.reconcile import FamilyReconciler
@@ -22,7 +23,7 @@ from rise_operator.together import together
 from rise_operator.watch import watch
 from rise_operator.workqueue import WorkQueue
 from rise_operator.world import Item, World
-from rise_runtime import layout
+from rise_runtime import layout, streams
 from rise_runtime.bus import Bus, connect
 from rise_runtime.driver import run_driver
 from rise_runtime.heartbeat import Workers
@@ -101,21 +102,33 @@ class Leader:
                     await layout.ensure(bus)
                     self._bus = bus
                     self._world.bus_problem = lambda: self._problem_of(bus)
-                    remove = bus.on_reconnect(self._know_nothing)
                     self._world.wake_everything()
                     self._connected.set()
-                    await together(run_driver(bus, leads=lambda: self._election.held), self._see_records(bus), self._see_workers(bus))
-                    remove()
+                    driving = run_driver(bus, leads=lambda: self._election.held)
+                    await together(driving, self._see_records(bus), self._see_workers(bus), self._same_store(bus))
+                    self._world.forget_bus()
             except BusUnavailable as error:
                 text = str(error)
                 self._world.bus_problem = lambda text=text: text  # type: ignore[misc]
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(AGAIN_S)
 
-    def _know_nothing(self) -> None:
-        """A server that comes back may have lost everything."""
-        self._world.published.clear()
-        self._world.wake_everything()
+    async def _same_store(self, bus: Bus) -> None:
+        """Return when the server came back with another store than it had: what was known of it is known no more."""
+        again = asyncio.Event()
+        remove = bus.on_reconnect(again.set)
+        try:
+            born = await streams.born(bus, subjects.STREAM_EVENTS)
+            while True:
+                await again.wait()
+                again.clear()
+                with contextlib.suppress(BusUnavailable, Waited, NoResponder):
+                    await layout.ensure(bus)
+                    if await streams.born(bus, subjects.STREAM_EVENTS) != born:
+                        log.warning("the store of %s is another one than before; the jobs are put on it again", bus.url)
+                        return
+        finally:
+            remove()
 
     async def _see_records(self, bus: Bus) -> None:
         async for job_id, held in Jobs(bus).watch():

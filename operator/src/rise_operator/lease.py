@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -60,14 +60,22 @@ def may_take(sight: Sight, identity: str, lease_s: float, now: float) -> bool:
 
 
 class Election:
-    """One candidate. `run` ends when leadership is lost, or when cancelled."""
+    """One candidate. `run` ends when leadership is lost, or when cancelled. `clock` must never go back."""
 
     def __init__(
-        self, api: Api, namespace: str, name: str, identity: str, lease_s: float, cares_for: Sequence[str] = ()
+        self,
+        api: Api,
+        namespace: str,
+        name: str,
+        identity: str,
+        lease_s: float,
+        cares_for: Sequence[str] = (),
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._annotations = {WATCHES: ",".join(cares_for)}
         self._api, self._namespace, self._name = api, namespace, name
-        self.identity, self._lease_s = identity, lease_s
+        self.identity, self._lease_s, self._clock = identity, lease_s, clock
         self._sight: Sight | None = None
         self._renewed_at = float("-inf")
         self.won = asyncio.Event()
@@ -78,7 +86,7 @@ class Election:
     @property
     def held(self) -> bool:
         """Whether this replica is the leader, beyond doubt."""
-        return time.monotonic() - self._renewed_at < self._lease_s * HELD_SHARE
+        return self._clock() - self._renewed_at < self._lease_s * HELD_SHARE
 
     def lost(self) -> NoReturn:
         """Raise NotLeader."""
@@ -93,7 +101,7 @@ class Election:
         """Wait for leadership, then keep it; return when it is lost."""
         pause = self._lease_s * RENEW_SHARE
         while True:
-            began = time.monotonic()
+            began = self._clock()
             try:
                 async with asyncio.timeout(pause * 2):
                     await self._try(began)
@@ -101,7 +109,7 @@ class Election:
                 log.warning("the lease %s/%s could not be renewed: %s", self._namespace, self._name, error)
             if self.won.is_set() and not self.held:
                 return
-            await asyncio.sleep(max(0.0, pause - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, pause - (self._clock() - began)))
 
     async def release(self) -> None:
         """Give leadership back, so that nobody has to wait for the Lease to run out."""
@@ -130,8 +138,8 @@ class Election:
             return
         spec = there.get("spec") or {}
         if self._sight is None or self._sight.spec != spec:
-            self._sight = Sight(spec, time.monotonic())
-        if may_take(self._sight, self.identity, self._lease_s, time.monotonic()):
+            self._sight = Sight(spec, self._clock())
+        if may_take(self._sight, self.identity, self._lease_s, self._clock()):
             # The revision it was read at goes along: of two that try, one is refused.
             there["spec"] = self._spec(spec)
             for part, own in (("labels", LABELS), ("annotations", self._annotations)):
@@ -139,7 +147,7 @@ class Election:
             self._took(await self._api.replace(LEASES, self._namespace, self._name, there), began)
 
     def _took(self, lease: Object, began: float) -> None:
-        self._sight = Sight(lease["spec"], time.monotonic())
+        self._sight = Sight(lease["spec"], self._clock())
         self.uid = lease["metadata"]["uid"]
         self._renewed_at = began
         self.renewals += 1

@@ -44,13 +44,15 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class SeenJob:
-    """`spec` None: `problem` says what is wrong with it. Of a finished job only `finished_at` and `ttl_s` are kept."""
+    """`spec` None: `problem` says what is wrong with it. Of the spec of a finished job only `ttl_s` and `managed_by`
+    are kept."""
 
     meta: Meta
     spec: RelayJobSpec | None
     problem: str
     status: RelayJobStatus
     ttl_s: float | None = None
+    managed_by: str | None = None
     finished_at: float | None = None
 
     @property
@@ -112,7 +114,7 @@ def job(body: Object) -> SeenJob:
     status, _ = _parsed(RelayJobStatus, body.get("status") or {}, "status")
     seen = SeenJob(meta, spec, problem, status or RelayJobStatus())
     if spec is not None:
-        seen = replace(seen, ttl_s=spec.ttl_seconds_after_finished)
+        seen = replace(seen, ttl_s=spec.ttl_seconds_after_finished, managed_by=spec.managed_by)
     ended = {JobCondition.COMPLETE, JobCondition.FAILED}
     if any(condition.type in ended and condition.status == "True" for condition in seen.status.conditions):
         kept = RelayJobStatus(job_id=seen.status.job_id)

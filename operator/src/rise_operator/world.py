@@ -50,18 +50,19 @@ class World:
         """What the API server said of a pool's Deployment."""
         self.workers: tuple[Heartbeat, ...] = ()
         self.alive: Callable[[], tuple[Heartbeat, ...]] = tuple
-        self.bus_problem: Callable[[], str] = lambda: "not connected yet"
+        self.bus_problem: Callable[[], str] = lambda: "no NATS server has answered yet"
         self._keys_of: defaultdict[str, set[Key]] = defaultdict(set)
 
     # Objects of the API server
 
     def see_job(self, body: Object) -> None:
+        meta = body["metadata"]
+        old = self.jobs.get((meta.get("namespace", ""), meta["name"]))
+        if old is not None and (old.meta.uid, old.meta.resource_version) == (meta["uid"], meta["resourceVersion"]):
+            return  # most events of the watch tell the operator what it wrote itself
         job = seen.job(body)
-        old = self.jobs.get(job.meta.key)
         if old is not None and old.meta.uid != job.meta.uid:
             self.lose_job(old.meta.key, old.meta.uid)
-        elif old is not None and old.meta.resource_version == job.meta.resource_version:
-            return
         elif old is not None and old.job_id != job.job_id:
             self._keys_of[old.job_id].discard(old.meta.key)
         self.jobs[job.meta.key] = job
@@ -76,6 +77,8 @@ class World:
             return
         del self.jobs[key]
         self._keys_of[job.job_id].discard(key)
+        for other in self._keys_of[job.job_id]:
+            self._wake(Item("job", *other))
         if not self._keys_of[job.job_id]:
             del self._keys_of[job.job_id]
         self._wake(Item("record", job.meta.uid, job.job_id))
@@ -173,6 +176,11 @@ class World:
         """Heartbeats end without a word."""
         self.see_workers(self.alive())
 
+    def forget_bus(self) -> None:
+        """What the bus was known to have is to be found out anew."""
+        self.records.clear()
+        self.published.clear()
+
     def wake_everything(self) -> None:
         for key in self.jobs:
             self._wake(Item("job", *key))
@@ -194,7 +202,7 @@ class World:
             job=job,
             now=time.time(),
             record=self.records.get(job.job_id),
-            shared=any(not self.jobs[key].finished for key in self.keys_of(job.job_id) if key != job.meta.key),
+            others=tuple(self.jobs[key] for key in self.keys_of(job.job_id) if key != job.meta.key),
             missing=self._missing(family) if spec is not None else None,
             bus=self.bus_problem(),
             templates=self._templates(family) if dedicated else (),

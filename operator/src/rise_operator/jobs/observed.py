@@ -25,7 +25,7 @@ class Observed:
 
     Attributes:
         record: what the bus says of it; None where it knows nothing.
-        shared: another RelayJob, not finished, is the same job by its idempotency key.
+        others: the RelayJobs that are the same job by its idempotency key.
         missing: why its family cannot be used; None where it can.
         bus: why the bus cannot be used; empty where it can.
         templates: for a job with pods of its own, the pools that these are made after, one per tier.
@@ -38,7 +38,7 @@ class Observed:
     job: SeenJob
     now: float
     record: JobRecord | None = None
-    shared: bool = False
+    others: tuple[SeenJob, ...] = ()
     missing: Hindrance | None = None
     bus: str = ""
     templates: tuple[SeenPool, ...] = ()

@@ -13,7 +13,7 @@ from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
 from rise_operator.conditions import find, is_true
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.jobs.status import job_status
-from rise_operator.seen import SeenPod, SeenPool, timestamp
+from rise_operator.seen import SeenJob, SeenPod, SeenPool, timestamp
 from rise_operator.settings import CONTROLLER
 
 
@@ -78,7 +78,7 @@ class Plan:
 def plan_job(seen: Observed) -> Plan:
     """What to do, and what to write into the status."""
     spec = seen.job.spec
-    if spec is not None and spec.managed_by not in (None, CONTROLLER):
+    if seen.job.managed_by not in (None, CONTROLLER):
         return Plan()
     if seen.job.meta.deleting:
         return plan_gone(seen.job.job_id, seen)
@@ -88,16 +88,16 @@ def plan_job(seen: Observed) -> Plan:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
     if hindrance is not None:
-        pods = tuple(DropPod(pod) for pod in seen.pods)
-        return Plan(pods, job_status(seen, hindrance), again_s=_until_late(seen, spec))
+        pods = _pods(seen, wanted=hindrance.reason is JobReason.PODS_PENDING)
+        return Plan(tuple(pods), job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
     return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
 
 
-def plan_gone(job_id: str, seen: Observed | None = None, *, shared: bool = False) -> Plan:
-    """For a RelayJob that is not there any more, or about to be."""
+def plan_gone(job_id: str, seen: Observed | None = None) -> Plan:
+    """For a RelayJob that is not there any more, or about to be. The pictures stay while another one has them too."""
     pods = tuple(DropPod(pod) for pod in seen.pods) if seen is not None else ()
-    shared = shared or (seen is not None and seen.shared)
+    shared = seen is not None and bool(_others(seen))
     return Plan(pods if shared else (*pods, Forget(job_id)))
 
 
@@ -109,8 +109,9 @@ def _under_way(seen: Observed, spec: RelayJobSpec) -> Plan:
         text = f"idempotencyKey {key!r} belongs to a job with another spec; use another key, or the same spec"
         return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, text, final=True)))
     actions: list[Action] = []
-    if not record.finished and record.request.spec.suspend != spec.suspend and not seen.shared:
-        actions.append(SetSuspend(record.job_id, spec.suspend))
+    suspend = spec.suspend and not _wanted_by_others(seen, spec)
+    if not record.finished and record.request.spec.suspend != suspend:
+        actions.append(SetSuspend(record.job_id, suspend))
     if spec.placement == "Dedicated":
         actions += _pods(seen, wanted=not record.finished and not spec.suspend)
     return Plan(tuple(actions), job_status(seen, None))
@@ -120,8 +121,9 @@ def _after_end(seen: Observed) -> Plan:
     """The status is final. What is left: a record that goes on regardless, pods, and the time to live."""
     job = seen.job
     actions: list[Action] = [DropPod(pod) for pod in seen.pods]
-    if seen.record is not None and not seen.record.finished and not seen.shared:
-        actions.append(Cancel(seen.record.job_id))
+    goes_on = seen.record is not None and not seen.record.finished
+    if goes_on and all(other.finished for other in _others(seen)):
+        actions.append(Cancel(job.job_id))
     if job.ttl_s is None or job.finished_at is None:
         return Plan(tuple(actions))
     left = job.finished_at + job.ttl_s - seen.now
@@ -138,15 +140,38 @@ def _hindrance(seen: Observed) -> Hindrance | None:
     blocked = seen.missing
     if seen.bus:
         blocked = Hindrance(JobReason.BUS_UNAVAILABLE, seen.bus)
-    elif spec.placement == "Dedicated" and not seen.templates and blocked is None:
-        text = f"no StagePool of family {spec.family}: pods of a job's own are made after one of each tier"
-        blocked = Hindrance(JobReason.NO_POOL, text)
+    elif spec.placement == "Dedicated" and blocked is None:
+        blocked = _without_pods(seen, spec)
     if blocked is not None and _until_late(seen, spec) == 0.0:
         text = (
             f"not started within {spec.start_deadline_seconds:g} s; it was waiting: {blocked.reason} {blocked.message}"
         )
         return Hindrance(JobReason.START_DEADLINE_EXCEEDED, text, final=True)
     return blocked
+
+
+def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
+    """Why a job that wants pods of its own has not got them. One that begins with some of them has no relay."""
+    if not seen.templates:
+        text = f"no StagePool of family {spec.family}: pods of a job's own are made after one of each tier"
+        return Hindrance(JobReason.NO_POOL, text)
+    ready = {pod.tier for pod in seen.pods if pod.ready}
+    missing = {pool.spec.tier for pool in seen.templates if pool.spec is not None} - ready
+    if not missing:
+        return None
+    unready = [pod for pod in seen.pods if not pod.ready]
+    away = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in unready]
+    return Hindrance(JobReason.PODS_PENDING, "; ".join(away) or "its pods are being made")
+
+
+def _others(seen: Observed) -> list[SeenJob]:
+    return [other for other in seen.others if other.managed_by in (None, CONTROLLER)]
+
+
+def _wanted_by_others(seen: Observed, spec: RelayJobSpec) -> bool:
+    """Whether somebody else waits for the same pictures. A job is put aside only when all who share it say so."""
+    specs = [other.spec for other in _others(seen) if other.spec is not None]
+    return any(same_job(one, spec) and not one.suspend for one in specs)
 
 
 def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:

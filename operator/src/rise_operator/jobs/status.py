@@ -29,7 +29,6 @@ _WAITING: dict[Waiting, JobReason] = {
     Waiting.BACKOFF: JobReason.BACKOFF,
     Waiting.IN_QUEUE: JobReason.IN_QUEUE,
 }
-_NO_POD = (Waiting.ACCEPTED, Waiting.NO_CONFIGURATION)
 
 
 def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
@@ -42,13 +41,20 @@ def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
         observed_generation=seen.job.meta.generation,
         phase=_phase(findings, record),
         conditions=conditions,
-        job_id=seen.job.job_id if seen.job.spec is not None else None,
+        job_id=_job_id(seen, hindrance),
     )
     if record is not None:
         return status.model_copy(update=_facts(record, seen))
     if hindrance is not None and hindrance.final:
         return status.model_copy(update={"completion_time": rfc3339(seen.now)})
     return status
+
+
+def _job_id(seen: Observed, hindrance: Hindrance | None) -> str | None:
+    """None for what never was a job, or is not the one that has its key."""
+    if hindrance is not None and hindrance.reason is JobReason.IDEMPOTENCY_CONFLICT:
+        return None
+    return seen.job.job_id if seen.job.spec is not None else seen.job.status.job_id
 
 
 def _off_bus(seen: Observed, hindrance: Hindrance | None) -> list[Finding]:
@@ -93,10 +99,12 @@ def _on_bus(seen: Observed, record: JobRecord) -> list[Finding]:
 def _progress(seen: Observed, record: JobRecord) -> list[Finding]:
     """Scheduled, HeadDone, TailDone."""
     decision = record.decision
-    if decision is None:
-        return [_unscheduled(*_why_waiting(seen, record))]
+    if decision is None and not record.stages:
+        return [_unscheduled(*_why_waiting(record))]
     waits = record.waiting_message if not record.finished else ""
-    scheduled = Finding(JobCondition.SCHEDULED, True, JobReason.SCHEDULED, waits or f"as {decision.arm}")
+    # Without a decision, but with stages: the result of an attempt that was given up came after all.
+    how = f"as {decision.arm}" if decision is not None else "in an earlier attempt"
+    scheduled = Finding(JobCondition.SCHEDULED, True, JobReason.SCHEDULED, waits or how)
     first, last = record.stages[0], record.stages[-1]
     head = _stage_finding(JobCondition.HEAD_DONE, first)
     if first is last:
@@ -118,15 +126,8 @@ def _stage_finding(name: JobCondition, stage: StageStatus) -> Finding:
     return Finding(name, False, JobReason.RUNNING, f"on {stage.worker}{again}")
 
 
-def _why_waiting(seen: Observed, record: JobRecord) -> tuple[JobReason, str]:
-    waiting = record.waiting_reason or Waiting.ACCEPTED
-    spec = seen.job.spec
-    if spec is not None and spec.placement == "Dedicated" and waiting in _NO_POD:
-        away = [pod for pod in seen.pods if not pod.ready]
-        if away or not seen.pods:
-            texts = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in away]
-            return JobReason.PODS_PENDING, "; ".join(texts) or "its pods are being made"
-    return _WAITING[waiting], record.waiting_message
+def _why_waiting(record: JobRecord) -> tuple[JobReason, str]:
+    return _WAITING[record.waiting_reason or Waiting.ACCEPTED], record.waiting_message
 
 
 def _resumed(seen: Observed) -> list[Finding]:
@@ -189,9 +190,9 @@ def _facts(record: JobRecord, seen: Observed) -> dict[str, object]:
 def _decision(decision: Decision) -> DecisionStatus:
     forecast = decision.predictions
     return DecisionStatus(
-        id=decision.id,
-        arm=decision.arm,
-        policy=decision.policy,
+        id=decision.id[:64],
+        arm=decision.arm[:256],
+        policy=decision.policy[:64],
         propensity=decision.propensity,
         predicted=PredictionStatus(
             latency_seconds=_short(forecast.latency_s), edge_seconds=_short(forecast.edge_s), quality=forecast.quality

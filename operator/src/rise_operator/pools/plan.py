@@ -86,7 +86,7 @@ def _status(seen: ObservedPool, spec: StagePoolSpec, invalid: tuple[PoolReason, 
         replicas=len(alive),
         ready_replicas=len(ready),
         busy_replicas=sum(bool(beat.busy_jobs) for beat in seen.workers),
-        members=tuple(sorted({member for beat in seen.workers for member in beat.members})),
+        members=tuple(sorted({member for beat in seen.workers for member in beat.members}))[:32],
         nodes=tuple(sorted({pod.node for pod in alive if pod.node}))[:64],
         selector=f"{MANAGED_LABEL}={MANAGED_BY},{POOL_LABEL}={seen.pool.meta.name}",
     )

@@ -20,9 +20,12 @@ _SCRATCH: Final = "/tmp"
 
 
 def bus_pool(namespace: str, name: str, home: str) -> str:
-    """The pool's name on the bus: its own, or with its namespace before it where that is not the operator's."""
-    full = name if namespace == home else f"{namespace}-{name}"
-    return full if len(full) <= 50 else f"{full[:40].rstrip('-')}-{hashlib.sha256(full.encode()).hexdigest()[:8]}"
+    """The pool's name on the bus: its own, or with its namespace before it where that is not the operator's. There a
+    digest tells pool b-c of namespace a from pool c of namespace a-b: their workers must not take each other's work."""
+    if namespace == home and len(name) <= 50:
+        return name
+    told_apart = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:8]
+    return f"{f'{namespace}-{name}'[:41].rstrip('-')}-{told_apart}"
 
 
 def labels_of(pool: Meta, tier: str) -> dict[str, str]:

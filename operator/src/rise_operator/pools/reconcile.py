@@ -49,8 +49,9 @@ class PoolReconciler:
         except ApiError as error:
             if error.retriable:
                 raise
-            self._world.refused[key] = str(error)
-            self._world.see_pool_again(key)
+            if self._world.refused.get(key) != str(error):
+                self._world.refused[key] = str(error)
+                self._world.see_pool_again(key)
         else:
             self._world.refused.pop(key, None)
             self._world.see_deployment(applied)

@@ -70,7 +70,7 @@ def next_action(record: JobRecord, now: float) -> Action:
         return Fail(late)
     if record.state is JobState.PENDING:
         if spec.suspend:
-            return Become(_with(record, state=JobState.SUSPENDED, waiting_reason=Waiting.SUSPENDED, waiting_message=""))
+            return Become(_asleep(record))
         return Nothing() if now < record.not_before else Ask()
     return Withdraw(suspended(record)) if spec.suspend else Nothing()
 
@@ -78,13 +78,7 @@ def next_action(record: JobRecord, now: float) -> Action:
 def suspended(record: JobRecord) -> JobRecord:
     """A job under way is put aside. Its work is given up, and its time to finish counts anew once it is resumed: as
     with a Kubernetes Job (KEP-2232)."""
-    return _with(
-        _anew(record),
-        state=JobState.SUSPENDED,
-        started_at=None,
-        waiting_reason=Waiting.SUSPENDED,
-        waiting_message="",
-    )
+    return _asleep(_anew(record))
 
 
 def resumed(record: JobRecord, now: float) -> JobRecord:
@@ -206,6 +200,13 @@ def concluded(record: JobRecord, ending: messages.Ending) -> JobRecord:
     return _with(record, state=JobState.COMPLETE, result=result, stages=stages, started_at=started, **common)
 
 
+def went_straight(record: JobRecord, ending: messages.Ending) -> bool:
+    """Whether the job was done in its first attempt, each stage by the first worker that began it: nobody is at it
+    any more, and its tasks leave the queues with their acknowledgements."""
+    done = isinstance(ending, messages.JobDone) and ending.attempt == record.attempt == 1
+    return done and all(status.delivery <= 1 for status in record.stages)
+
+
 def outcome(record: JobRecord, ending: messages.JobDone | messages.JobFailed) -> messages.Outcome | None:
     """What the scheduler learns from the end of the job; None where it had decided nothing.
 
@@ -286,6 +287,12 @@ def _outcome(
         failed=failed,
         at=at,
     )
+
+
+def _asleep(record: JobRecord) -> JobRecord:
+    """Suspended. An attempt before this one may have started the clock."""
+    state, reason = JobState.SUSPENDED, Waiting.SUSPENDED
+    return _with(record, state=state, started_at=None, waiting_reason=reason, waiting_message="")
 
 
 def _anew(record: JobRecord) -> JobRecord:

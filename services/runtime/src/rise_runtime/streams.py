@@ -97,6 +97,11 @@ async def ensure(
         await api(bus, f"STREAM.UPDATE.{name}", config)
 
 
+async def born(bus: Bus, name: str) -> str:
+    """When the stream was made, as the server says it: another time is another store. Raises JetStreamError."""
+    return str((await api(bus, f"STREAM.INFO.{name}"))["created"])
+
+
 async def store(
     bus: Bus,
     subject: str,
