@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.kube.network import HOST, Place
-from tests.kube.premises import CGROUP
 
 PAUSE = "localhost/rise-pause:test"
 """The image that holds a pod's namespaces; it has to be there before the first pod."""
@@ -82,7 +81,6 @@ def kubelet(place: Place, folder: Path, ca_file: Path) -> Config:
         # The machine's control groups are not this kubelet's to arrange, nor is its disk its own.
         "failCgroupV1": False,
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{CGROUP}",
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],
         "failSwapOn": False,

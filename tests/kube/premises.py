@@ -13,19 +13,22 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.kube import network
 
 ROOT = Path("/var/lib/rise-nodes")
 """Short, for a socket's path has at most 107 characters; and no tmpfs, for layers of images lie here."""
-CGROUP = "rise-nodes"
-"""The control group that all containers are below."""
 CGROUPS = Path("/sys/fs/cgroup")
+TASKS = "*/state/io.containerd.runtime.v2.task/*/*"
+"""In the premises: a folder for each container, called as it is; its control group is k8s.io/NAME in the machine's."""
 LOGS = Path("/var/log/containers")
 """Where a kubelet links the logs of its containers, whatever it is told."""
 PATIENCE = 30.0
+"""Seconds for what was killed to be gone."""
+PROGRAMS = ("containerd", "containerd-shim-runc-v2", "kubelet", "kube-proxy", "runc")
+"""Those that may outlive a run; only they are killed by what their arguments name."""
 
 
 class Occupied(Exception):
@@ -52,8 +55,8 @@ def premises() -> Iterator[Path]:
 def clear() -> None:
     """End whatever runs in the premises and remove it: processes, mounts, control groups, networks, files."""
     _end_processes()
-    _unmount()
     _remove_cgroups()
+    _unmount()
     network.close_network()
     for link in LOGS.glob("*"):
         if link.is_symlink() and link.readlink().is_relative_to(ROOT):
@@ -66,7 +69,7 @@ def remains() -> list[str]:
     """What is there of nodes, in words; empty where all was cleared away."""
     found = [f"process {process}" for process in sorted(_processes())]
     found += [f"mount {mount}" for mount in _mounts()]
-    found += [f"control group {group}" for group in _cgroups()]
+    found += [f"control group {group}" for group in cgroups()]
     found += [f"network {path.name}" for path in sorted(network.NAMESPACES.glob(f"{network.PREFIX}*"))]
     return found + ([f"folder {ROOT}"] if ROOT.exists() else [])
 
@@ -85,19 +88,16 @@ def _end_processes() -> None:
 
 def _processes() -> set[int]:
     """Those in our control groups, and those that were started with our folder among their arguments."""
-    found = {int(line) for group in _cgroups() for line in _lines(group / "cgroup.procs")}
+    found = {int(line) for group in cgroups() for line in _lines(group / "cgroup.procs")}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue  # it ended meanwhile
-        program = os.path.basename(words[0]).decode(errors="replace")
+        program = Path(words[0].decode(errors="replace")).name
         if program in PROGRAMS and any(_named(word.decode(errors="replace")) for word in words):
             found.add(int(path.parent.name))
     return found - {os.getpid()}
-
-
-PROGRAMS = ("containerd", "containerd-shim-runc-v2", "kubelet", "kube-proxy", "runc")
 
 
 def _named(argument: str) -> bool:
@@ -120,7 +120,7 @@ def _mounts() -> list[str]:
 
 def _remove_cgroups() -> None:
     deadline = time.monotonic() + PATIENCE
-    while found := _cgroups():
+    while found := cgroups():
         for group in found:
             with contextlib.suppress(OSError):  # a process that was killed is still leaving it
                 group.rmdir()
@@ -129,9 +129,10 @@ def _remove_cgroups() -> None:
         time.sleep(0.02)
 
 
-def _cgroups() -> list[Path]:
-    """In every hierarchy, or in the one of version 2; the deepest first."""
-    tops: Iterable[Path] = [*CGROUPS.glob(CGROUP), *CGROUPS.glob(f"*/{CGROUP}")]
+def cgroups() -> list[Path]:
+    """Those of our containers, in every hierarchy or in the one of version 2; the deepest first."""
+    ids = [task.name for task in ROOT.glob(TASKS)]
+    tops = [group for name in ids for where in ("k8s.io", "*/k8s.io") for group in CGROUPS.glob(f"{where}/{name}")]
     return sorted((Path(folder) for top in tops for folder, _, _ in os.walk(top)), reverse=True)
 
 

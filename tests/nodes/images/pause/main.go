@@ -12,6 +12,7 @@ import (
 func main() {
 	if len(os.Args) == 3 {
 		address, answer := os.Args[1], os.Args[2]
+		fmt.Println("serving", answer)
 		err := http.ListenAndServe(address, http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintln(writer, answer)
 		}))
