@@ -30,8 +30,10 @@ SOURCES = Path(__file__).parent / "go"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE = ("kubelet", "kube-proxy")
 TOOLS = ("kubectl", "helm")
-NAMES = (*CONTROL_PLANE, *TOOLS, *NODE)
+DNS = ("coredns",)
+NAMES = (*CONTROL_PLANE, *TOOLS, *NODE, *DNS)
 HELM = "v4.3.1"
+COREDNS = "v1.15.0"
 TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 
@@ -56,6 +58,7 @@ PRODUCTS = (
     Product("kubectl", ("kubectl",), "k8s.io/kubernetes/cmd/kubectl"),
     Product("helm", ("helm",), "", f"helm.sh/helm/v4/cmd/helm@{HELM}"),
     Product("node", NODE, "./node"),
+    Product("coredns", DNS, "", f"github.com/coredns/coredns@{COREDNS}"),
 )
 
 

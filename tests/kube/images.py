@@ -93,6 +93,16 @@ def of_repository(name: str, dockerfile: Path, *arguments: str) -> Image:
     return image
 
 
+def of_rise() -> dict[str, Image]:
+    """What the chart installs, by component. The stage takes its libraries from the nodes (tests.kube.realnode)."""
+    return {
+        "operator": of_repository("rise-operator", ROOT / "operator" / "Dockerfile"),
+        "scheduler": of_repository("rise-scheduler", ROOT / "services" / "scheduler" / "Dockerfile"),
+        "stage": of_repository("rise-stage", RECIPES / "stage" / "Dockerfile"),
+        "nats": nats(),
+    }
+
+
 def _from_recipe(name: str, text: str, sources: Iterable[Path], fill: Fill) -> Image:
     """An image of a Dockerfile's text and of what `fill` puts beside it, which depends on text and sources alone."""
     image = Image(name, _digest([text], sources))
@@ -146,3 +156,8 @@ def _digest(texts: Iterable[str], sources: Iterable[Path] = ()) -> str:
             if file.is_file():
                 seen.update(f"{file.relative_to(source.parent)}\0".encode() + file.read_bytes())
     return seen.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    for each in (pause(), *of_rise().values()):
+        print(each.reference)

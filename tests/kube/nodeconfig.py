@@ -10,6 +10,8 @@ from tests.kube.network import HOST, Place
 PAUSE = "localhost/rise-pause:test"
 """The image that holds a pod's namespaces; it has to be there before the first pod."""
 DOMAIN = "cluster.local"
+ENVIRONMENT = "/environment"
+"""Where containers find the Python libraries of the machine."""
 
 Config = dict[str, Any]
 
@@ -42,7 +44,14 @@ default_runtime_name = "runc"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
+base_runtime_spec = "{folder}/container.json"
 """
+
+
+def container(default: Config, libraries: Path) -> Config:
+    """What every container starts from: containerd's default, and the libraries of the machine to read."""
+    mount = {"destination": ENVIRONMENT, "type": "bind", "source": str(libraries), "options": ["rbind", "ro"]}
+    return {**default, "mounts": [*default["mounts"], mount]}
 
 
 def cni(place: Place, folder: Path) -> Config:

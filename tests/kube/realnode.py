@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -92,8 +93,10 @@ class RealNode:
 
     def _write(self, proxy: Path) -> None:
         plugins = next(folder for folder in CNI_PLUGINS if (folder / "bridge").exists())
+        libraries = Path(sysconfig.get_path("purelib"))
         texts = {
             "containerd.toml": nodeconfig.containerd(self.folder, plugins),
+            "container.json": json.dumps(nodeconfig.container(json.loads(run("ctr", "oci", "spec")), libraries)),
             "cni/10-rise.conflist": json.dumps(nodeconfig.cni(self.place, self.folder)),
             "kubelet.yaml": yaml.safe_dump(nodeconfig.kubelet(self.place, self.folder, self._plane.ca_file)),
             "kube-proxy.yaml": yaml.safe_dump(nodeconfig.kube_proxy(self.place, proxy)),
