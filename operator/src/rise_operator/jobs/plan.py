@@ -88,7 +88,9 @@ def plan_job(seen: Observed) -> Plan:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
     if hindrance is not None:
-        pods = tuple(DropPod(pod) for pod in seen.pods)
+        # Pods of a job that is only out of sight are at work on it.
+        idle = hindrance.final or hindrance.reason is JobReason.SUSPENDED
+        pods = tuple(DropPod(pod) for pod in seen.pods) if idle else ()
         return Plan(pods, job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
     return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
