@@ -12,10 +12,10 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench train crds lock clean
+.PHONY: help setup run test test-nodes check format bench train crds kind-up kind-down install lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the locked requirements (needs Python >= 3.11; quick when nothing changed)
 	@requirements/setup
@@ -25,6 +25,10 @@ run: setup ## Draw one picture with two processes: the whole relay, on this mach
 
 test: setup ## Run every ring of tests that this machine can run, and name those it cannot
 	$(BIN)/pytest $(ARGS)
+
+test-nodes: setup ## The nodes ring alone: kubelets and containers on this machine, as root (PREPARE=1 installs what it lacks)
+	@if [ -n "$(PREPARE)" ]; then tests/nodes/prepare; fi
+	RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
 
 check: setup ## Lint, format, types, import rules, and the lock files against pyproject.toml
 	$(BIN)/ruff check .
@@ -45,6 +49,15 @@ train: setup ## Train the embedded family from nothing (hours on CPU; resumable,
 
 crds: setup ## Write crds/*.yaml anew from the models in services/contracts
 	$(BIN)/python -m rise_contracts.crds crds
+
+kind-up: ## A kind cluster (one edge node, one device node) with Rise on it, and one picture drawn there
+	@charts/kind/up
+
+kind-down: ## Delete that cluster
+	@charts/kind/down
+
+install: ## Install into an existing cluster, through the context you name: make install CONTEXT=name
+	@charts/kind/install "$(CONTEXT)" "$(TAG)"
 
 lock: setup ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	UV=$(BIN)/uv requirements/lock

@@ -33,9 +33,9 @@ class Grown:
         return self.most / self.weights
 
 
-def peak_bytes() -> int:
-    """The most that this process has been resident with since `forget_peak`."""
-    return _status("VmHWM")
+def peak_bytes(pid: int | None = None) -> int:
+    """The most that this process has been resident with since `forget_peak`, or another since its start."""
+    return _status("VmHWM", STATUS if pid is None else Path(f"/proc/{pid}/status"))
 
 
 def forget_peak() -> int:
@@ -50,8 +50,8 @@ def loading(folder: Path, subfolder: str, precision: str) -> Grown:
     return Grown(**json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def _status(field: str) -> int:
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+def _status(field: str, file: Path = STATUS) -> int:
+    line = next(line for line in file.read_text().splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024
 
 

@@ -61,11 +61,27 @@ def lacks_control_plane() -> str:
 @cache
 def lacks_nodes() -> str:
     """What is missing for kubelets and containers; empty where nothing is."""
-    if shutil.which("kind") and shutil.which("docker"):
-        return ""
-    tools = all(shutil.which(tool) for tool in ("containerd", "runc", "nft", "openssl"))
-    ours = sys.platform == "linux" and os.geteuid() == 0 and tools and not assets.lacking(assets.NAMES)
-    return "" if ours else "root on Linux with containerd, runc, nft and Go, or kind with Docker"
+    if sys.platform != "linux" or os.geteuid() != 0:
+        return "root on Linux"
+    tools = [
+        "containerd",
+        "ctr",
+        "runc",
+        "buildah",
+        "debootstrap",
+        "conntrack",
+        "nft",
+        "ip",
+        "tc",
+        "nsenter",
+        "openssl",
+    ]
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if not any(Path(folder, "bridge").exists() for folder in ("/opt/cni/bin", "/usr/lib/cni")):
+        missing.append("the CNI plugins")
+    if missing:
+        return f"{', '.join(missing)} (tests/nodes/prepare installs them on Debian)"
+    return "Go" if assets.lacking(assets.NAMES) or shutil.which("go") is None else lacks_torch()
 
 
 NEEDS: Mapping[str, Callable[[], str]] = {

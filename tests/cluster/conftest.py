@@ -16,6 +16,7 @@ from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import Kubectl
 from tests.kube.pod_status import Image
 from tests.kube.process_node import ProcessNode
+from tests.locks import ROOT
 
 IMAGES: Mapping[str, Image] = {
     "rise-stage": Image((sys.executable, "-m", "rise_stage"), {"RISE_HEALTH": "127.0.0.1:{port}"}),
@@ -41,6 +42,15 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         opened = open_cluster(tmp_path_factory.mktemp("cluster"))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def definitions(cluster: Cluster) -> None:
+    """The definitions of crds/, served."""
+    kubectl = cluster.kubectl()
+    kubectl.run("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
+    for plural in ("relayjobs", "modelfamilies", "stagepools"):
+        kubectl.wait(f"crd/{plural}.rise-relay.io", "condition=Established")
 
 
 @pytest.fixture(scope="session")

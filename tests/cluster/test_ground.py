@@ -204,7 +204,7 @@ def test_a_process_that_does_not_end_is_killed_after_its_grace_and_not_before(
     kubectl.apply(pod("stubborn", edge_1.name, f"import os; print(os.getpid())\n{STUBBORN}"))
     until_it_wrote(edge_1, kubectl, "stubborn", "began")
     pid = int(edge_1.log(kubectl.namespace, "stubborn", "main").split()[0])
-    kubectl.delete("pod", "stubborn", "--grace-period=4")
+    kubectl.delete("pod", "stubborn", "--grace-period=6")
     until_it_wrote(edge_1, kubectl, "stubborn", "asked to end")
     assert alive(pid) and kubectl.exists("pod", "stubborn")
     kubectl.wait("pod/stubborn", "delete", 20)

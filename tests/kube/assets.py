@@ -30,8 +30,10 @@ SOURCES = Path(__file__).parent / "go"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 NODE = ("kubelet", "kube-proxy")
 TOOLS = ("kubectl", "helm")
-NAMES = (*CONTROL_PLANE, *TOOLS, *NODE)
+DNS = ("coredns",)
+NAMES = (*CONTROL_PLANE, *TOOLS, *NODE, *DNS)
 HELM = "v4.3.1"
+COREDNS = "v1.15.0"
 TELL_EVERY = 15.0
 """Seconds between two lines of progress."""
 
@@ -56,6 +58,7 @@ PRODUCTS = (
     Product("kubectl", ("kubectl",), "k8s.io/kubernetes/cmd/kubectl"),
     Product("helm", ("helm",), "", f"helm.sh/helm/v4/cmd/helm@{HELM}"),
     Product("node", NODE, "./node"),
+    Product("coredns", DNS, "", f"github.com/coredns/coredns@{COREDNS}"),
 )
 
 
@@ -116,7 +119,7 @@ def _build_once(product: Product, folder: Path, environ: Mapping[str, str]) -> N
             "PATH to build them; install Go, or point KUBEBUILDER_ASSETS at a folder that holds them all"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{product.name}.lock").open("w") as lock, _progress(f"building {product.name} in {folder}"):
+    with (folder / f"{product.name}.lock").open("w") as lock, progress(f"building {product.name} in {folder}"):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not all((folder / name).exists() for name in product.names):
             _build(product, folder, environ)
@@ -161,7 +164,7 @@ def go_command(product: Product, aside: Path) -> tuple[list[str], dict[str, str]
 
 
 @contextlib.contextmanager
-def _progress(what: str) -> Iterator[None]:
+def progress(what: str) -> Iterator[None]:
     """Say on stderr what goes on and for how long, while it goes on."""
     began, over = time.monotonic(), threading.Event()
 

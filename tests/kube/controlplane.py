@@ -98,11 +98,15 @@ class ControlPlane:
         self._children[name].kill()
         self._children[name].start()
 
+    def pids(self) -> dict[str, int]:
+        """The process of each of the four."""
+        return {name: child.pid for name, child in self._children.items()}
+
     def resident_bytes(self) -> dict[str, int]:
         """Memory that each of the four holds now."""
         import psutil
 
-        return {name: psutil.Process(child.pid).memory_info().rss for name, child in self._children.items()}
+        return {name: psutil.Process(pid).memory_info().rss for name, pid in self.pids().items()}
 
     def kubectl(self, namespace: str = "") -> Kubectl:
         """kubectl as the administrator."""

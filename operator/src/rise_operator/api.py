@@ -130,9 +130,18 @@ class Api:
         """Write the whole object over the revision that `body` names."""
         return await self._call("PUT", kind.path(namespace, name), body=body)
 
-    async def apply(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
-        """Server-side apply, under the operator's field manager."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+    async def apply(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        body: Object,
+        *,
+        manager: str = FIELD_MANAGER,
+        force: bool = True,
+    ) -> Object:
+        """Server-side apply. Without `force` it is refused (409) where others have set fields to something else."""
+        query = {"fieldManager": manager, "force": str(force).lower()}
         return await self._call("PATCH", kind.path(namespace, name), query, body, "application/apply-patch+yaml")
 
     async def merge(

@@ -56,12 +56,13 @@ class World:
     # Objects of the API server
 
     def see_job(self, body: Object) -> None:
+        meta = body["metadata"]
+        old = self.jobs.get((meta.get("namespace", ""), meta["name"]))
+        if old is not None and (old.meta.uid, old.meta.resource_version) == (meta["uid"], meta["resourceVersion"]):
+            return  # most events of the watch tell the operator what it wrote itself
         job = seen.job(body)
-        old = self.jobs.get(job.meta.key)
         if old is not None and old.meta.uid != job.meta.uid:
             self.lose_job(old.meta.key, old.meta.uid)
-        elif old is not None and old.meta.resource_version == job.meta.resource_version:
-            return
         elif old is not None and old.job_id != job.job_id:
             self._keys_of[old.job_id].discard(old.meta.key)
         self.jobs[job.meta.key] = job

@@ -55,6 +55,8 @@ def test_manifests_are_written_in_camel_case_and_read_in_both() -> None:
         ("idempotencyKey", ""),
         ("family", "Not A Name"),
         ("promt", "a red circle"),
+        ("managedBy", "somebody"),
+        ("deviceSelector", {"of a": "b"}),
     ],
 )
 def test_a_value_out_of_range_is_refused(field: str, value: object) -> None:
@@ -94,6 +96,19 @@ def test_a_fixed_relay_is_taken() -> None:
     assert [stage.until_sigma for stage in spec.relay.stages] == [1.2, None]
 
 
+def test_steps_of_a_fixed_relay_may_be_repeated_and_not_contradicted() -> None:
+    relay = {"mode": "Fixed", "stages": [{"member": "a", "steps": 8, "untilSigma": 1.5}, {"member": "b", "steps": 4}]}
+    assert job(relay=relay, steps=12).spec.steps == 12
+    with pytest.raises(ValidationError, match="or be the 12 that its stages add up to"):
+        job(relay=relay, steps=20)
+
+
+def test_a_job_has_room_for_so_many_frames() -> None:
+    assert job(images=4, frames=256).spec.frames == 256
+    with pytest.raises(ValidationError, match="images times frames must be at most 1024, got 1028"):
+        job(images=4, frames=257)
+
+
 def test_a_job_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         job().spec.images = 2  # type: ignore[misc]
@@ -105,6 +120,7 @@ def test_a_job_cannot_be_changed() -> None:
         ({}, "exactly one"),
         ({"path": "x", "hub": "y"}, "exactly one"),
         ({"path": "x", "revision": "main"}, "hub sources only"),
+        ({"hub": "owner/name/more"}, "hub"),
     ],
 )
 def test_a_source_is_exactly_one_place(source: dict[str, str], message: str) -> None:

@@ -269,7 +269,8 @@ class TestDedicated:
     BOTH = (EDGE, DEVICE)
 
     def on_bus(self) -> Observed:
-        return world(make.job(**DEDICATED), on_bus=True, templates=self.BOTH)
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        return replace(world(make.job(**DEDICATED), on_bus=True, templates=self.BOTH, pods=pods), pods=())
 
     def actions(self, *pods: SeenPod, **spec: Any) -> tuple[Action, ...]:
         return plan_job(replace(self.on_bus(), job=make.job(**DEDICATED, **spec), pods=pods)).actions
@@ -302,6 +303,17 @@ class TestDedicated:
         pods = (make.job_pod("edge"), make.job_pod("device"))
         assert plan_job(replace(self.on_bus(), record=None, pods=pods, **changes)).actions == ()
 
+    def test_a_resumed_job_runs_once_its_pods_are_there_again(self) -> None:
+        seen = self.on_bus()
+        assert seen.record is not None
+        asleep = make.job(suspend=True, **DEDICATED).spec
+        assert asleep is not None
+        request = seen.record.request.model_copy(update={"spec": asleep})
+        record = seen.record.model_copy(update={"request": request})
+        assert plan_job(replace(seen, record=record)).actions == (MakePod(self.EDGE), MakePod(self.DEVICE))
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        assert plan_job(replace(seen, record=record, pods=pods)).actions == (SetSuspend(record.job_id, suspend=False),)
+
     def test_a_job_that_is_over_gives_its_pods_back(self) -> None:
         pods = (make.job_pod("edge"), make.job_pod("device"))
         seen = self.on_bus()
@@ -312,14 +324,16 @@ class TestDedicated:
         ended = make.again(seen, told(plan), record=over, pods=pods)
         assert plan_job(ended).actions == tuple(DropPod(pod) for pod in pods), "and again, until they are gone"
 
-    def test_a_job_says_which_of_its_pods_it_waits_for(self) -> None:
-        seen = self.on_bus()
+    def test_a_job_is_not_put_on_the_bus_before_its_pods_are_ready(self) -> None:
+        seen = world(make.job(**DEDICATED), templates=self.BOTH)
+        assert plan_job(seen).actions == (MakePod(self.EDGE), MakePod(self.DEVICE))
         made = find(told(plan_job(seen)).conditions, JobCondition.SCHEDULED)
         assert made is not None and (made.reason, made.message) == ("PodsPending", "its pods are being made")
         some = replace(seen, pods=(make.job_pod("edge"), make.job_pod("device", ready=False)))
         waits = find(told(plan_job(some)).conditions, JobCondition.SCHEDULED)
         assert waits is not None and (waits.reason, waits.message) == ("PodsPending", "job-device: not ready yet")
         both = replace(seen, pods=(make.job_pod("edge"), make.job_pod("device")))
+        assert [type(action) for action in plan_job(both).actions] == [Submit]
         assert reason(plan_job(both)) == ("False", "Pending")
 
 

@@ -264,6 +264,24 @@ def test_a_result_completes_the_job_even_where_its_events_were_missed() -> None:
     assert record.error is None
 
 
+@pytest.mark.parametrize(
+    ("record", "ending", "straight"),
+    [
+        (running(), job_done(), True),
+        (scheduled(), job_done(), True),
+        (plan.applied(scheduled(), started(delivery=2)), job_done(), False),
+        (running().model_copy(update={"attempt": 2}), job_done(attempt=2), False),
+        (running().model_copy(update={"attempt": 2}), job_done(attempt=1), False),
+        (running(), JOB_CANCELLED, False),
+    ],
+    ids=["done", "done before its events", "begun twice", "second attempt", "late result", "cancelled"],
+)
+def test_only_a_job_that_went_straight_leaves_nothing_behind(
+    record: JobRecord, ending: messages.Ending, *, straight: bool
+) -> None:
+    assert plan.went_straight(record, ending) is straight
+
+
 def test_a_failure_is_kept_with_its_reason() -> None:
     record = plan.concluded(running(), JOB_FAILED)
     assert record.error == Failure(reason="Test", message="it broke", attempt=1)

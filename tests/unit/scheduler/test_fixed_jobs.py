@@ -61,7 +61,5 @@ def test_a_member_of_low_noise_levels_cannot_start() -> None:
     assert caught.value.field == "spec.relay.stages[0].member"
 
 
-def test_steps_may_repeat_the_sum_and_not_contradict_it() -> None:
+def test_steps_may_repeat_the_sum() -> None:
     assert arm_of(HEAD, TAIL, steps=12).name == "large:6@1.2+finisher:6"
-    with pytest.raises(InvalidInput, match="the 12 that the stages add up to, got 20"):
-        arm_of(HEAD, TAIL, steps=20)

@@ -88,10 +88,11 @@ def plan_job(seen: Observed) -> Plan:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
     if hindrance is not None:
+        waits_for_pods = hindrance.reason is JobReason.PODS_PENDING
         # Pods of a job that is only out of sight are at work on it.
         idle = hindrance.final or hindrance.reason is JobReason.SUSPENDED
-        pods = tuple(DropPod(pod) for pod in seen.pods) if idle else ()
-        return Plan(pods, job_status(seen, hindrance), again_s=_until_late(seen, spec))
+        pods = _pods(seen, wanted=waits_for_pods) if waits_for_pods or idle else []
+        return Plan(tuple(pods), job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
     return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
 
@@ -112,6 +113,8 @@ def _under_way(seen: Observed, spec: RelayJobSpec) -> Plan:
         return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, text, final=True)))
     actions: list[Action] = []
     suspend = spec.suspend and not _wanted_by_others(seen, spec)
+    if record.request.spec.suspend and spec.placement == "Dedicated":
+        suspend = suspend or _without_pods(seen, spec) is not None  # resumed once its pods are there again
     if not record.finished and record.request.spec.suspend != suspend:
         actions.append(SetSuspend(record.job_id, suspend))
     if spec.placement == "Dedicated":
@@ -142,15 +145,28 @@ def _hindrance(seen: Observed) -> Hindrance | None:
     blocked = seen.missing
     if seen.bus:
         blocked = Hindrance(JobReason.BUS_UNAVAILABLE, seen.bus)
-    elif spec.placement == "Dedicated" and not seen.templates and blocked is None:
-        text = f"no StagePool of family {spec.family}: pods of a job's own are made after one of each tier"
-        blocked = Hindrance(JobReason.NO_POOL, text)
+    elif spec.placement == "Dedicated" and blocked is None:
+        blocked = _without_pods(seen, spec)
     if blocked is not None and _until_late(seen, spec) == 0.0:
         text = (
             f"not started within {spec.start_deadline_seconds:g} s; it was waiting: {blocked.reason} {blocked.message}"
         )
         return Hindrance(JobReason.START_DEADLINE_EXCEEDED, text, final=True)
     return blocked
+
+
+def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
+    """Why a job that wants pods of its own has not got them. One that begins with some of them has no relay."""
+    if not seen.templates:
+        text = f"no StagePool of family {spec.family}: pods of a job's own are made after one of each tier"
+        return Hindrance(JobReason.NO_POOL, text)
+    ready = {pod.tier for pod in seen.pods if pod.ready}
+    missing = {pool.spec.tier for pool in seen.templates if pool.spec is not None} - ready
+    if not missing:
+        return None
+    unready = [pod for pod in seen.pods if not pod.ready]
+    away = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in unready]
+    return Hindrance(JobReason.PODS_PENDING, "; ".join(away) or "its pods are being made")
 
 
 def _others(seen: Observed) -> list[SeenJob]:

@@ -31,7 +31,6 @@ _WAITING: dict[Waiting, JobReason] = {
 }
 _KEPT = ("attempt", "decision", "stages", "progress", "bytes_handed_over", "start_time")
 """What is still true of a job while the bus cannot be asked."""
-_NO_POD = (Waiting.ACCEPTED, Waiting.NO_CONFIGURATION)
 
 
 def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
@@ -105,7 +104,7 @@ def _progress(seen: Observed, record: JobRecord) -> list[Finding]:
     """Scheduled, HeadDone, TailDone."""
     decision = record.decision
     if decision is None and not record.stages:
-        return [_unscheduled(*_why_waiting(seen, record))]
+        return [_unscheduled(*_why_waiting(record))]
     waits = record.waiting_message if not record.finished else ""
     # Without a decision, but with stages: the result of an attempt that was given up came after all.
     how = f"as {decision.arm}" if decision is not None else "in an earlier attempt"
@@ -131,15 +130,8 @@ def _stage_finding(name: JobCondition, stage: StageStatus) -> Finding:
     return Finding(name, False, JobReason.RUNNING, f"on {stage.worker}{again}")
 
 
-def _why_waiting(seen: Observed, record: JobRecord) -> tuple[JobReason, str]:
-    waiting = record.waiting_reason or Waiting.ACCEPTED
-    spec = seen.job.spec
-    if spec is not None and spec.placement == "Dedicated" and waiting in _NO_POD:
-        away = [pod for pod in seen.pods if not pod.ready]
-        if away or not seen.pods:
-            texts = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in away]
-            return JobReason.PODS_PENDING, "; ".join(texts) or "its pods are being made"
-    return _WAITING[waiting], record.waiting_message
+def _why_waiting(record: JobRecord) -> tuple[JobReason, str]:
+    return _WAITING[record.waiting_reason or Waiting.ACCEPTED], record.waiting_message
 
 
 def _resumed(seen: Observed) -> list[Finding]:

@@ -54,6 +54,10 @@ def _condition(name: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{name}")].{field}'
 
 
+def _first_stage(tier: str, field: str) -> str:
+    return f'.status.stages[?(@.tier=="{tier}")].{field}'
+
+
 DEFINITIONS = (
     Definition(
         RelayJob,
@@ -69,8 +73,10 @@ DEFINITIONS = (
             Column("Seconds", ".status.seconds", "number", description="from acceptance to the end"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Family", ".spec.family", wide=True),
-            Column("Workers", ".status.stages[*].worker", wide=True),
-            Column("Nodes", ".status.stages[*].node", wide=True),
+            Column("Edge", _first_stage("edge", "worker"), wide=True, description="worker"),
+            Column("Edge node", _first_stage("edge", "node"), wide=True),
+            Column("Device", _first_stage("device", "worker"), wide=True, description="worker"),
+            Column("Device node", _first_stage("device", "node"), wide=True),
             Column("Bytes", ".status.bytesHandedOver", "integer", wide=True, description="of latents handed over"),
             Column("Waiting", _condition("Scheduled", "reason"), wide=True, description="why, while it does"),
             Column("Failure", _condition("Failed", "reason"), wide=True),
@@ -85,7 +91,7 @@ DEFINITIONS = (
         "Cluster",
         (
             Column("Architecture", ".spec.architecture"),
-            Column("Members", ".spec.members[*].name"),
+            Column("Size", ".spec.defaultSize", "integer", description="pixels a side where a job says none"),
             Column("Accepted", _condition("Accepted", "status")),
             Column("Ready", _condition("Ready", "status")),
             Column("Age", ".metadata.creationTimestamp", "date"),
@@ -199,6 +205,7 @@ _KEPT = (
     "maxProperties",
     "enum",
     "required",
+    "x-kubernetes-int-or-string",
     "x-kubernetes-validations",
 )
 
@@ -263,9 +270,16 @@ def _column(column: Column) -> Schema:
     return made
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice, instead of referring to it: people and other tools read these files."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def text(schema: Schema) -> str:
     """A definition as a file."""
-    return HEADER + str(yaml.safe_dump(schema, sort_keys=False, allow_unicode=True, width=120))
+    return HEADER + str(yaml.dump(schema, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120))
 
 
 def main(arguments: Iterable[str]) -> int:

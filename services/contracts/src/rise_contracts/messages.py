@@ -226,6 +226,7 @@ class Heartbeat(Message):
     pid: int = Field(ge=1)
     at: float
     ready: bool = True
+    families: tuple[Name, ...] = Field(default=(), description="that it can work with; none: it does not say")
     members: tuple[Name, ...] = Field(default=(), description="loaded now")
     seconds_per_step: dict[str, float] = Field(default_factory=dict, description="by member, one image, warm")
     gain: float = Field(default=1.0, gt=0, description="steps in company in the time of one alone; 1 until measured")

@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Sigma = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """Noise level in VE convention, x = x0 + sigma * noise."""
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 Tier = Literal["edge", "device"]
 Solver = Literal["euler", "heun", "ddim", "dpmpp_2m", "unipc"]
 Grid = Literal["family", "trailing", "linspace", "leading", "karras", "logsnr", "beta"]

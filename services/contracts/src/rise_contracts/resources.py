@@ -1,103 +1,55 @@
-"""The resources a person writes: RelayJob, ModelFamily, StagePool (``rise-relay.io/v1alpha1``).
+"""The resources a person writes: RelayJob, ModelFamily, and StagePool in `rise_contracts.pools`.
 
 These models are the only source of the custom resource definitions. Field names are camelCase in manifests.
 """
 
 from __future__ import annotations
 
-import itertools
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from rise_contracts.model import Grid, Name, Resource, Sigma, Solver, Tier, WireDtype
+from rise_contracts.model import Grid, Name, Resource, Sha256, Solver, Tier
+from rise_contracts.parts import (
+    API_VERSION,
+    Frames,
+    Guidance,
+    Handoff,
+    Labels,
+    Metadata,
+    OwnSolver,
+    OwnWireDtype,
+    Pixels,
+    RelaySpec,
+    StageSpec,
+    Steps,
+    check_stages,
+)
 from rise_contracts.rules import STAGES, labels, rules, unchanged
 
-API_VERSION: Literal["rise-relay.io/v1alpha1"] = "rise-relay.io/v1alpha1"
+__all__ = [
+    "VIDEOS",
+    "LatentContract",
+    "Member",
+    "Metadata",
+    "ModelFamily",
+    "ModelFamilySpec",
+    "NamedRelay",
+    "RelayJob",
+    "RelayJobSpec",
+    "RelaySpec",
+    "Source",
+    "StageSpec",
+]
 
-_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-
-
-def check_labels(labels: dict[str, str]) -> dict[str, str]:
-    """ValueError unless every key is a name that a label may have."""
-    wrong = next((key for key in labels if not _LABEL.fullmatch(key)), None)
-    if wrong is not None:
-        raise ValueError(f"names of labels are letters, digits, -, _ and ., with a prefix/ or without, got {wrong!r}")
-    return labels
-
-
-Steps = Annotated[int, Field(ge=1, le=200)]
-Pixels = Annotated[int, Field(ge=8, le=4096, multiple_of=8)]
-Frames = Annotated[int, Field(ge=1, le=257)]
-Guidance = Annotated[float, Field(ge=0, le=50, allow_inf_nan=False)]
 Prompt = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
-LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
-Labels = Annotated[dict[str, LabelValue], Field(max_length=64), AfterValidator(check_labels)]
-Notes = Annotated[dict[str, str], Field(max_length=64)]
 Deadline = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 
+MOST_FRAMES = 1024
+"""Frames that one job may ask for, over all its videos."""
 
 VIDEOS: dict[str, int] = {"wan": 81}
 """Architectures that make videos, and the frames of one where neither job nor family says how many."""
-
-
-class Metadata(Resource):
-    name: Name = "job"
-    namespace: Name = "default"
-    uid: str = Field(default="", max_length=64)
-    labels: Labels = Field(default_factory=dict)
-    annotations: Notes = Field(default_factory=dict)
-
-
-class StageSpec(Resource):
-    """One stage of a fixed relay. All but the last say where they stop (`untilSigma`)."""
-
-    member: Name
-    tier: Tier | None = None
-    steps: Steps
-    until_sigma: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-def check_stages(stages: tuple[StageSpec, ...]) -> None:
-    """ValueError unless handoff sigmas are given for all stages but the last, and fall from stage to stage."""
-    handoffs = [stage.until_sigma for stage in stages[:-1]]
-    given = [sigma for sigma in handoffs if sigma is not None]
-    if len(given) != len(handoffs):
-        raise ValueError("every stage but the last needs untilSigma, the noise level at which it hands over")
-    if stages[-1].until_sigma is not None:
-        raise ValueError("the last stage must not have untilSigma: it runs to the end")
-    if any(later >= earlier for earlier, later in itertools.pairwise(given)):
-        raise ValueError(f"untilSigma must fall from stage to stage, got {given}")
-
-
-class RelaySpec(Resource):
-    """How the job is cut. `Auto` leaves it to the scheduler; `Fixed` names the stages."""
-
-    model_config = rules(
-        (
-            "self.mode != 'Auto' || size(self.stages) == 0",
-            "stages are only for mode Fixed; say mode: Fixed, or leave them out",
-        ),
-        ("self.mode != 'Fixed' || size(self.stages) > 0", "mode Fixed needs at least one stage"),
-        *STAGES,
-    )
-
-    mode: Literal["Auto", "Fixed"] = "Auto"
-    stages: Annotated[tuple[StageSpec, ...], Field(max_length=8)] = ()
-    solver: Solver | None = None
-    wire_dtype: WireDtype | None = None
-
-    @model_validator(mode="after")
-    def _stages_fit_mode(self) -> Self:
-        if self.mode == "Auto":
-            if self.stages:
-                raise ValueError("stages are only for mode Fixed; say mode: Fixed, or leave the stages out")
-        elif not self.stages:
-            raise ValueError("mode Fixed needs at least one stage")
-        else:
-            check_stages(self.stages)
-        return self
 
 
 class RelayJobSpec(Resource):
@@ -111,34 +63,84 @@ class RelayJobSpec(Resource):
             kind="RelayJob",
         ),
         *labels("deviceSelector"),
+        (
+            f"!has(self.frames) || self.images * self.frames <= {MOST_FRAMES}",
+            f"images times frames must be at most {MOST_FRAMES}; make another job for the rest",
+        ),
+        (
+            "!has(self.steps) || size(self.relay.stages) == 0 || self.relay.stages.map(s, s.steps).sum() == self.steps",
+            "steps must be left out of a fixed relay, or be what its stages add up to",
+        ),
     )
 
-    family: Name = "rise-shapes"
-    prompt: Prompt
-    negative_prompt: str = Field(default="", max_length=1000)
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
-    width: Pixels | None = None
-    height: Pixels | None = None
-    images: int = Field(default=1, ge=1, le=16)
-    frames: Frames | None = Field(default=None, description="of a video; None: the family's own, 1 for pictures")
-    steps: Steps | None = None
-    guidance_scale: Guidance | None = None
-    preference: float = Field(default=0.5, ge=0, le=1, description="0 is speed, 1 is quality")
+    family: Name = Field(default="rise-shapes", description="The ModelFamily whose members make the pictures.")
+    prompt: Prompt = Field(description="What the pictures show; 1 to 1000 characters.")
+    negative_prompt: str = Field(
+        default="", max_length=1000, description="What they do not show; it counts at a guidance above 1."
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**63 - 1,
+        description="Of the noise: the same seed and configuration give the same pictures. Unset: one is drawn.",
+    )
+    width: Pixels | None = Field(default=None, description="Pixels, a multiple of 8. Unset: the size of the family.")
+    height: Pixels | None = Field(default=None, description="Pixels, a multiple of 8. Unset: the size of the family.")
+    images: int = Field(default=1, ge=1, le=16, description="How many pictures or videos, 1 to 16.")
+    frames: Frames | None = Field(
+        default=None, description="Of each video, 1 to 257. Unset: as the family says, and 1 where it makes pictures."
+    )
+    steps: Steps | None = Field(
+        default=None, description="Denoising steps of all stages together, 1 to 200. Unset: what members usually take."
+    )
+    guidance_scale: Guidance | None = Field(
+        default=None, description="How strictly the prompt is followed, 0 to 50. Unset: what members usually take."
+    )
+    preference: float = Field(
+        default=0.5, ge=0, le=1, description="From 0, as soon as possible, to 1, as good as possible."
+    )
     relay: RelaySpec = RelaySpec()
-    device_selector: Labels | None = None
-    placement: Literal["Warm", "Dedicated"] = "Warm"
-    start_deadline_seconds: Deadline | None = None
-    active_deadline_seconds: Deadline | None = None
-    backoff_limit: int = Field(default=3, ge=0, le=20)
-    suspend: bool = False
-    ttl_seconds_after_finished: float | None = Field(default=None, ge=0, le=30 * 86400)
-    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128)
+    device_selector: Labels | None = Field(
+        default=None, description="Labels that a worker on a device must have, such as its owner's. Unset: any worker."
+    )
+    placement: Literal["Warm", "Dedicated"] = Field(
+        default="Warm", description="Warm: workers of the pools. Dedicated: pods of its own, which load members first."
+    )
+    start_deadline_seconds: Deadline | None = Field(
+        default=None, description="The job fails where no stage has begun by then; seconds, at most a week."
+    )
+    active_deadline_seconds: Deadline | None = Field(
+        default=None, description="The job fails where it has not ended by then; seconds, at most a week."
+    )
+    backoff_limit: int = Field(default=3, ge=0, le=20, description="Attempts after the first that failed, 0 to 20.")
+    suspend: bool = Field(default=False, description="Put the job aside; it goes on once this is false.")
+    ttl_seconds_after_finished: float | None = Field(
+        default=None,
+        ge=0,
+        le=30 * 86400,
+        description="Delete the job and its pictures this many seconds after its end, at most 30 days. Unset: never.",
+    )
+    idempotency_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Jobs of a namespace with the same key are one job; with the same key, another spec is refused.",
+    )
     managed_by: str | None = Field(
         default=None,
         max_length=253,
         pattern=r"^[a-z0-9][-a-z0-9.]*/[A-Za-z0-9][-A-Za-z0-9_./]*$",
-        description="another controller than Rise's operator, which then leaves the job alone",
+        description="Another controller than Rise's operator, as domain/name; the operator leaves the job to it.",
     )
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.frames is not None and self.images * self.frames > MOST_FRAMES:
+            raise ValueError(f"images times frames must be at most {MOST_FRAMES}, got {self.images * self.frames}")
+        total = sum(stage.steps for stage in self.relay.stages)
+        if total and self.steps not in (None, total):
+            raise ValueError(f"steps must be left out of a fixed relay, or be the {total} that its stages add up to")
+        return self
 
 
 class RelayJob(Resource):
@@ -164,25 +166,33 @@ class Source(Resource):
         ),
         ("!has(self.revision) || has(self.hub)", "revision belongs to hub sources only"),
         (
-            "!has(self.path) || !self.path.split('/').exists(part, part == '..')",
-            "path must not lead out of its volume: no '..' in it",
+            # In a cluster alone: on one's own machine a path may lead anywhere.
+            r"!has(self.path) || !self.path.matches(r'^~|(^|/)\.\.(/|$)')",
+            "path must lie on the model volume of the pools: no '~' before and no '..' in it",
         ),
     )
 
-    builtin: Name | None = None
-    path: str | None = Field(default=None, min_length=1, max_length=1024, description="of a folder in diffusers form")
+    builtin: Name | None = Field(default=None, description="A family that ships with Rise: rise-shapes.")
+    path: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="A folder in diffusers layout, safetensors only. In a cluster: on the model volume of the pools.",
+    )
     hub: str | None = Field(
         default=None,
         max_length=256,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$",
-        description="a repository, as owner/name",
+        description="A model repository on the Hugging Face hub, as owner/name.",
     )
-    revision: str | None = Field(default=None, min_length=1, max_length=128)
+    revision: str | None = Field(
+        default=None, min_length=1, max_length=128, description="Commit, tag or branch of the hub's repository."
+    )
     variant: str | None = Field(
         default=None,
         min_length=1,
         max_length=64,
-        description="which files are read, by the word in their names, such as fp16; each source has its own",
+        description="Which files are read, by the word in their names, such as fp16; each source has its own.",
     )
 
     @model_validator(mode="after")
@@ -192,35 +202,38 @@ class Source(Resource):
             raise ValueError(f"exactly one of builtin, path, hub is needed, got {given or 'none'}")
         if self.hub is None and self.revision is not None:
             raise ValueError("revision belongs to hub sources only")
-        if self.path is not None and ".." in self.path.split("/"):
-            raise ValueError(f"path must not lead out of its folder: no '..' in it, got {self.path!r}")
         return self
 
 
 class Member(Resource):
-    """One denoiser. `sigmaMax` is the highest noise level it was trained for; None means all."""
+    """One denoiser of a family."""
 
-    name: Name
-    source: Source | None = Field(default=None, description="None: the base folder of the family")
+    name: Name = Field(description="What relays and pools call it.")
+    source: Source | None = Field(default=None, description="Where its weights are. Unset: in the base of the family.")
     subfolder: str | None = Field(
-        default=None, min_length=1, max_length=256, description="None: where its architecture keeps the denoiser"
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="Of its source. Unset: where its architecture keeps the denoiser.",
     )
-    parameters: int | None = Field(default=None, ge=1)
-    sigma_max: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    default_steps: Steps = 20
-    default_guidance: Guidance = 1.0
-    tier: Tier = "edge"
+    parameters: int | None = Field(default=None, ge=1, description="How many weights it has.")
+    sigma_max: Handoff | None = Field(
+        default=None, description="The highest noise level it was trained for; it then only finishes. Unset: all."
+    )
+    default_steps: Steps = Field(default=20, description="Steps that it usually takes from pure noise, 1 to 200.")
+    default_guidance: Guidance = Field(default=1.0, description="Guidance that it usually takes, 0 to 50.")
+    tier: Tier = Field(default="edge", description="Where it is at home.")
 
 
 class LatentContract(Resource):
     """What all members of a family share. The digest covers the VAE's configuration and weights."""
 
-    channels: int = Field(ge=1, le=256)
-    downscale: int = Field(ge=1, le=64, description="pixels per latent cell, along one side")
-    scaling_factor: float
-    shift_factor: float = 0.0
-    packing: Literal["none", "2x2"] = "none"
-    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    channels: int = Field(ge=1, le=256, description="Of the latent, 1 to 256.")
+    downscale: int = Field(ge=1, le=64, description="Pixels per latent cell along one side, 1 to 64.")
+    scaling_factor: float = Field(description="What the latents of the VAE are multiplied by.")
+    shift_factor: float = Field(default=0.0, description="What is taken from the latents of the VAE before.")
+    packing: Literal["none", "2x2"] = Field(default="none", description="2x2: four cells are channels of one.")
+    digest: Sha256 | None = Field(default=None, description="SHA-256 of the VAE, in hexadecimal.")
 
 
 class NamedRelay(Resource):
@@ -228,10 +241,12 @@ class NamedRelay(Resource):
 
     model_config = rules(*STAGES)
 
-    name: Name
-    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=8)]
-    solver: Solver | None = None
-    wire_dtype: WireDtype | None = None
+    name: Name = Field(description="What decisions call it.")
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=8)] = Field(
+        description="In their order, 1 to 8. untilSigma falls from each to the next."
+    )
+    solver: OwnSolver = None
+    wire_dtype: OwnWireDtype = None
 
     @model_validator(mode="after")
     def _stages_fit(self) -> Self:
@@ -243,6 +258,7 @@ class ModelFamilySpec(Resource):
     """Denoisers that share one latent space, and the relays that the scheduler may choose among them."""
 
     model_config = rules(
+        *unchanged(always=("architecture",), kind="ModelFamily"),
         (
             "self.members.all(m, self.members.exists_one(other, other.name == m.name))",
             "the names of members must differ",
@@ -261,20 +277,30 @@ class ModelFamilySpec(Resource):
         ),
     )
 
-    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana", "wan"] = "sd"
-    base: Source
-    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)]
-    latent: LatentContract | None = None
-    tiny_vae: Source | None = Field(
-        default=None, description="a diffusers AutoencoderTiny of the same latents, for previews and small devices"
+    architecture: Literal["sd", "sdxl", "pixart", "sd3", "flux", "flux2", "sana", "wan"] = Field(
+        default="sd", description="Which kind of denoiser, autoencoder and text encoders it is; wan makes videos."
     )
-    default_size: Pixels = 512
-    default_frames: Frames | None = Field(default=None, description="of its videos; None: 81 for wan")
-    handoffs: Annotated[tuple[Sigma, ...], Field(max_length=32)] = ()
-    relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = ()
-    solver: Solver = "euler"
-    grid: Grid = "family"
-    encoding: Literal["vp"] = "vp"
+    base: Source = Field(description="The autoencoder, the text encoders and those members that have no source.")
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=32)] = Field(
+        description="Its denoisers, 1 to 32."
+    )
+    latent: LatentContract | None = Field(
+        default=None, description="What the members share. Unset: what the base says. A member that differs is refused."
+    )
+    tiny_vae: Source | None = Field(
+        default=None, description="A diffusers AutoencoderTiny of the same latents, for previews and small devices."
+    )
+    default_size: Pixels = Field(default=512, description="Pixels a side where a job says none; a multiple of 8.")
+    default_frames: Frames | None = Field(default=None, description="Of its videos, 1 to 257. Unset: 81 for wan.")
+    handoffs: Annotated[tuple[Handoff, ...], Field(max_length=32)] = Field(
+        default=(), description="Noise levels (sigma) at which the scheduler may cut a job, at most 32, all above 0."
+    )
+    relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = Field(
+        default=(), description="Relays the scheduler may choose beside those that the handoffs give, at most 64."
+    )
+    solver: Solver = Field(default="euler", description="How a step is taken where neither job nor relay says.")
+    grid: Grid = Field(default="family", description="How noise levels are spaced; family: as its own files say.")
+    encoding: Literal["vp"] = Field(default="vp", description="The form in which latents are handed over.")
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rise_contracts.model import Name, Resource, Tier
+from rise_contracts.model import Name, Resource, Sha256, Tier
 
 Text = Annotated[str, Field(max_length=2048)]
 Time = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})]
@@ -97,102 +97,125 @@ class PoolReason(StrEnum):
 
 
 class Condition(Resource):
-    type: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)]
-    message: Text = ""
-    last_transition_time: Time
-    observed_generation: int = Field(ge=0)
+    """What is true of the object, or not (yet), and why."""
+
+    type: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)] = Field(description="What it is about.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it is so.")
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]*$", max_length=64)] = Field(
+        description="Why, in a word that programs may rely on."
+    )
+    message: Text = Field(default="", description="Why, for people.")
+    last_transition_time: Time = Field(description="Since when.")
+    observed_generation: int = Field(ge=0, description="The generation of the object that this was said of.")
 
 
-Conditions = Annotated[tuple[Condition, ...], Field(max_length=16)]
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16, description="What is true of it, by type.")]
+Generation = Annotated[int, Field(ge=0, description="The generation of the object that this status is of.")]
 
 
 class PredictionStatus(Resource):
-    latency_seconds: float | None = None
-    edge_seconds: float | None = None
-    quality: float | None = None
+    """What the scheduler expected."""
+
+    latency_seconds: float | None = Field(default=None, description="From acceptance to the end.")
+    edge_seconds: float | None = Field(default=None, description="Of accelerators at the edge.")
+    quality: float | None = Field(default=None, description="Of the pictures, from 0 to 1.")
 
 
 class DecisionStatus(Resource):
     """What the scheduler chose; `rise explain` tells why."""
 
-    id: Annotated[str, Field(max_length=64)]
-    arm: Annotated[str, Field(max_length=256)]
-    policy: Annotated[str, Field(max_length=64)]
-    propensity: float = 1.0
+    id: Annotated[str, Field(max_length=64)] = Field(description="Of the decision, in the scheduler's log.")
+    arm: Annotated[str, Field(max_length=256)] = Field(
+        description="Member, steps and handoff of each stage: large:6@1.2+small:6 hands over at sigma 1.2."
+    )
+    policy: Annotated[str, Field(max_length=64)] = Field(description="By which it was chosen.")
+    propensity: float = Field(default=1.0, description="How likely it was to be chosen, above 0 to 1.")
     predicted: PredictionStatus = PredictionStatus()
 
 
 class StageRun(Resource):
     """One stage of the current attempt."""
 
-    member: Name
-    tier: Tier
-    pool: Name
-    worker: Annotated[str, Field(max_length=63)] | None = None
-    node: Annotated[str, Field(max_length=253)] | None = None
-    steps: int = Field(ge=0)
-    until_sigma: float | None = None
-    seconds: float | None = None
-    handoff_bytes: int | None = None
+    member: Name = Field(description="That computes it.")
+    tier: Tier = Field(description="Where it runs.")
+    pool: Name = Field(description="Of the worker, as the bus calls it.")
+    worker: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="That took it, or has to.")
+    node: Annotated[str, Field(max_length=253)] | None = Field(default=None, description="That the worker is on.")
+    steps: int = Field(ge=0, description="Denoising steps.")
+    until_sigma: float | None = Field(default=None, description="The noise level at which it hands over.")
+    seconds: float | None = Field(default=None, description="That it took.")
+    handoff_bytes: int | None = Field(default=None, description="Of the latent that it handed over.")
 
 
 class ImageStatus(Resource):
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: int = Field(ge=1)
-    width: int = Field(ge=1)
-    height: int = Field(ge=1)
-    frames: int = Field(default=1, ge=1)
+    """One picture or video."""
+
+    sha256: Sha256 = Field(description="Of its file.")
+    bytes: int = Field(ge=1, description="Of its file.")
+    width: int = Field(ge=1, description="In pixels.")
+    height: int = Field(ge=1, description="In pixels.")
+    frames: int = Field(default=1, ge=1, description="1 for a picture.")
 
 
 class ResultStatus(Resource):
     """Where the pictures are: under `jobId` in the result store. `digest` is the SHA-256 of all of them in order."""
 
-    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    bytes: int = Field(ge=1)
-    images: Annotated[tuple[ImageStatus, ...], Field(max_length=16)]
+    digest: Sha256 = Field(description="SHA-256 of all of them in order.")
+    bytes: int = Field(ge=1, description="Of all of them together.")
+    images: Annotated[tuple[ImageStatus, ...], Field(max_length=16)] = Field(description="In order, at most 16.")
 
 
 class RelayJobStatus(Resource):
     """Where a job stands. `jobId` is its name on the bus: `rise result <jobId>` fetches its pictures."""
 
-    observed_generation: int = Field(default=0, ge=0)
-    phase: Literal["Pending", "Suspended", "Scheduled", "Running", "Complete", "Failed"] = "Pending"
-    conditions: Conditions = ()
-    job_id: Annotated[str, Field(max_length=63)] | None = None
-    attempt: int | None = Field(default=None, ge=1)
-    decision: DecisionStatus | None = None
-    stages: Annotated[tuple[StageRun, ...], Field(max_length=8)] = ()
-    progress: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="stages done of stages to do"
+    observed_generation: Generation = 0
+    phase: Literal["Pending", "Suspended", "Scheduled", "Running", "Complete", "Failed"] = Field(
+        default="Pending", description="Derived from the conditions, for people."
     )
-    bytes_handed_over: int | None = Field(default=None, ge=0)
-    start_time: Time | None = None
-    completion_time: Time | None = None
-    seconds: float | None = Field(default=None, description="from acceptance to the end")
+    conditions: Conditions = ()
+    job_id: Annotated[str, Field(max_length=63)] | None = Field(default=None, description="Its name on the bus.")
+    attempt: int | None = Field(default=None, ge=1, description="Which try this is, from 1.")
+    decision: DecisionStatus | None = None
+    stages: Annotated[tuple[StageRun, ...], Field(max_length=8)] = Field(
+        default=(), description="Of the current attempt, in order."
+    )
+    progress: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="Stages done of stages to do, as 1/2."
+    )
+    bytes_handed_over: int | None = Field(default=None, ge=0, description="Of latents, between the stages.")
+    start_time: Time | None = Field(default=None, description="When its first stage began.")
+    completion_time: Time | None = Field(default=None, description="When it ended, well or badly.")
+    seconds: float | None = Field(default=None, description="From acceptance to the end.")
     result: ResultStatus | None = None
 
 
 class MemberStatus(Resource):
-    name: Name
-    workers: int = Field(ge=0, description="that hold it now")
+    """One member of the family."""
+
+    name: Name = Field(description="Of the member.")
+    workers: int = Field(ge=0, description="How many hold it now.")
 
 
 class ModelFamilyStatus(Resource):
-    observed_generation: int = Field(default=0, ge=0)
+    """Whether the family is known to the bus, and who holds its members."""
+
+    observed_generation: Generation = 0
     conditions: Conditions = ()
-    members: Annotated[tuple[MemberStatus, ...], Field(max_length=32)] = ()
+    members: Annotated[tuple[MemberStatus, ...], Field(max_length=32)] = Field(
+        default=(), description="Each member, and the workers that hold it."
+    )
 
 
 class StagePoolStatus(Resource):
     """`replicas` are the pods there are, `readyReplicas` those whose worker takes work."""
 
-    observed_generation: int = Field(default=0, ge=0)
+    observed_generation: Generation = 0
     conditions: Conditions = ()
-    replicas: int = Field(default=0, ge=0)
-    ready_replicas: int = Field(default=0, ge=0)
-    busy_replicas: int = Field(default=0, ge=0)
-    members: Annotated[tuple[Name, ...], Field(max_length=32)] = Field(default=(), description="loaded somewhere")
-    nodes: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-    selector: str = Field(default="", max_length=512, description="of its pods, for the scale subresource")
+    replicas: int = Field(default=0, ge=0, description="Pods that there are.")
+    ready_replicas: int = Field(default=0, ge=0, description="Pods whose worker takes work.")
+    busy_replicas: int = Field(default=0, ge=0, description="Workers that compute now.")
+    members: Annotated[tuple[Name, ...], Field(max_length=32)] = Field(default=(), description="Loaded somewhere.")
+    nodes: Annotated[tuple[Annotated[str, Field(max_length=253)], ...], Field(max_length=64)] = Field(
+        default=(), description="That its pods are on, at most 64."
+    )
+    selector: str = Field(default="", max_length=512, description="Of its pods, for the scale subresource.")

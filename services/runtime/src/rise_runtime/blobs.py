@@ -26,6 +26,12 @@ def inline(payload: bytes, sha256: str | None = None) -> PayloadRef:
     return PayloadRef(kind="inline", nbytes=len(payload), sha256=sha256 or _digest(payload))
 
 
+def inline_limit(bus: Bus) -> int:
+    """Bytes that `send` still puts behind the message: above, they go in chunks."""
+    # A quarter is left for the message itself where the server's limit is smaller than ours.
+    return min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4)
+
+
 async def send(
     bus: Bus,
     job_id: str,
@@ -42,8 +48,7 @@ async def send(
     """
     if len(payload) > limit:
         raise errors.PayloadTooLarge(use, len(payload), limit)
-    # A quarter is left for the message itself where the server's limit is smaller than ours.
-    if len(payload) <= min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4):
+    if len(payload) <= inline_limit(bus):
         return inline(payload, sha256), payload
     # The nonce keeps apart two writers of one attempt: the chunks of each are whole.
     subject = subjects.blob(job_id, use, attempt, secrets.token_hex(8))

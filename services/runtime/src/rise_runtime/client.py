@@ -112,7 +112,7 @@ async def cancel(bus: Bus, job_id: str) -> JobRecord:
     kept = await endings.keep(bus, ending)
     if not kept.won:
         return plan.concluded(held.record, kept.ending)  # it had ended: its driver sees to the rest
-    settled = await endings.settle(bus, held.record, kept.ending)
+    settled = await endings.settle(bus, held, kept.ending)
     return settled.record if settled is not None else plan.concluded(held.record, kept.ending)
 
 

@@ -264,7 +264,7 @@ class _Driver:
     async def _answer(self, desk: _Desk, event: messages.Event) -> None:
         """Events that call for more than a note in the record."""
         if isinstance(event, messages.JobDone | messages.JobFailed | messages.JobCancelled):
-            self._put(desk, await self._hands.conclude(desk.held, event))
+            self._put(desk, await self._hands.conclude(desk.held, event, announced=True))
         elif isinstance(event, messages.StageFailed):
             failure = Failure(reason=event.reason, message=event.message, attempt=event.attempt)
             retriable, now = event.retriable, time.time()

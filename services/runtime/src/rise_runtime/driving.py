@@ -53,8 +53,8 @@ class Hands:
             case plan.Fail(failure):
                 return await self._fail(held, failure)
 
-    async def conclude(self, held: Held, ending: messages.Ending) -> Held | None:
-        """The job has this ending: tell the scheduler, then write it into the record."""
+    async def conclude(self, held: Held, ending: messages.Ending, *, announced: bool = False) -> Held | None:
+        """The job has this ending: tell the scheduler, then write it into the record. `announced` as in `settle`."""
         if held.record.finished:
             return held
         if not isinstance(ending, messages.JobCancelled):
@@ -62,7 +62,7 @@ class Hands:
         log.info("job %s: %s", ending.job_id, ending.kind)
         telemetry.JOBS.labels(ending.kind).inc()
         telemetry.JOB_SECONDS.labels(ending.kind).observe(max(0.0, ending.at - held.record.request.accepted_at))
-        return await endings.settle(self._bus, held.record, ending)
+        return await endings.settle(self._bus, held, ending, announced=announced)
 
     async def dispatch(self, held: Held) -> None:
         """Put the head of a scheduled job into its queue, once however often this is called."""

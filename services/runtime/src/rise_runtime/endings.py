@@ -64,19 +64,23 @@ async def announce(bus: Bus, ending: messages.Ending) -> None:
     await streams.store(bus, subjects.event(ending.job_id, ending.kind), codec.encode(ending), msg_id=msg_id)
 
 
-async def settle(bus: Bus, record: JobRecord, ending: messages.Ending) -> Held | None:
+async def settle(bus: Bus, held: Held, ending: messages.Ending, *, announced: bool = False) -> Held | None:
     """Bring the record to the ending's state, stop what still runs, drop what still waits, tell everybody.
 
-    Every part may be done again by somebody else: the record is changed only while it is not final.
+    Every part may be done again by somebody else: the record is changed only while it is not final. `announced`: it
+    is from an announcement that the ending is known.
     """
-    held = await Jobs(bus).change(record.job_id, lambda current: plan.concluded(current, ending))
-    await asyncio.gather(
-        announce(bus, ending),
-        stop_work(bus, record, record.attempt),
-        drop_handoffs(bus, record),
-        checkpoints.drop_of_job(bus, record.job_id),
-    )
-    return held
+    record, straight = held.record, plan.went_straight(held.record, ending)
+    settled = await Jobs(bus).change(record.job_id, lambda current: plan.concluded(current, ending), seen=held)
+    parts = [checkpoints.drop_of_job(bus, record.job_id)]
+    if not announced:
+        parts.append(announce(bus, ending))
+    if not straight:
+        parts.append(stop_work(bus, record, record.attempt))
+    if not straight or _has_chunks(bus, ending):
+        parts.append(drop_handoffs(bus, record))
+    await asyncio.gather(*parts)
+    return settled
 
 
 async def stop_work(bus: Bus, record: JobRecord, attempt: int) -> None:
@@ -92,6 +96,12 @@ async def drop_handoffs(bus: Bus, record: JobRecord) -> None:
     """Free the room that handoffs in chunks took."""
     if record.decision is not None and len(record.decision.configuration.stages) > 1:
         await streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(record.job_id, "handoff"))
+
+
+def _has_chunks(bus: Bus, ending: messages.Ending) -> bool:
+    """Whether a handoff of the job was too large for one message."""
+    reports = ending.stages if isinstance(ending, messages.JobDone) else ()
+    return any(report.handoff_bytes > blobs.inline_limit(bus) for report in reports)
 
 
 async def pictures(bus: Bus, done: messages.JobDone, behind: bytes) -> tuple[bytes, ...]:

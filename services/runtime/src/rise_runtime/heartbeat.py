@@ -86,6 +86,7 @@ class Heart:
             pid=os.getpid(),
             at=time.time(),
             ready=self._ready,
+            families=status.families,
             members=status.members,
             seconds_per_step=status.seconds_per_step,
             gain=status.gain,

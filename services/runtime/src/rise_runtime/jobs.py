@@ -43,19 +43,21 @@ class Jobs:
         revision = await self._bucket.update(record.job_id, codec.encode(record), held.revision)
         return Held(record, revision)
 
-    async def change(self, job_id: str, change: Callable[[JobRecord], JobRecord]) -> Held | None:
-        """Apply `change` to whatever is there, as often as it takes; None where the job is gone."""
-        while True:
-            held = await self.get(job_id)
-            if held is None:
-                return None
+    async def change(
+        self, job_id: str, change: Callable[[JobRecord], JobRecord], *, seen: Held | None = None
+    ) -> Held | None:
+        """Apply `change` to whatever is there, as often as it takes; None where the job is gone. `seen` is what is
+        there if nobody has written since."""
+        held = seen or await self.get(job_id)
+        while held is not None:
             record = change(held.record)
             if record == held.record:
                 return held
             try:
                 return await self.replace(held, record)
             except WrongRevision:
-                continue
+                held = await self.get(job_id)
+        return None
 
     async def remove(self, job_id: str) -> None:
         await self._bucket.remove(job_id)

@@ -200,6 +200,13 @@ def concluded(record: JobRecord, ending: messages.Ending) -> JobRecord:
     return _with(record, state=JobState.COMPLETE, result=result, stages=stages, started_at=started, **common)
 
 
+def went_straight(record: JobRecord, ending: messages.Ending) -> bool:
+    """Whether the job was done in its first attempt, each stage by the first worker that began it: nobody is at it
+    any more, and its tasks leave the queues with their acknowledgements."""
+    done = isinstance(ending, messages.JobDone) and ending.attempt == record.attempt == 1
+    return done and all(status.delivery <= 1 for status in record.stages)
+
+
 def outcome(record: JobRecord, ending: messages.JobDone | messages.JobFailed) -> messages.Outcome | None:
     """What the scheduler learns from the end of the job; None where it had decided nothing.
 

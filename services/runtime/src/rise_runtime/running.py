@@ -139,13 +139,13 @@ class Running:
     async def _watch_fence(self) -> None:
         """Apart from `_keep_alive`: a server that is slow to answer must not cost the worker its task."""
         while True:
+            await asyncio.sleep(self._bench.keepalive_s)  # first, for `_is_wanted` has just asked
             try:
                 if not await self._bench.jobs.is_current(self.task.job_id, self.task.attempt):
                     self.context.stop("superseded")
             except errors.RiseError as error:
                 # Without the bus nobody else gets on either: go on, the fence is asked again before the result.
                 log.warning("job %s: the bus is away while it is worked on: %s", self.task.job_id, error)
-            await asyncio.sleep(self._bench.keepalive_s)
 
     def _emit(self, step: int, steps: int, sigma: float, seconds_per_step: float) -> None:
         """From the handler's thread: publish progress without waiting for it."""

@@ -176,6 +176,7 @@ class WorkerStatus:
     seconds_per_step: dict[str, float] = field(default_factory=dict)
     gain: float = 1.0
     full: bool = False
+    families: tuple[str, ...] = ()
 
 
 StatusSource = Callable[[], WorkerStatus]

@@ -4,7 +4,7 @@ checked.
 
 from __future__ import annotations
 
-from rise_contracts.errors import InvalidInput, UnknownName
+from rise_contracts.errors import UnknownName
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.arms import KIND_OF, Arm, ArmPart, arm_name, check_sigmas
 
@@ -15,8 +15,8 @@ def fixed_arm(spec: RelayJobSpec, family: ModelFamily) -> Arm:
     """The arm that ``spec`` asks for. Raises UnknownName or InvalidInput with the field, what is wanted and what to
     do.
 
-    That handoff sigmas are there and fall is checked when the spec is read; the noise levels that members take need
-    the family.
+    That handoff sigmas are there and fall, and what steps add up to, is checked when the spec is read; the noise levels
+    that members take need the family.
     """
     stages = spec.relay.stages
     members = {member.name: member for member in family.spec.members}
@@ -24,14 +24,6 @@ def fixed_arm(spec: RelayJobSpec, family: ModelFamily) -> Arm:
         if stage.member not in members:
             raise UnknownName("member", stage.member, members, f"{_FIELD}[{index}].member")
     check_sigmas(family, stages, _FIELD)
-    total = sum(stage.steps for stage in stages)
-    if spec.steps is not None and spec.steps != total:
-        raise InvalidInput(
-            "spec.steps",
-            f"nothing, or the {total} that the stages add up to",
-            spec.steps,
-            "each fixed stage states its own steps",
-        )
     parts = tuple(
         ArmPart(s.member, s.tier or members[s.member].tier, s.steps, s.until_sigma, movable=s.tier is None)
         for s in stages

@@ -34,10 +34,12 @@ class Fleet:
     workers: tuple[Heartbeat, ...] = ()
 
     def open_to(self, request: JobRequest) -> Fleet:
-        """Those that may work on a job: where its stages have workers of their own these, else those that are no
-        job's own."""
+        """Those that may work on a job: they know its family, and where its stages have workers of their own they are
+        these, else no job's own."""
         wanted = request.job_id if request.spec.placement == "Dedicated" else ""
-        return Fleet(tuple(worker for worker in self.workers if worker.dedicated == wanted))
+        family = request.spec.family
+        fit = (worker for worker in self.workers if worker.dedicated == wanted)
+        return Fleet(tuple(worker for worker in fit if not worker.families or family in worker.families))
 
     def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
         """The workers of ``tier`` that pull work."""

@@ -36,12 +36,14 @@ class UnknownDecision(RiseError):
 
 
 class Store:
-    """The two buckets. It holds nothing itself, so any number of processes may have one."""
+    """The two buckets. Every call asks them, so any number of processes may have one; the same bytes are only not
+    parsed again."""
 
     def __init__(self, bus: Bus, *, default_reference_s: float) -> None:
         self._learned = Bucket(bus, subjects.KV_SCHEDULER)
         self._decisions = Bucket(bus, subjects.KV_DECISIONS)
         self._default_reference_s = default_reference_s
+        self._parsed: dict[str, tuple[bytes, Posterior]] = {}
 
     async def posterior(self, family: str) -> Posterior:
         """What is known of ``family``; nothing where the record cannot be read (decisions go on without it)."""
@@ -83,16 +85,21 @@ class Store:
             if after is before:
                 return verdict, marked
             try:
-                await self._learned.update(_key(record.family), posterior_json.dump(after), revision)
+                written = posterior_json.dump(after)
+                await self._learned.update(_key(record.family), written, revision)
             except WrongRevision:
                 continue  # another replica was first: add to what it wrote
+            self._parsed[record.family] = written, after
             return verdict, marked
 
     async def _read(self, family: str) -> tuple[Posterior, int]:
         entry = await self._learned.get(_key(family))
         if entry is None or entry.value is None:
             return Posterior(FEATURES), 0
-        return posterior_json.load(entry.value, FEATURES), entry.revision
+        parsed = self._parsed.get(family)
+        if parsed is None or parsed[0] != entry.value:
+            parsed = self._parsed[family] = entry.value, posterior_json.load(entry.value, FEATURES)
+        return parsed[1], entry.revision
 
     async def _read_or_set_aside(self, family: str) -> tuple[Posterior, int]:
         try:

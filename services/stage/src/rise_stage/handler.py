@@ -61,7 +61,13 @@ class Handler:
 
     def status(self) -> WorkerStatus:
         """For the heartbeat; called from another thread."""
-        return WorkerStatus(self._members, self._pace.seconds_per_step, self._pace.gain, self._rounds.full)
+        return WorkerStatus(
+            families=tuple(self._families),
+            members=self._members,
+            seconds_per_step=self._pace.seconds_per_step,
+            gain=self._pace.gain,
+            full=self._rounds.full,
+        )
 
     def __call__(self, task: StageTask, payload: bytes, context: StageContext) -> StageResult:
         """Compute one stage; may be called from many threads at once. See `rise_runtime.seam.StageHandler`."""

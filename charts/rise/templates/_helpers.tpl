@@ -1,0 +1,192 @@
+{{/* The release's name, with the chart's where it does not hold it. Names end in one more word: 40 characters leave room. */}}
+{{- define "rise.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* For what has no namespace: two releases of one name in two namespaces do not meet. */}}
+{{- define "rise.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "rise.fullname" .) -}}
+{{- end -}}
+
+{{/* Of every object. Takes (dict "root" $ "component" "operator"). */}}
+{{- define "rise.labels" -}}
+{{ include "rise.selectorLabels" . }}
+app.kubernetes.io/part-of: rise
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What pods are found by. The operator gives the same name to the pods of stages that it makes: rise-stage. */}}
+{{- define "rise.selectorLabels" -}}
+app.kubernetes.io/name: rise-{{ .component }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{/* metadata of an object: (dict "root" $ "component" "operator" "name" "…" "labels" (dict …) "annotations"
+(dict …)); `cluster` true where it has no namespace. */}}
+{{- define "rise.metadata" -}}
+name: {{ .name }}
+{{- if not .cluster }}
+namespace: {{ .root.Release.Namespace }}
+{{- end }}
+labels:
+  {{- include "rise.labels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* An image by digest where one is given, else by tag, else by the chart's version: (dict "root" $ "image" {…}). */}}
+{{- define "rise.image" -}}
+{{- $registry := .image.registry | default .root.Values.image.registry -}}
+{{- $name := ternary (printf "%s/%s" $registry .image.repository) .image.repository (ne $registry "") -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $name .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rise.natsUrl" -}}
+{{- if .Values.nats.enabled -}}
+{{- printf "nats://%s-nats.%s.svc:4222" (include "rise.fullname" .) .Release.Namespace -}}
+{{- else -}}
+{{- required "nats.url: wanted the URL of a NATS server with JetStream, for nats.enabled is false, got none; set nats.url=nats://HOST:4222" .Values.nats.url -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rise.natsSecret" -}}
+{{- if .Values.nats.existingSecret -}}
+{{- .Values.nats.existingSecret -}}
+{{- else if .Values.nats.enabled -}}
+{{- printf "%s-nats" (include "rise.fullname" .) -}}
+{{- else -}}
+{{- fail "nats.existingSecret: wanted the name of a Secret whose key `token` opens nats.url, got none; make one with: kubectl create secret generic NAME --from-literal=token=…" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The namespaces that the operator cares for, comma-separated; empty is all. Its own, with the default pools, is always
+among them. */}}
+{{- define "rise.watchNamespaces" -}}
+{{- if .Values.operator.watchNamespaces -}}
+{{- append .Values.operator.watchNamespaces .Release.Namespace | uniq | sortAlpha | join "," -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The manifests that the operator's pods apply before they start, as names of ConfigMaps. */}}
+{{- define "rise.defaults" -}}
+{{- $names := list -}}
+{{- if .Values.family.install -}}
+{{- $names = append $names (printf "%s-default-family" (include "rise.fullname" .)) -}}
+{{- end -}}
+{{- range $name := keys .Values.pools | sortAlpha -}}
+{{- if get $.Values.pools $name -}}
+{{- $names = append $names (printf "%s-default-pool-%s" (include "rise.fullname" $) $name) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
+{{/* What every process is told. */}}
+{{- define "rise.environment" -}}
+- name: RISE_NATS_URL
+  value: {{ include "rise.natsUrl" . }}
+- name: RISE_NATS_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "rise.natsSecret" . }}
+      key: token
+- name: RISE_LOG_LEVEL
+  value: {{ .Values.log.level }}
+- name: RISE_LOG_FORMAT
+  value: json
+{{- end -}}
+
+{{/* The Pod Security Standard "restricted", and a number for those who have to see that it is not root. */}}
+{{- define "rise.podSecurity" -}}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{- define "rise.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end -}}
+
+{{/* Health of a Rise process: it turns, it takes work. */}}
+{{- define "rise.probes" -}}
+startupProbe:
+  httpGet: {path: /healthz, port: health}
+  periodSeconds: 2
+  failureThreshold: 30
+readinessProbe:
+  httpGet: {path: /readyz, port: health}
+  periodSeconds: 5
+  timeoutSeconds: 5
+livenessProbe:
+  httpGet: {path: /healthz, port: health}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end -}}
+
+{{/* Where a component's pods go: (dict "root" $ "of" .Values.operator). */}}
+{{- define "rise.scheduling" -}}
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .of.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/* metadata of a pod template: (dict "root" $ "component" "operator" "of" .Values.operator "annotations" (dict …)). The
+chart's version is not in it: an upgrade restarts only what it changes. */}}
+{{- define "rise.podMetadata" -}}
+labels:
+  {{- include "rise.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/part-of: rise
+  {{- with .root.Values.commonLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- with .of.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) (.of.podAnnotations | default dict) .root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,149 @@
+"""Every pod of the chart: least rights, a say about its health, an account of its own, what it reads."""
+
+from __future__ import annotations
+
+import pytest
+
+from rise_operator import settings as operator_settings
+from rise_scheduler import settings as scheduler_settings
+from tests.chart.charts import NAMESPACE, RELEASE, Object, Pod, Rendered, environment_of
+from tests.chart.conftest import DIGEST
+
+PROCESSES = ("Deployment/rise-operator", "Deployment/rise-scheduler")
+OLDER = {"RISE_NATS_TOKEN": "secret", "RISE_NAMESPACE": NAMESPACE, "RISE_POD_NAME": "rise-operator-0"}
+"""What the pod's environment takes from elsewhere."""
+
+
+def test_the_pods_of_the_chart_are_these(plain: Rendered) -> None:
+    assert {pod.name for pod in plain.pods()} == {*PROCESSES, "StatefulSet/rise-nats", "Job/rise-test"}
+
+
+def test_no_server_comes_along_where_another_is_named(renderings: dict[str, Rendered]) -> None:
+    external = renderings["external-nats"]
+    assert {pod.name for pod in external.pods()} == {*PROCESSES, "Job/rise-test"}
+    assert external.all("Secret") == []
+    for pod in external.pods():
+        environment = environment_of(pod.main())
+        assert environment["RISE_NATS_URL"] == "tls://bus.example.org:4222"
+        (token,) = [item for item in pod.main()["env"] if item["name"] == "RISE_NATS_TOKEN"]
+        assert token["valueFrom"]["secretKeyRef"] == {"name": "bus-token", "key": "token"}
+
+
+def test_every_pod_is_restricted(rendered: Rendered) -> None:
+    # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+    for pod in rendered.pods():
+        context = pod.spec["securityContext"]
+        assert context["runAsNonRoot"] is True and context["runAsUser"] > 0, pod.name
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}, pod.name
+        for container in pod.containers():
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, (pod.name, container["name"])
+
+
+def test_every_container_can_write_to_its_scratch_folder_alone(rendered: Rendered) -> None:
+    for pod in rendered.pods():
+        volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+        for container in pod.containers():
+            (scratch,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/tmp"]
+            assert "emptyDir" in volumes[scratch["name"]]
+            writable = {mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+            assert writable <= {"/tmp", "/data"}
+
+
+def test_every_container_asks_for_what_it_needs(rendered: Rendered) -> None:
+    for pod in rendered.pods():
+        for container in pod.containers():
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), pod.name
+            assert "memory" in container["resources"]["limits"], pod.name
+
+
+def test_every_server_says_how_it_is(rendered: Rendered) -> None:
+    for pod in rendered.pods():
+        if pod.owner["kind"] == "Job":
+            continue
+        ports = {port["name"] for port in pod.main()["ports"]}
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert pod.main()[probe]["httpGet"]["port"] in ports, pod.name
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_our_processes_are_asked_where_they_answer(plain: Rendered, name: str) -> None:
+    container = plain.pod(name).main()
+    assert container["ports"] == [{"name": "health", "containerPort": 8080}]
+    assert environment_of(container)["RISE_HEALTH"] == "0.0.0.0:8080"
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
+
+
+def test_only_the_operator_gets_a_token_of_the_api(rendered: Rendered) -> None:
+    accounts = {body["metadata"]["name"]: body for body in rendered.all("ServiceAccount")}
+    assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
+    for pod in rendered.pods():
+        assert pod.spec["serviceAccountName"] in accounts, pod.name
+        assert pod.spec["automountServiceAccountToken"] is (pod.name == PROCESSES[0]), pod.name
+
+
+def test_the_operator_reads_what_the_chart_tells_it(plain: Rendered) -> None:
+    pod = plain.pod("Deployment/rise-operator")
+    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
+    assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 10
+    assert told.nats_url == f"nats://rise-nats.{NAMESPACE}.svc:4222"
+    assert told.stage.image == "rise-stage:0.1.0" and told.stage.pull_policy == "IfNotPresent"
+    assert told.stage.nats_url == told.nats_url and told.stage.nats_secret == "rise-nats"
+    assert told.stage.service_account in {body["metadata"]["name"] for body in plain.all("ServiceAccount")}
+    assert taken_from_elsewhere(pod) == OLDER.keys()
+
+
+def taken_from_elsewhere(pod: Pod) -> set[str]:
+    return {item["name"] for item in pod.main()["env"] if "valueFrom" in item}
+
+
+def test_the_operator_watches_its_own_namespace_whatever_it_is_told(renderings: dict[str, Rendered]) -> None:
+    pod = renderings["some-namespaces"].pod("Deployment/rise-operator")
+    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
+    assert set(told.watch_namespaces) == {"team-a", "team-b", NAMESPACE}
+
+
+def test_the_scheduler_reads_what_the_chart_tells_it(renderings: dict[str, Rendered]) -> None:
+    container = renderings["everything-on"].pod("Deployment/rise-scheduler").main()
+    told = scheduler_settings.read(container["args"], environment_of(container))
+    assert told.policy == "linucb" and told.patience == 300
+
+
+def test_an_upgrade_restarts_only_what_it_changes(plain: Rendered) -> None:
+    for pod in plain.pods():
+        assert "helm.sh/chart" not in pod.labels and "app.kubernetes.io/version" not in pod.labels, pod.name
+
+
+def test_a_digest_wins_over_a_tag_and_a_registry_is_before_our_own(renderings: dict[str, Rendered]) -> None:
+    images = {pod.name: {container["image"] for container in pod.containers()} for pod in renderings["digests"].pods()}
+    ours = "registry.example.org/rise"
+    assert images == {
+        "Deployment/rise-operator": {f"{ours}/rise-operator@{DIGEST}"},
+        "Deployment/rise-scheduler": {f"{ours}/rise-scheduler@{DIGEST}"},
+        "Job/rise-test": {f"{ours}/rise-stage@{DIGEST}"},
+        "StatefulSet/rise-nats": {f"docker.io/nats@{DIGEST}"},
+    }
+    environment = environment_of(renderings["digests"].pod("Deployment/rise-operator").main())
+    assert environment["RISE_STAGE_IMAGE"] == f"{ours}/rise-stage@{DIGEST}"
+    assert environment["RISE_STAGE_PULL_POLICY"] == "Always"
+
+
+def test_the_secrets_of_a_registry_reach_every_pod_and_those_of_stages(renderings: dict[str, Rendered]) -> None:
+    found = renderings["digests"]
+    assert all(pod.spec["imagePullSecrets"] == [{"name": "pull"}] for pod in found.pods())
+    assert found.one("ServiceAccount", "rise-stage")["imagePullSecrets"] == [{"name": "pull"}]
+
+
+def test_pods_go_where_they_are_told(renderings: dict[str, Rendered]) -> None:
+    for pod in renderings["everything-on"].pods():
+        if pod.owner["kind"] == "Job":
+            continue
+        spec: Object = pod.spec
+        assert spec["nodeSelector"] == {"disk": "ssd"} and spec["priorityClassName"] == "high"
+        assert spec["tolerations"] == [{"key": "dedicated", "operator": "Exists"}]
+        assert "podAntiAffinity" in spec["affinity"]
+        assert pod.labels["team"] == "vision" and pod.labels["cost-centre"] == "7"
