@@ -19,7 +19,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from rise_cli.local import nats_server
-from tests.kube.children import Child, free_ports
+from tests.kube.children import Child, DidNotStart, free_ports
 from tests.kube.controlplane import ControlPlane
 
 ROOT = Path(__file__).parents[1]
@@ -44,6 +44,12 @@ class Installed:
         """Return when it serves its metrics."""
         self.operator.start()
         self.operator.wait_until(self._answers, PATIENCE, f"answer {self.health}")
+
+    def check(self) -> None:
+        """Raise DidNotStart where a part has ended."""
+        for part in self.parts.values():
+            if not part.running:
+                raise DidNotStart(f"wanted {part.name} to run, but it ended:\n{part.tail()}")
 
     def cpu_seconds(self) -> dict[str, float]:
         """What each process has used of the processors since its start, the API server's included."""

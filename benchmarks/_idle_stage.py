@@ -78,7 +78,8 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
 def status(tier: Tier, family: str) -> WorkerStatus:
     """Everything of the tier is loaded."""
     members = MEMBERS[tier]
-    return WorkerStatus(members, {f"{family}/{member}": STEP_S for member in members})
+    speeds = {f"{family}/{member}": STEP_S for member in members}
+    return WorkerStatus(members=members, families=(family,), seconds_per_step=speeds)
 
 
 async def _work(url: str, identity: Identity, family: str, slots: int) -> None:
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument("--family", required=True)
     parser.add_argument("--slots", type=int, default=1)
     given = parser.parse_args()
-    identity = Identity(f"{given.tier}-1", given.tier, given.tier, families=(given.family,))
+    identity = Identity(f"{given.tier}-1", given.tier, given.tier)
     asyncio.run(_work(given.nats_url, identity, given.family, given.slots))
 
 

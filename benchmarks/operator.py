@@ -78,11 +78,11 @@ def measure(platform: Installed, family: str, count: int) -> Measured:
     for namespace in (FIRST, RAW, JOBS):
         platform.plane.kubectl().run("create", "namespace", namespace)
     platform.start_operator()
-    statuses = asyncio.run(_statuses_of_one(kubeconfig, family))
+    statuses = as_written(_one_job(platform, family, "first"))
     platform.operator.terminate(10.0)
     raw_seconds = asyncio.run(_raw(kubeconfig, family, count, statuses))
     platform.start_operator()
-    asyncio.run(_one_more(kubeconfig, family))
+    _one_job(platform, family, "second")
     before, writes = platform.cpu_seconds(), _writes(platform.metrics())
     ledger, seconds = asyncio.run(_load(kubeconfig, family, count))
     cpu = {name: used - before[name] for name, used in platform.cpu_seconds().items()}
@@ -144,30 +144,35 @@ def quantile(cumulative: Sequence[tuple[float, float]], share: float) -> float:
     return low
 
 
-async def _statuses_of_one(kubeconfig: Path, family: str) -> list[Object]:
-    """The status of a job that has its configuration, and its last one: what the operator writes."""
-    ledger = Ledger(["first"])
-    async with connected(str(kubeconfig)) as api, followed(kubeconfig, FIRST, ledger):
-        await apply(api, FIRST, family, ledger, 1)
-        async with asyncio.timeout(PATIENCE_S):
-            await ledger.done.wait()
-        there = await api.get(RELAY_JOBS, FIRST, "first")
-    assert there is not None
-    last: Object = there["status"]
-    later = {"Complete", "HeadDone", "TailDone"}
-    early = {**last, "phase": "Scheduled", "conditions": [c for c in last["conditions"] if c["type"] not in later]}
-    for name in ("result", "completionTime", "seconds", "bytesHandedOver"):
-        early.pop(name, None)
-    return [early, last]
+def _one_job(platform: Installed, family: str, name: str) -> Object:
+    """The status of a job that went through: the operator leads, and knows the scheduler and the workers."""
+
+    async def one() -> Object:
+        ledger = Ledger([name])
+        kubeconfig = platform.plane.kubeconfig
+        async with connected(str(kubeconfig)) as api, followed(kubeconfig, FIRST, ledger):
+            await apply(api, FIRST, family, ledger, 1)
+            async with asyncio.timeout(PATIENCE_S):
+                await ledger.done.wait()
+            there = await api.get(RELAY_JOBS, FIRST, name)
+        assert there is not None
+        status: Object = there["status"]
+        return status
+
+    try:
+        return asyncio.run(one())
+    except TimeoutError:
+        platform.check()
+        raise
 
 
-async def _one_more(kubeconfig: Path, family: str) -> None:
-    """Return when a job went through: the operator leads, and knows the scheduler and the workers."""
-    ledger = Ledger(["second"])
-    async with connected(str(kubeconfig)) as api, followed(kubeconfig, FIRST, ledger):
-        await apply(api, FIRST, family, ledger, 1)
-        async with asyncio.timeout(PATIENCE_S):
-            await ledger.done.wait()
+def as_written(last: Object) -> list[Object]:
+    """The two statuses that the operator writes for a job that ends with `last`: when it has its configuration, and
+    this."""
+    later, result = {"Complete", "HeadDone", "TailDone"}, {"result", "completionTime", "seconds", "bytesHandedOver"}
+    early = {name: value for name, value in last.items() if name not in result}
+    conditions = [condition for condition in last["conditions"] if condition["type"] not in later]
+    return [{**early, "phase": "Scheduled", "conditions": conditions}, last]
 
 
 async def _raw(kubeconfig: Path, family: str, count: int, statuses: Sequence[Object]) -> float:

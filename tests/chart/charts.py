@@ -102,6 +102,11 @@ def render(*arguments: str, values: Object | None = None, folder: Path | None = 
     return Rendered(helm("template", RELEASE, str(CHART), "--namespace", NAMESPACE, *more, *arguments))
 
 
+def as_text(*bodies: Object) -> str:
+    """For kubectl's standard input."""
+    return yaml.safe_dump_all(bodies)
+
+
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
     """Whether a label selector, with matchLabels and In expressions, selects these labels."""
     wanted = selector.get("matchLabels", {}).items()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -22,8 +23,10 @@ from rise_runtime import client
 from rise_runtime.bus import Bus, connect
 from rise_runtime.client import Result
 from tests.bus.runtime import small
+from tests.kube import assets
 from tests.kube.children import Child, free_ports
 from tests.kube.clusters import Cluster
+from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
 from tests.servers import Server
 
@@ -69,10 +72,10 @@ class Operator:
 class Rise:
     """One installation in `namespace`. `close` ends all of it, whatever happened."""
 
-    def __init__(self, cluster: Cluster, folder: Path, namespace: str, *, kubeconfig: Path | None = None) -> None:
+    def __init__(self, cluster: Cluster, folder: Path, namespace: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.cluster, self.folder, self.namespace = cluster, folder, namespace
-        self.kubeconfig = kubeconfig or cluster.kubeconfig
+        self.kubeconfig = cluster.kubeconfig
         self.server = Server(folder)
         self.kubectl = cluster.kubectl(namespace)
         self.environment: dict[str, str] = {}
@@ -94,7 +97,17 @@ class Rise:
         self.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}})
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}, "stringData": {"token": token}}
         self.kubectl.apply(secret, manifest.dump(rise_shapes.family()))
+        if isinstance(self.cluster, ControlPlane):
+            self.kubeconfig = self._with_the_charts_rights(self.cluster)
         return self
+
+    def _with_the_charts_rights(self, plane: ControlPlane) -> Path:
+        """What the operator connects with: the service account of the chart, which may do what the chart says."""
+        chart = ["template", "rise", str(ROOT / "charts" / "rise"), f"--namespace={self.namespace}"]
+        command = [str(assets.find("helm")), *chart, "--show-only=templates/operator-rbac.yaml"]
+        rights = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+        self.kubectl.apply(rights)
+        return plane.kubeconfig_for_service_account(self.namespace, "rise-operator", 7200)
 
     def operator(self, name: str = "operator-a", *more: str) -> Operator:
         """A replica, started."""

@@ -21,7 +21,7 @@ from tests.kube.process_node import ProcessNode
 
 SLOW = {"mode": "Fixed", "stages": [{"member": "large", "tier": "edge", "steps": 200}]}
 """Two hundred steps of the large member: seconds, in which a job can be met under way."""
-MANY = {"relay": SLOW, "images": 4}
+MANY: dict[str, Any] = {"relay": SLOW, "images": 4}
 
 
 def pool(name: str, tier: str, **more: Any) -> dict[str, Any]:

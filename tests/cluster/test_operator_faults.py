@@ -222,6 +222,6 @@ def test_missing_rights_are_refused_in_words(rise: Rise, own_control_plane: Cont
 
 def test_a_second_installation_for_the_same_namespaces_is_refused(rise: Rise) -> None:
     leads(rise, rise.operator("operator-a", LEASE))
-    done = run_operator(rise, f"--kubeconfig={rise.kubeconfig}", "--release=other")
+    done = run_operator(rise, f"--kubeconfig={rise.cluster.kubeconfig}", "--release=other")
     assert done.returncode == 2
     assert "no other Rise operator" in done.stderr

@@ -112,6 +112,13 @@ def test_its_jobs_are_what_the_definitions_take() -> None:
     assert (job.metadata.name, job.spec.seed, job.spec.relay.mode) == ("job-00001", 1, "Auto")
 
 
+def test_the_raw_rate_is_of_the_statuses_that_the_operator_writes() -> None:
+    last = {**COMPLETE["status"], "completionTime": "2026-01-01T00:00:00Z", "seconds": 1.0, "attempt": 1}
+    early, late = operator.as_written(last)
+    assert late == last
+    assert early == {**SCHEDULED["status"], "attempt": 1}
+
+
 def test_percentiles_are_values_that_occurred() -> None:
     values = [float(number) for number in range(100, 0, -1)]
     assert [operator.percentile(values, percent) for percent in (50, 99, 100)] == [50.0, 99.0, 100.0]

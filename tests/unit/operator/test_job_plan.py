@@ -144,6 +144,20 @@ class TestTimeToStart:
     def test_it_is_not_late_where_nothing_stands_in_its_way_any_more(self) -> None:
         assert isinstance(plan_job(world(make.job(**TIMED), now=NOW + 99)).actions[0], Submit)
 
+    def test_a_job_that_was_on_the_bus_is_never_late_where_the_bus_cannot_be_asked(self) -> None:
+        """A new leader finds the bus away, or has not heard of the records yet: the job may well be at work."""
+        first = world(make.job(**TIMED), on_bus=True)
+        submitted = told(plan_job(replace(first, record=None)))
+        assert first.record is not None
+        at_work = told(plan_job(replace(first, record=make.started(make.scheduled(first.record)))))
+        for status in (submitted, at_work):
+            for changes in ({"bus": "away"}, {"missing": MISSING}):
+                later = plan_job(world(make.job(status, **TIMED), now=NOW + 99, **changes))
+                assert find(told(later).conditions, JobCondition.FAILED) is None
+                assert later.again_s is None
+                assert told(later).attempt == 1, "or the next look would take it for new"
+                assert told(later).decision == status.decision
+
     def test_it_stands_still_while_suspended_and_begins_anew(self) -> None:
         asleep = plan_job(world(make.job(suspend=True, **TIMED), bus="away", now=NOW + 99))
         assert asleep.again_s is None
@@ -283,6 +297,22 @@ class TestDedicated:
         assert dropped == [DropPod(pod) for pod in pods]
         never_ran = plan_job(world(make.job(suspend=True, **DEDICATED), pods=pods, templates=self.BOTH))
         assert never_ran.actions == tuple(dropped)
+
+    @pytest.mark.parametrize("changes", [{"bus": "away"}, {"missing": MISSING}])
+    def test_pods_stay_while_the_bus_cannot_be_asked_what_they_do(self, changes: dict[str, Any]) -> None:
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        assert plan_job(replace(self.on_bus(), record=None, pods=pods, **changes)).actions == ()
+
+    def test_a_resumed_job_runs_once_its_pods_are_there_again(self) -> None:
+        seen = self.on_bus()
+        assert seen.record is not None
+        asleep = make.job(suspend=True, **DEDICATED).spec
+        assert asleep is not None
+        request = seen.record.request.model_copy(update={"spec": asleep})
+        record = seen.record.model_copy(update={"request": request})
+        assert plan_job(replace(seen, record=record)).actions == (MakePod(self.EDGE), MakePod(self.DEVICE))
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        assert plan_job(replace(seen, record=record, pods=pods)).actions == (SetSuspend(record.job_id, suspend=False),)
 
     def test_a_job_that_is_over_gives_its_pods_back(self) -> None:
         pods = (make.job_pod("edge"), make.job_pod("device"))

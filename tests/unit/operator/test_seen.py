@@ -118,7 +118,7 @@ class TestJobIds:
         st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=128)),
     )
     def test_all_are_names_on_the_bus(self, name: str, key: str | None) -> None:
-        found = job(metadata=meta(name), **({} if key is None else {"idempotencyKey": key}))
+        found = job(metadata=meta(name), idempotencyKey=key)
         assert JOB_ID.validate_python(found.job_id) == found.job_id
 
 

@@ -88,7 +88,10 @@ def plan_job(seen: Observed) -> Plan:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
     if hindrance is not None:
-        pods = _pods(seen, wanted=hindrance.reason is JobReason.PODS_PENDING)
+        waits_for_pods = hindrance.reason is JobReason.PODS_PENDING
+        # Pods of a job that is only out of sight are at work on it.
+        idle = hindrance.final or hindrance.reason is JobReason.SUSPENDED
+        pods = _pods(seen, wanted=waits_for_pods) if waits_for_pods or idle else []
         return Plan(tuple(pods), job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
     return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
@@ -110,6 +113,8 @@ def _under_way(seen: Observed, spec: RelayJobSpec) -> Plan:
         return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, text, final=True)))
     actions: list[Action] = []
     suspend = spec.suspend and not _wanted_by_others(seen, spec)
+    if record.request.spec.suspend and spec.placement == "Dedicated":
+        suspend = suspend or _without_pods(seen, spec) is not None  # resumed once its pods are there again
     if not record.finished and record.request.spec.suspend != suspend:
         actions.append(SetSuspend(record.job_id, suspend))
     if spec.placement == "Dedicated":
@@ -175,8 +180,12 @@ def _wanted_by_others(seen: Observed, spec: RelayJobSpec) -> bool:
 
 
 def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:
-    """Seconds left of the time to start: it counts from creation, or from when the job was resumed."""
-    if spec is None or spec.start_deadline_seconds is None or spec.suspend:
+    """Seconds left of the time to start: it counts from creation, or from when the job was resumed.
+
+    None where there is no such time, or no more: what was on the bus once may be at work there while the bus, or the
+    record of it, is out of sight, as it is to a new leader at first. Its time is the driver's affair.
+    """
+    if spec is None or spec.start_deadline_seconds is None or spec.suspend or seen.job.status.attempt is not None:
         return None
     since = seen.job.meta.created_at
     resumed = find(seen.job.status.conditions, JobCondition.SUSPENDED)

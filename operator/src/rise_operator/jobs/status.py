@@ -29,6 +29,8 @@ _WAITING: dict[Waiting, JobReason] = {
     Waiting.BACKOFF: JobReason.BACKOFF,
     Waiting.IN_QUEUE: JobReason.IN_QUEUE,
 }
+_KEPT = ("attempt", "decision", "stages", "progress", "bytes_handed_over", "start_time")
+"""What is still true of a job while the bus cannot be asked."""
 
 
 def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
@@ -45,9 +47,11 @@ def job_status(seen: Observed, hindrance: Hindrance | None) -> RelayJobStatus:
     )
     if record is not None:
         return status.model_copy(update=_facts(record, seen))
-    if hindrance is not None and hindrance.final:
+    if hindrance is None:
+        return status.model_copy(update={"attempt": 1})
+    if hindrance.final:
         return status.model_copy(update={"completion_time": rfc3339(seen.now)})
-    return status
+    return status.model_copy(update={name: getattr(before, name) for name in _KEPT})
 
 
 def _job_id(seen: Observed, hindrance: Hindrance | None) -> str | None:

@@ -172,11 +172,11 @@ class WorkerStatus:
         full: whether another stage would find no room beside those at work: none is taken until that has changed.
     """
 
-    families: tuple[str, ...] = ()
     members: tuple[str, ...] = ()
     seconds_per_step: dict[str, float] = field(default_factory=dict)
     gain: float = 1.0
     full: bool = False
+    families: tuple[str, ...] = ()
 
 
 StatusSource = Callable[[], WorkerStatus]
