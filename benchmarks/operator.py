@@ -34,7 +34,8 @@ Metrics = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
 
 @dataclass(frozen=True)
 class Measured:
-    """One run. Seconds; `cpu` is what each process used in it, `raw_cpu` all of them in the raw one; `peak` is the operator's memory at its height."""
+    """One run. Seconds; `cpu` is what each process used in it, `raw_cpu` all of them in the raw one; `peak` is the
+    operator's memory at its height."""
 
     jobs: int
     seconds: float
