@@ -28,7 +28,7 @@ test: setup ## Run every ring of tests that this machine can run, and name those
 
 test-nodes: setup ## The nodes ring alone: kubelets and containers on this machine, as root (PREPARE=1 installs what it lacks)
 	@if [ -n "$(PREPARE)" ]; then tests/nodes/prepare; fi
-	RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
+	RISE_NODES=1 RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
 
 check: setup ## Lint, format, types, import rules, and the lock files against pyproject.toml
 	$(BIN)/ruff check .
