@@ -18,6 +18,8 @@ from rise_runtime.seam import Checkpoint
 
 log = logging.getLogger(__name__)
 
+_LAST_S = 1.0
+
 
 class Checkpoints:
     """The checkpoints of one stage of one attempt. Made in the event loop; `give` may be called from any thread."""
@@ -36,13 +38,20 @@ class Checkpoints:
         self._loop.call_soon_threadsafe(self._take, checkpoint)
 
     async def run(self) -> None:
-        """Store what is given, until cancelled."""
+        """Store what is given, until cancelled. What is half stored by then is stored to its end, if that is soon: cut
+        off, it would leave chunks that nobody knows of, and that nobody drops."""
         while True:
             await self._given.wait()
             self._given.clear()
             newest, self._newest = self._newest, None
-            if newest is not None:
-                await self._store(newest)
+            if newest is None:
+                continue
+            storing = asyncio.ensure_future(self._store(newest))
+            try:
+                await asyncio.shield(storing)
+            finally:
+                await asyncio.wait({storing}, timeout=_LAST_S)
+                storing.cancel()
 
     async def find(self) -> Checkpoint | None:
         """What an earlier delivery left, undamaged; None where there is nothing of use."""
