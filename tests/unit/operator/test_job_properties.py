@@ -10,8 +10,8 @@ from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
 from rise_operator import seen
 from rise_operator.jobs.observed import Observed
 from rise_operator.jobs.plan import Cancel, Delete, DropPod, Forget, MakePod, SetSuspend, Submit, plan_job
-from rise_operator.jobs.reconcile import patch_of
 from rise_operator.recorder import story
+from rise_operator.statuses import patch_of
 from tests.unit.operator import builders as make
 from tests.unit.operator.worlds import merged_patch, worlds
 
@@ -120,12 +120,14 @@ def test_the_patch_makes_any_older_status_the_new_one(old: Observed, new: Observ
 
 
 @given(worlds())
-def test_pods_are_made_for_jobs_that_are_at_work_alone(world: Observed) -> None:
+def test_pods_are_made_for_jobs_that_are_at_work_or_wait_for_them_alone(world: Observed) -> None:
     for action in plan_job(world).actions:
         if isinstance(action, MakePod):
             spec = world.job.spec
             assert spec is not None and spec.placement == "Dedicated" and not spec.suspend
-            assert world.record is not None and not world.record.finished
+            at_work = world.record is not None and not world.record.finished
+            waits_for_them_alone = world.record is None and world.missing is None and not world.bus
+            assert at_work or waits_for_them_alone
 
 
 @given(worlds())
