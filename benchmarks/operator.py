@@ -91,7 +91,7 @@ def measure(platform: Installed, family: str, count: int) -> Measured:
     before, writes = platform.cpu_seconds(), _writes(platform.metrics())
     ledger, seconds = asyncio.run(_load(kubeconfig, family, count))
     cpu = _used_since(before, platform)
-    time.sleep(2.0)  # the gauge of writes is brought up to date once a second
+    time.sleep(2.0)  # the last events are still being written
     metrics = platform.metrics()
     return Measured(
         jobs=count,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -23,7 +22,7 @@ from rise_runtime import client
 from rise_runtime.bus import Bus, connect
 from rise_runtime.client import Result
 from tests.bus.runtime import small
-from tests.kube import assets
+from tests.chart.charts import CHART, helm
 from tests.kube.children import Child, free_ports
 from tests.kube.clusters import Cluster
 from tests.kube.controlplane import ControlPlane
@@ -103,10 +102,8 @@ class Rise:
 
     def _with_the_charts_rights(self, plane: ControlPlane) -> Path:
         """What the operator connects with: the service account of the chart, which may do what the chart says."""
-        chart = ["template", "rise", str(ROOT / "charts" / "rise"), f"--namespace={self.namespace}"]
-        command = [str(assets.find("helm")), *chart, "--show-only=templates/operator-rbac.yaml"]
-        rights = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-        self.kubectl.apply(rights)
+        rights = "--show-only=templates/operator-rbac.yaml"
+        self.kubectl.apply(helm("template", "rise", str(CHART), f"--namespace={self.namespace}", rights))
         return plane.kubeconfig_for_service_account(self.namespace, "rise-operator", 7200)
 
     def operator(self, name: str = "operator-a", *more: str) -> Operator:

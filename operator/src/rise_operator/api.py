@@ -38,16 +38,13 @@ class ApiError(RiseError):
 
     def __init__(self, doing: str, status: int, reason: str, text: str) -> None:
         self.doing, self.status, self.text = doing, status, text
+        self.retriable = status in (0, 409, 429) or status >= 500
         self._reason = reason or "ApiUnavailable"
         super().__init__(f"{doing}: {text[:500]}" + (f" ({status} {reason})" if status else ""))
 
     @property
     def reason(self) -> str:
         return self._reason
-
-    @property
-    def retriable(self) -> bool:  # type: ignore[override]
-        return self.status in (0, 409, 429) or self.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +159,6 @@ class Api:
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
-
-    async def server_version(self) -> str:
-        return str((await self._call("GET", "/version"))["gitVersion"])
 
     async def _call(
         self,

@@ -19,6 +19,7 @@ from rise_operator.leader import Leader
 from rise_operator.lease import Election
 from rise_operator.liveness import Liveness
 from rise_operator.settings import Settings
+from rise_operator.together import together
 from rise_runtime import telemetry
 from rise_runtime.signals import stop_on_signals
 
@@ -51,29 +52,17 @@ async def run(chosen: Settings) -> None:
 
 
 async def _campaign(chosen: Settings, api: Api, election: Election, liveness: Liveness, stop: asyncio.Event) -> None:
-    electing = asyncio.ensure_future(election.run())
-    stopping = asyncio.ensure_future(stop.wait())
-    winning = asyncio.ensure_future(election.won.wait())
+    async def until_stopped() -> None:
+        await stop.wait()
+
+    async def lead() -> None:
+        await election.won.wait()
+        await Leader(chosen, api, election, liveness).run()
+
+    log.info("%s is a candidate for the lease %s/%s at %s", election.identity, chosen.namespace, chosen.lease, api.host)
     try:
-        log.info(
-            "%s is a candidate for the lease %s/%s at %s", election.identity, chosen.namespace, chosen.lease, api.host
-        )
-        await asyncio.wait({electing, stopping, winning}, return_when=asyncio.FIRST_COMPLETED)
-        if stop.is_set():
-            return
-        leading = asyncio.ensure_future(Leader(chosen, api, election, liveness).run())
-        try:
-            await asyncio.wait({electing, stopping, leading}, return_when=asyncio.FIRST_COMPLETED)
-            if leading.done():
-                leading.result()
-            if electing.done() and not stop.is_set():
-                electing.result()
-                election.lost()
-        finally:
-            leading.cancel()
-            await asyncio.gather(leading, return_exceptions=True)
+        await together(until_stopped(), election.run(), lead())
+        if not stop.is_set():
+            election.lost()
     finally:
-        for task in (electing, stopping, winning):
-            task.cancel()
-        await asyncio.gather(electing, stopping, winning, return_exceptions=True)
         await election.release()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 
 from rise_contracts import subjects
 from rise_contracts.errors import BusUnavailable, NoResponder, RiseError, Waited
@@ -45,15 +46,16 @@ class Leader:
         self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
-        recorder = Recorder(api, election.identity)
-        self._recorder = recorder
-        self._jobs = JobReconciler(api, self._connection, self._world, election, recorder, settings.stage)
+        self._recorder = Recorder(api, election.identity)
+        self._jobs = JobReconciler(api, self._connection, self._world, election, self._recorder, settings.stage)
         self._pools = PoolReconciler(api, self._world, election)
         self._families = FamilyReconciler(api, self._connection, self._world, election)
 
     async def run(self) -> None:
         """Lead until something ends it. Raises InvalidInput where the cluster is not what it has to be."""
         self._world.controller = self._election.uid
+        metrics.QUEUE.set_function(lambda: len(self._queue))
+        metrics.API_WRITES.set_function(lambda: self._api.writes)
         await self._look_around()
         await together(
             self._work(),
@@ -101,15 +103,14 @@ class Leader:
                 ) as bus:
                     await layout.ensure(bus)
                     self._bus = bus
-                    self._world.bus_problem = lambda: self._problem_of(bus)
+                    self._world.bus_problem = partial(_problem_of, bus)
                     self._world.wake_everything()
                     self._connected.set()
                     driving = run_driver(bus, leads=lambda: self._election.held)
                     await together(driving, self._see_records(bus), self._see_workers(bus), self._same_store(bus))
                     self._world.forget_bus()
             except BusUnavailable as error:
-                text = str(error)
-                self._world.bus_problem = lambda text=text: text  # type: ignore[misc]
+                self._world.bus_problem = partial(str, error)
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(AGAIN_S)
 
@@ -145,8 +146,6 @@ class Leader:
         before = None
         while True:
             await asyncio.sleep(TICK_S)
-            metrics.QUEUE.set(len(self._queue))
-            metrics.API_WRITES.set(self._api.writes)
             self._world.forget_silent_workers()
             problem = self._world.bus_problem()
             if problem != before:
@@ -181,6 +180,6 @@ class Leader:
             raise BusUnavailable(self._settings.nats_url, self._world.bus_problem())
         return self._bus
 
-    @staticmethod
-    def _problem_of(bus: Bus) -> str:
-        return "" if bus.connected else f"no NATS server answers at {bus.url}"
+
+def _problem_of(bus: Bus) -> str:
+    return "" if bus.connected else f"no NATS server answers at {bus.url}"

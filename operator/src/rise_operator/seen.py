@@ -25,6 +25,9 @@ POOL_LABEL = "rise-relay.io/pool"
 TIER_LABEL = "rise-relay.io/tier"
 MANAGED_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "rise-operator"
+DIGEST = "rise-relay.io/digest"
+"""Of what a Deployment was made from."""
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +151,14 @@ def pod(body: Object) -> SeenPod:
         node=(body.get("spec") or {}).get("nodeName", ""),
         ready=ready,
         trouble=None if ready else _trouble(status),
-        deletion_cost=annotations.get("controller.kubernetes.io/pod-deletion-cost", ""),
+        deletion_cost=annotations.get(DELETION_COST, ""),
     )
 
 
 def deployment(body: Object) -> SeenDeployment:
     annotations = body["metadata"].get("annotations") or {}
     spec = body.get("spec") or {}
-    return SeenDeployment(_meta(body), annotations.get("rise-relay.io/digest", ""), int(spec.get("replicas", 1)))
+    return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)))
 
 
 def timestamp(text: str | None) -> float | None:

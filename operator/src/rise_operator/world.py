@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from rise_contracts.messages import Heartbeat
@@ -19,7 +19,7 @@ from rise_operator.api import Object
 from rise_operator.families.plan import ObservedFamily
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.pools.plan import ObservedPool
-from rise_operator.pools.pods import NODE_WORKER_LABEL, bus_pool
+from rise_operator.pools.pods import DEPLOYMENT_PREFIX, NODE_WORKER_LABEL, bus_pool, deployment_name
 from rise_operator.seen import Key, SeenDeployment, SeenFamily, SeenJob, SeenPod, SeenPool
 from rise_operator.settings import Settings
 
@@ -49,6 +49,7 @@ class World:
         self.refused: dict[Key, str] = {}
         """What the API server said of a pool's Deployment."""
         self.workers: tuple[Heartbeat, ...] = ()
+        self._nodes: dict[str, str] = {}
         self.alive: Callable[[], tuple[Heartbeat, ...]] = tuple
         self.bus_problem: Callable[[], str] = lambda: "no NATS server has answered yet"
         self._keys_of: defaultdict[str, set[Key]] = defaultdict(set)
@@ -98,8 +99,11 @@ class World:
         self.pools.pop(key, None)
         self.refused.pop(key, None)
 
-    def see_pool_again(self, key: Key) -> None:
-        self._wake(Item("pool", *key))
+    def refuse_pool(self, key: Key, why: str) -> None:
+        """The API server's words on a pool's Deployment; empty once it takes it."""
+        if self.refused.get(key, "") != why:
+            self.refused[key] = why
+            self._wake(Item("pool", *key))
 
     def see_family(self, body: Object) -> None:
         family = seen.family(body)
@@ -163,6 +167,8 @@ class World:
         """Take the living workers in, and look at the pools and families for which anything has changed."""
         before, now = _gist(self.workers), _gist(alive)
         self.workers = alive
+        placed = (beat for beat in alive if NODE_WORKER_LABEL in beat.labels)
+        self._nodes = {beat.worker: beat.labels[NODE_WORKER_LABEL] for beat in placed}
         changed = {pool for pool in {*before, *now} if before.get(pool) != now.get(pool)}
         if not changed:
             return
@@ -207,9 +213,7 @@ class World:
             bus=self.bus_problem(),
             templates=self._templates(family) if dedicated else (),
             pods=self.pods_of_job(job.meta.uid),
-            nodes={
-                beat.worker: beat.labels[NODE_WORKER_LABEL] for beat in self.workers if NODE_WORKER_LABEL in beat.labels
-            },
+            nodes=self._nodes,
             controller=self.controller,
         )
 
@@ -222,7 +226,7 @@ class World:
             now=time.time(),
             defaults=self._settings.stage,
             home=self._settings.namespace,
-            deployment=self.deployments.get((namespace, f"rise-{name}")),
+            deployment=self.deployments.get((namespace, deployment_name(name))),
             pods=tuple(pod for key, pod in self.pods.items() if key[0] == namespace and pod.pool == name),
             workers=self._workers_of(pool.meta.key),
             missing=None if hindrance is None else (PoolReason(hindrance.reason.value), hindrance.message),
@@ -249,13 +253,10 @@ class World:
 
     def pods_of_job(self, uid: str) -> tuple[SeenPod, ...]:
         """The pods that are there for one RelayJob."""
-        return tuple(pod for pod in self._job_pods() if pod.job_uid == uid)
+        return tuple(pod for pod in self.pods.values() if pod.job_uid == uid)
 
     def pools_of(self, family: str) -> list[SeenPool]:
         return [pool for pool in self.pools.values() if pool.spec is not None and pool.spec.family == family]
-
-    def _job_pods(self) -> Iterator[SeenPod]:
-        return (pod for pod in self.pods.values() if pod.job_uid)
 
     def _templates(self, family: str) -> tuple[SeenPool, ...]:
         """The first pool of each tier, by name."""
@@ -292,7 +293,7 @@ class World:
         self._wake(Item("record", pod.job_uid, "") if owner is None else Item("job", *owner.meta.key))
 
     def _wake_deployed(self, key: Key) -> None:
-        self._wake(Item("pool", key[0], key[1].removeprefix("rise-")))
+        self._wake(Item("pool", key[0], key[1].removeprefix(DEPLOYMENT_PREFIX)))
 
     def _wake_jobs(self, concerned: Callable[[SeenJob], bool]) -> None:
         for key, job in self.jobs.items():

@@ -117,10 +117,15 @@ class Hasher:
 
 
 def _header(task: messages.StageTask, state: bytes) -> HandoffHeader:
+    return header(task.job_id, state, task.attempt, task.stage_index)
+
+
+def header(job: str, state: bytes, attempt: int = 1, stage: int = 0) -> HandoffHeader:
+    """What a handoff or checkpoint of these bytes says of itself."""
     return HandoffHeader(
-        job=task.job_id,
-        attempt=task.attempt,
-        stage=task.stage_index,
+        job=job,
+        attempt=attempt,
+        stage=stage,
         family="rise-shapes",
         latent_contract="0" * 64,
         sigma=1.0,

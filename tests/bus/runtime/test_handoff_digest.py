@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 import pytest
 
 from rise_contracts import errors, messages
-from rise_contracts.handoff import HandoffHeader
 from rise_runtime import blobs, client, layout, tasks
 from rise_runtime.bus import Bus
 from tests.bus.runtime import small
-
-
-def header_of(job: str, payload: bytes) -> HandoffHeader:
-    return HandoffHeader(
-        job=job,
-        attempt=1,
-        stage=0,
-        family="rise-shapes",
-        latent_contract="0" * 64,
-        sigma=1.0,
-        shape=(1, 4, 16, 16),
-        dtype="fp32",
-        solver="euler",
-        sha256=hashlib.sha256(payload).hexdigest(),
-        nbytes=len(payload),
-    )
 
 
 async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bus: Bus) -> None:
@@ -35,7 +17,7 @@ async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bu
     await layout.ensure(bus)
     job = await client.submit(bus, small.spec())
     payload = os.urandom(500)
-    header = header_of(job.job_id, payload)
+    header = small.header(job.job_id, payload)
     ref, behind = await blobs.send(bus, job.job_id, "handoff", 1, payload, sha256=header.sha256)
     task = messages.StageTask(
         job_id=job.job_id,
@@ -47,6 +29,6 @@ async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bu
         payload=ref,
     )
     assert await tasks.payload(bus, task, behind) == payload
-    stranger = task.model_copy(update={"handoff": header_of(job.job_id, bytes(500))})
+    stranger = task.model_copy(update={"handoff": small.header(job.job_id, bytes(500))})
     with pytest.raises(errors.HandoffRefused, match="digest"):
         await tasks.payload(bus, stranger, behind)

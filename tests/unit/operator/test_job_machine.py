@@ -18,7 +18,7 @@ from rise_operator import seen
 from rise_operator.api import Object
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.jobs.plan import Action, Cancel, Delete, Forget, Plan, SetSuspend, Submit, plan_job
-from rise_operator.jobs.reconcile import patch_of
+from rise_operator.statuses import patch_of
 from rise_runtime import plan as driving
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import NOW

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rise_operator.api import MODEL_FAMILIES, Api, Object
+from rise_operator.api import MODEL_FAMILIES, Api
 from rise_operator.families.plan import family_status
 from rise_operator.lease import Election
+from rise_operator.statuses import write_status
 from rise_operator.world import World
 from rise_runtime.bus import Bus
 from rise_runtime.families import Families
@@ -31,9 +32,5 @@ class FamilyReconciler:
             self._world.wake_family(name)
         status = family_status(self._world.family(seen))
         if status != seen.status:
-            body: Object = {
-                "metadata": {"resourceVersion": seen.meta.resource_version},
-                "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
-            }
-            self._world.see_family(await self._api.merge(MODEL_FAMILIES, None, name, body, subresource="status"))
+            self._world.see_family(await write_status(self._api, MODEL_FAMILIES, seen.meta, status))
         return None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from rise_contracts.errors import NotFound
 from rise_contracts.records import JobRecord
 from rise_contracts.status import RelayJobStatus
 from rise_operator.api import PODS, RELAY_JOBS, Api, ApiError, Object
@@ -14,6 +16,7 @@ from rise_operator.pools.pods import job_pod
 from rise_operator.recorder import Recorder, story
 from rise_operator.seen import SeenJob
 from rise_operator.settings import StageDefaults
+from rise_operator.statuses import write_status
 from rise_operator.world import World
 from rise_runtime import client, endings
 from rise_runtime.bus import Bus
@@ -96,19 +99,12 @@ class JobReconciler:
             self._world.see_record(record.job_id, held.record)
 
     async def _set_suspend(self, job_id: str, suspend: bool) -> None:
-        def change(record: JobRecord) -> JobRecord:
-            if record.finished:
-                return record
-            spec = record.request.spec.model_copy(update={"suspend": suspend})
-            return record.model_copy(update={"request": record.request.model_copy(update={"spec": spec})})
-
-        held = await Jobs(self._bus()).change(job_id, change)
-        if held is not None:
-            self._world.see_record(job_id, held.record)
+        with suppress(NotFound):
+            self._world.see_record(job_id, await client.set_suspend(self._bus(), job_id, suspend))
 
     async def _forget(self, job_id: str) -> None:
         bus = self._bus()
-        if await Jobs(bus).get(job_id) is not None:
+        with suppress(NotFound):
             await client.cancel(bus, job_id)
         await endings.remove_job(bus, job_id)
         self._world.records.pop(job_id, None)
@@ -137,12 +133,8 @@ class JobReconciler:
         if early > 0 and not final:
             return early
         self._election.check()
-        # The revision that was looked at goes along: what was seen too long ago is refused, and looked at again.
-        body: Object = {"metadata": {"resourceVersion": job.meta.resource_version}, "status": patch_of(status)}
         try:
-            written = await self._api.merge(
-                RELAY_JOBS, job.meta.namespace, job.meta.name, body, subresource="status"
-            )  # fmt: skip
+            written = await write_status(self._api, RELAY_JOBS, job.meta, status)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -160,15 +152,3 @@ class JobReconciler:
             self._recorder.tell("RelayJob", RELAY_JOBS.version, job.meta, told)
         self._world.see_job(written)
         return None
-
-
-def patch_of(status: RelayJobStatus) -> Object:
-    """A merge patch that makes the status this one: what is not there any more is named as null."""
-    patch: Object = {}
-    for name, field in type(status).model_fields.items():
-        value = getattr(status, name)
-        single = not isinstance(value, tuple)
-        patch[field.alias or name] = status.model_dump(
-            mode="json", by_alias=True, include={name}, exclude_none=not single
-        ).get(field.alias or name)
-    return patch

@@ -11,7 +11,7 @@ from rise_contracts.status import PoolReason, StagePoolStatus
 from rise_operator.api import Object
 from rise_operator.conditions import Finding, merged
 from rise_operator.pools import pods as manifests
-from rise_operator.seen import MANAGED_BY, MANAGED_LABEL, POOL_LABEL, SeenDeployment, SeenPod, SeenPool
+from rise_operator.seen import DIGEST, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, SeenDeployment, SeenPod, SeenPool
 from rise_operator.settings import StageDefaults
 
 BUSY_COST = "100"
@@ -60,7 +60,7 @@ def plan_pool(seen: ObservedPool) -> PoolPlan:
         return PoolPlan(status=_status(seen, StagePoolSpec(tier="edge"), (PoolReason.INVALID_SPEC, pool.problem)))
     wanted = manifests.deployment(pool.meta, spec, seen.defaults, seen.home)
     there = seen.deployment
-    stale = there is None or there.digest != wanted["metadata"]["annotations"][manifests.DIGEST]
+    stale = there is None or there.digest != wanted["metadata"]["annotations"][DIGEST]
     # A number that somebody else wrote into the Deployment is not what the pool says.
     stale = stale or (there is not None and there.replicas != spec.replicas)
     shrinks = there is not None and spec.replicas < there.replicas

@@ -6,16 +6,16 @@ import hashlib
 import json
 from typing import Any, Final
 
+from rise_contracts.parts import API_VERSION
 from rise_contracts.pools import StagePoolSpec
 from rise_operator.api import Object
-from rise_operator.seen import JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
+from rise_operator.seen import DIGEST, JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
 from rise_operator.settings import StageDefaults
 
 HEALTH_PORT: Final = 8080
 NODE_WORKER_LABEL: Final = "node"
 """Of a worker on the bus: the node that it is on."""
-DIGEST: Final = "rise-relay.io/digest"
-_API: Final = "rise-relay.io/v1alpha1"
+DEPLOYMENT_PREFIX: Final = "rise-"
 _SCRATCH: Final = "/tmp"
 
 
@@ -113,13 +113,13 @@ def pod_spec(spec: StagePoolSpec, defaults: StageDefaults, pool: str, *, dedicat
 
 
 def deployment_name(pool: str) -> str:
-    return f"rise-{pool}"
+    return DEPLOYMENT_PREFIX + pool
 
 
 def owner(meta: Meta, kind: str) -> Object:
     """So that the garbage collector takes it away with its owner: no finalizer is needed."""
     return {
-        "apiVersion": _API,
+        "apiVersion": API_VERSION,
         "kind": kind,
         "name": meta.name,
         "uid": meta.uid,

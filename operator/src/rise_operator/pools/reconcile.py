@@ -5,7 +5,8 @@ from __future__ import annotations
 from rise_operator.api import DEPLOYMENTS, PODS, STAGE_POOLS, Api, ApiError, Object
 from rise_operator.lease import Election
 from rise_operator.pools.plan import PoolPlan, plan_pool
-from rise_operator.seen import SeenPool
+from rise_operator.seen import DELETION_COST, SeenPool
+from rise_operator.statuses import write_status
 from rise_operator.world import World
 
 
@@ -24,15 +25,13 @@ class PoolReconciler:
             await self._deploy(pool, planned.deployment)
         if planned.status is not None and planned.status != pool.status:
             self._election.check()
-            status = planned.status.model_dump(mode="json", by_alias=True, exclude_none=True)
-            body: Object = {"metadata": {"resourceVersion": pool.meta.resource_version}, "status": status}
-            self._world.see_pool(await self._api.merge(STAGE_POOLS, namespace, name, body, subresource="status"))
+            self._world.see_pool(await write_status(self._api, STAGE_POOLS, pool.meta, planned.status))
         return None
 
     async def _costs(self, planned: PoolPlan) -> None:
         for wanted in planned.costs:
             self._election.check()
-            annotations = {"controller.kubernetes.io/pod-deletion-cost": wanted.cost}
+            annotations = {DELETION_COST: wanted.cost}
             meta = wanted.pod.meta
             try:
                 await self._api.merge(PODS, meta.namespace, meta.name, {"metadata": {"annotations": annotations}})
@@ -43,15 +42,13 @@ class PoolReconciler:
     async def _deploy(self, pool: SeenPool, body: Object) -> None:
         """Apply the Deployment. A refusal is the user's to read, in the pool's status."""
         self._election.check()
-        key, meta = pool.meta.key, body["metadata"]
+        meta = body["metadata"]
         try:
             applied = await self._api.apply(DEPLOYMENTS, meta["namespace"], meta["name"], body)
         except ApiError as error:
             if error.retriable:
                 raise
-            if self._world.refused.get(key) != str(error):
-                self._world.refused[key] = str(error)
-                self._world.see_pool_again(key)
+            self._world.refuse_pool(pool.meta.key, str(error))
         else:
-            self._world.refused.pop(key, None)
+            self._world.refuse_pool(pool.meta.key, "")
             self._world.see_deployment(applied)

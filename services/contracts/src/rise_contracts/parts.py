@@ -9,16 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from rise_contracts.model import Name, Resource, Solver, Tier, WireDtype
-from rise_contracts.rules import STAGES, rules
+from rise_contracts.rules import LABEL, STAGES, rules
 
 API_VERSION: Literal["rise-relay.io/v1alpha1"] = "rise-relay.io/v1alpha1"
-
-_LABEL = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def check_labels(labels: dict[str, str]) -> dict[str, str]:
     """ValueError unless every key is a name that a label may have."""
-    wrong = next((key for key in labels if not _LABEL.fullmatch(key)), None)
+    wrong = next((key for key in labels if not re.fullmatch(LABEL, key)), None)
     if wrong is not None:
         raise ValueError(f"names of labels are letters, digits, -, _ and ., with a prefix/ or without, got {wrong!r}")
     return labels

@@ -44,13 +44,15 @@ STAGES = (
 """Of a list of stages, wherever it is."""
 
 
+LABEL = "([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+"""The name of a label: a regular expression for the API server and for Python."""
+
+
 def labels(field: str) -> tuple[tuple[str, str], ...]:
     """Rules for a map of labels under `field`."""
-    name = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-    keys = f"^([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{name}$"
     return (
         (
-            f"!has(self.{field}) || self.{field}.all(k, k.matches('{keys}'))",
+            f"!has(self.{field}) || self.{field}.all(k, k.matches('^{LABEL}$'))",
             f"the keys of {field} must be names of labels: letters, digits, -, _ and ., with a prefix/ or without",
         ),
     )

@@ -37,6 +37,7 @@ __all__ = [
     "remove",
     "report_quality",
     "resume",
+    "set_suspend",
     "submit",
     "wait",
     "watch",
@@ -117,12 +118,17 @@ async def cancel(bus: Bus, job_id: str) -> JobRecord:
 
 
 async def resume(bus: Bus, job_id: str) -> JobRecord:
-    """Let a suspended job run."""
+    """Let a suspended job run. Raises NotFound."""
+    return await set_suspend(bus, job_id, suspend=False)
+
+
+async def set_suspend(bus: Bus, job_id: str, suspend: bool) -> JobRecord:
+    """Put a job aside, under way or not, or let it run. One that has ended stays as it is. Raises NotFound."""
 
     def change(record: JobRecord) -> JobRecord:
         if record.finished:
             return record
-        spec = record.request.spec.model_copy(update={"suspend": False})
+        spec = record.request.spec.model_copy(update={"suspend": suspend})
         return record.model_copy(update={"request": record.request.model_copy(update={"spec": spec})})
 
     held = await Jobs(bus).change(job_id, change)
