@@ -108,7 +108,9 @@ def test_a_run_that_did_not_run_a_required_ring_exits_with_a_failure_and_says_so
 def test_a_run_of_what_was_required_exits_well() -> None:
     done = run_one_file("unit")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1].endswith("rings skipped: none")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("rings run: unit ")
+    assert "FAILED" not in done.stdout
 
 
 def test_a_misspelt_ring_ends_the_run_before_it_starts() -> None:
