@@ -6,7 +6,6 @@ behind and the next one has to find them; so there is one such network on a mach
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ NAMESPACES = Path("/run/netns")
 PREFIX = "rise-"
 """Of every namespace and every cable."""
 SWITCH = f"{PREFIX}switch"
+PLUG = f"{PREFIX}nodes"
+"""The machine's end of its own cable."""
 
 
 class CommandFailed(Exception):
@@ -73,11 +74,10 @@ def open_network(places: Sequence[Place]) -> None:
     run("ip", "netns", "add", SWITCH)
     run(*within(SWITCH, "ip", "link", "add", "bridge", "type", "bridge"))
     run(*within(SWITCH, "ip", "link", "set", "bridge", "up"))
-    host = f"{PREFIX}nodes"
-    run("ip", "link", "add", host, "type", "veth", "peer", "name", "port0", "netns", SWITCH)
+    run("ip", "link", "add", PLUG, "type", "veth", "peer", "name", "port0", "netns", SWITCH)
     run(*within(SWITCH, "ip", "link", "set", "port0", "master", "bridge", "up"))
-    run("ip", "address", "add", f"{HOST}/24", "dev", host)
-    run("ip", "link", "set", host, "up")
+    run("ip", "address", "add", f"{HOST}/24", "dev", PLUG)
+    run("ip", "link", "set", PLUG, "up")
     for place in places:
         _plug_in(place)
     for place in places:
@@ -89,6 +89,9 @@ def open_network(places: Sequence[Place]) -> None:
 
 def close_network() -> None:
     """Take all of it away, also what a killed run has left. Cables and routes go with the namespace they end in."""
+    # The kernel takes its time to end a namespace, and a cable's name may not be there twice.
+    if _plugged_in():
+        run("ip", "link", "delete", PLUG)
     for path in sorted(NAMESPACES.glob(f"{PREFIX}*")):
         run("ip", "netns", "delete", path.name)
 
@@ -104,11 +107,28 @@ def shape(place: Place, mbit: float) -> None:
 
 
 def unshape(place: Place) -> None:
-    """The cable at its full speed again."""
-    for command in (place.inside("tc"), within(SWITCH, "tc")):
-        device = "eth0" if command == place.inside("tc") else place.plug
-        with contextlib.suppress(CommandFailed):  # it was never shaped
-            run(*command, "qdisc", "delete", "dev", device, "root")
+    """The cable at its full speed again; raises CommandFailed where it was not shaped."""
+    run(*place.inside("tc", "qdisc", "delete", "dev", "eth0", "root"))
+    run(*within(SWITCH, "tc", "qdisc", "delete", "dev", place.plug, "root"))
+
+
+def cut(place: Place) -> None:
+    """Pull the node's cable."""
+    run(*within(SWITCH, "ip", "link", "set", place.plug, "down"))
+
+
+def mend(place: Place) -> None:
+    """Plug it in again."""
+    run(*within(SWITCH, "ip", "link", "set", place.plug, "up"))
+
+
+def remains() -> list[str]:
+    """What there is of it, by name."""
+    return [path.name for path in sorted(NAMESPACES.glob(f"{PREFIX}*"))] + ([PLUG] if _plugged_in() else [])
+
+
+def _plugged_in() -> bool:
+    return Path("/sys/class/net", PLUG).exists()
 
 
 def _plug_in(place: Place) -> None:

@@ -70,7 +70,7 @@ def remains() -> list[str]:
     found = [f"process {process}" for process in sorted(_processes())]
     found += [f"mount {mount}" for mount in _mounts()]
     found += [f"control group {group}" for group in cgroups()]
-    found += [f"network {path.name}" for path in sorted(network.NAMESPACES.glob(f"{network.PREFIX}*"))]
+    found += [f"network {name}" for name in network.remains()]
     return found + ([f"folder {ROOT}"] if ROOT.exists() else [])
 
 

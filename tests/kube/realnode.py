@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.kube import assets, nodeconfig, premises
+from tests.kube import assets, network, nodeconfig, premises
 from tests.kube.children import Child
 from tests.kube.controlplane import ControlPlane
 from tests.kube.network import CommandFailed, Place, run
@@ -75,6 +75,17 @@ class RealNode:
         """The ids of all that run, those that only hold a pod's namespaces among them."""
         rows = [row.split() for row in self.ctr("tasks", "list").splitlines()[1:]]
         return sorted(row[0] for row in rows if row[2] == "RUNNING")
+
+    def lose(self) -> None:
+        """As if the power were cut: nobody speaks for the node, and nothing on it reaches anybody."""
+        self.kubelet.kill()
+        network.cut(self.place)
+
+    def find_again(self) -> None:
+        """Back on the network, and Ready."""
+        network.mend(self.place)
+        self.kubelet.start()
+        self.kubelet.wait_until(self.ready, PATIENCE, "make its node Ready")
 
     def close(self) -> None:
         """Kill its own three; what they had running is for the premises to clear."""

@@ -23,6 +23,8 @@ from tests.kube import images
 from tests.kube.kubectl import Kubectl
 from tests.nodes.ground import TIER, Ground
 
+API_VERSION = "rise-relay.io/v1alpha1"
+PICTURE = "a small red circle above a large blue square"
 RELEASE, NAMESPACE = "rise", "rise-system"
 INSTALLING = 300.0
 """Seconds for everything to be ready, on a loaded machine."""
@@ -42,7 +44,7 @@ class Installed:
         where = ("--create-namespace", "--wait", f"--timeout={INSTALLING:g}s", f"--values={values}")
         self._helm("install", RELEASE, str(CHART), *where)
         for pool in ("edge", "device"):
-            self.kubectl.wait(f"stagepool/{pool}", "condition=Ready", INSTALLING)
+            self.pool(pool, "Ready", INSTALLING)
 
     def uninstall(self) -> None:
         self._helm("uninstall", RELEASE, "--wait", "--ignore-not-found")
@@ -51,18 +53,25 @@ class Installed:
         """helm test: a picture made from inside the cluster."""
         return self._helm("test", RELEASE, f"--timeout={INSTALLING:g}s")
 
+    def draw(self, name: str, **spec: Any) -> None:
+        """A RelayJob, applied."""
+        whole = {"prompt": PICTURE, "seed": 7, **spec}
+        metadata = {"name": name}
+        self.kubectl.apply({"apiVersion": API_VERSION, "kind": "RelayJob", "metadata": metadata, "spec": whole})
+
+    def waiting(self, name: str, seconds: float = 60.0) -> str:
+        """The reason why it is not scheduled, once it has one."""
+        seen = self.kubectl.until("relayjob", name, lambda seen: _reason(seen, "Scheduled", "False"), seconds)
+        return _reason(seen, "Scheduled", "False")
+
     def complete(self, name: str, seconds: float = 120.0) -> dict[str, Any]:
         """The job once it is; raises KubectlFailed or, with what is there, TookTooLong."""
-        return self.kubectl.until("relayjob", name, lambda seen: _is(seen, "Complete"), seconds)
+        return self.kubectl.until("relayjob", name, lambda seen: _reason(seen, "Complete", "True"), seconds)
 
-    def pool(self, name: str, status: str, seconds: float = 120.0) -> str:
-        """The reason once the pool is Ready or, by status "False", is not."""
-
-        def holds(seen: dict[str, Any]) -> bool:
-            return any(each["type"] == "Ready" and each["status"] == status for each in _conditions(seen))
-
-        seen = self.kubectl.until("stagepool", name, holds, seconds)
-        return next(str(each["reason"]) for each in _conditions(seen) if each["type"] == "Ready")
+    def pool(self, name: str, reason: str, seconds: float = 180.0) -> None:
+        """Wait until the pool is Ready, or is not, for this reason; raises TookTooLong with what it says instead."""
+        status = "True" if reason == "Ready" else "False"
+        self.kubectl.until("stagepool", name, lambda seen: _reason(seen, "Ready", status) == reason, seconds)
 
     def fetched(self, job: dict[str, Any]) -> tuple[JobRecord, Result]:
         """What the bus has of a job that ended: its record, and its pictures."""
@@ -114,9 +123,7 @@ class Installed:
         }
 
 
-def _conditions(seen: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(seen.get("status", {}).get("conditions", ()))
-
-
-def _is(seen: dict[str, Any], kind: str) -> bool:
-    return any(each["type"] == kind and each["status"] == "True" for each in _conditions(seen))
+def _reason(seen: dict[str, Any], kind: str, status: str) -> str:
+    """Of a condition with this status; empty where there is none."""
+    conditions = seen.get("status", {}).get("conditions", ())
+    return next((str(each["reason"]) for each in conditions if (each["type"], each["status"]) == (kind, status)), "")

@@ -7,11 +7,23 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+from tests.kube import network
 from tests.kube.kubectl import until
+from tests.kube.realnode import RealNode
 from tests.locks import ROOT
 from tests.nodes.ground import Ground
 from tests.nodes.installed import Installed
 
+MBIT = 20.0
+RELAY = {
+    "mode": "Fixed",
+    "wireDtype": "fp32",
+    "stages": [
+        {"member": "large", "tier": "edge", "steps": 1, "untilSigma": 1.3},
+        {"member": "finisher", "tier": "device", "steps": 1},
+    ],
+}
+"""One step each: what counts is where they are made, and what goes between them."""
 EXAMPLE = ROOT / "examples" / "relayjob.yaml"
 
 
@@ -43,8 +55,60 @@ def test_the_check_of_the_chart_passes(rise: Installed) -> None:
     assert "Succeeded" in rise.test()
 
 
+@pytest.fixture
+def slow_link(ground: Ground) -> Iterator[None]:
+    network.shape(ground.device.place, MBIT)
+    yield
+    network.unshape(ground.device.place)
+
+
+@pytest.mark.usefixtures("slow_link")
+def test_a_handoff_takes_as_long_as_the_link_says(rise: Installed) -> None:
+    rise.draw("large-latent", images=16, width=192, height=192, relay=RELAY)
+    job = rise.complete("large-latent", 300)
+    head, tail = (stage.report for stage in rise.fetched(job)[0].stages)
+    assert head is not None
+    assert tail is not None
+    link_s = head.handoff_bytes * 8 / (MBIT * 1e6)
+    assert link_s > 0.2  # enough to be told from everything else
+    # The token bucket lets its first 16 kB through at once.
+    assert 0.9 * link_s < tail.started_at - head.finished_at < 3 * link_s + 1
+
+
+@pytest.mark.usefixtures("slow_link")
+def test_a_picture_over_a_slow_link_is_right(rise: Installed) -> None:
+    rise.draw("slow-link")
+    job = rise.complete("slow-link")
+    assert [stage["node"] for stage in job["status"]["stages"]] == ["edge", "device"]
+    assert rise.wrong_in(job) == []
+
+
+@pytest.fixture
+def lost_device(rise: Installed, ground: Ground) -> Iterator[RealNode]:
+    """The device's node without power; it is back, with its workers, after the test."""
+    ground.device.lose()
+    yield ground.device
+    if not ground.device.kubelet.running:
+        ground.device.find_again()
+    rise.pool("device", "Ready")
+
+
+def test_jobs_go_on_or_wait_with_a_reason_while_the_only_device_is_lost(rise: Installed, lost_device: RealNode) -> None:
+    rise.pool("device", "NoNode")
+    rise.draw("without-device")
+    rise.draw("for-the-device", relay=RELAY)
+    job = rise.complete("without-device")
+    assert {stage["node"] for stage in job["status"]["stages"]} == {"edge"}
+    assert rise.wrong_in(job) == []
+    assert rise.waiting("for-the-device") == "NoConfiguration"
+
+    lost_device.find_again()
+    job = rise.complete("for-the-device", 300)
+    assert [stage["node"] for stage in job["status"]["stages"]] == ["edge", "device"]
+
+
 def test_an_uninstallation_leaves_nothing_running(rise: Installed, ground: Ground) -> None:
     rise.uninstall()
     for node in ground.nodes:
         until(node.containers, lambda running: not running, 120, f"no container on {node.name}")
-    assert rise.kubectl.list("pods") == []
+    until(lambda: rise.kubectl.list("pods"), lambda pods: not pods, 60, "no pod in the namespace")
