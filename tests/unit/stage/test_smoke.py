@@ -56,7 +56,7 @@ def result(*images: NDArray[np.uint8]) -> Result:
         digest=digest,
         nbytes=sum(map(len, files)),
         images=refs,
-        payload=messages.PayloadRef(nbytes=sum(map(len, files)), sha256=digest),
+        payload=messages.PayloadRef(kind="inline", nbytes=sum(map(len, files)), sha256=digest),
         stages=(),
     )
     return Result(done, files)
