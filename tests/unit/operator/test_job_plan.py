@@ -298,6 +298,11 @@ class TestDedicated:
         never_ran = plan_job(world(make.job(suspend=True, **DEDICATED), pods=pods, templates=self.BOTH))
         assert never_ran.actions == tuple(dropped)
 
+    @pytest.mark.parametrize("changes", [{"bus": "away"}, {"missing": MISSING}])
+    def test_pods_stay_while_the_bus_cannot_be_asked_what_they_do(self, changes: dict[str, Any]) -> None:
+        pods = (make.job_pod("edge"), make.job_pod("device"))
+        assert plan_job(replace(self.on_bus(), record=None, pods=pods, **changes)).actions == ()
+
     def test_a_resumed_job_runs_once_its_pods_are_there_again(self) -> None:
         seen = self.on_bus()
         assert seen.record is not None

@@ -88,7 +88,10 @@ def plan_job(seen: Observed) -> Plan:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
     if hindrance is not None:
-        pods = _pods(seen, wanted=hindrance.reason is JobReason.PODS_PENDING)
+        waits_for_pods = hindrance.reason is JobReason.PODS_PENDING
+        # Pods of a job that is only out of sight are at work on it.
+        idle = hindrance.final or hindrance.reason is JobReason.SUSPENDED
+        pods = _pods(seen, wanted=waits_for_pods) if waits_for_pods or idle else []
         return Plan(tuple(pods), job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
     return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
