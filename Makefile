@@ -12,10 +12,10 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nodes check format bench train crds kind-up kind-down install lock clean
+.PHONY: help setup run test test-nodes check format bench train crds chart-values kind-up kind-down install lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the locked requirements (needs Python >= 3.11; quick when nothing changed)
 	@requirements/setup
@@ -28,7 +28,7 @@ test: setup ## Run every ring of tests that this machine can run, and name those
 
 test-nodes: setup ## The nodes ring alone: kubelets and containers on this machine, as root (PREPARE=1 installs what it lacks)
 	@if [ -n "$(PREPARE)" ]; then tests/nodes/prepare; fi
-	RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
+	RISE_NODES=1 RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
 
 check: setup ## Lint, format, types, import rules, and the lock files against pyproject.toml
 	$(BIN)/ruff check .
@@ -49,6 +49,9 @@ train: setup ## Train the embedded family from nothing (hours on CPU; resumable,
 
 crds: setup ## Write crds/*.yaml anew from the models in services/contracts
 	$(BIN)/python -m rise_contracts.crds crds
+
+chart-values: setup ## Write the table of values in charts/rise/README.md anew from the chart's schema
+	$(BIN)/python -m tests.chart.values_table
 
 kind-up: ## A kind cluster (one edge node, one device node) with Rise on it, and one picture drawn there
 	@charts/kind/up

@@ -61,6 +61,8 @@ def lacks_control_plane() -> str:
 @cache
 def lacks_nodes() -> str:
     """What is missing for kubelets and containers; empty where nothing is."""
+    if not os.environ.get("RISE_NODES"):
+        return "RISE_NODES=1, for it changes this machine's network (make test-nodes)"
     if sys.platform != "linux" or os.geteuid() != 0:
         return "root on Linux"
     tools = [

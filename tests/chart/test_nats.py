@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,11 +32,13 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def start(rendered: Rendered, token: str) -> str:
             config = tmp_path / "nats.conf"
-            config.write_text(rendered.one("ConfigMap", "rise-nats")["data"]["nats.conf"])
+            text = rendered.one("ConfigMap", "rise-nats")["data"]["nats.conf"]
+            assert "store_dir: /data\n" in text
+            config.write_text(text.replace("/data", str(tmp_path / "store")))
             port, monitor = free_ports(2)
             # Only where it listens and stores is the test's own.
             flags = ["--addr", "127.0.0.1", "--port", str(port), "--http_port", str(monitor)]
-            flags += ["--store_dir", str(tmp_path / "store"), "--config", str(config)]
+            flags += ["--config", str(config)]
             log = closing.enter_context((tmp_path / "nats.log").open("wb"))
             process = subprocess.Popen([binary, *flags], env={**os.environ, "RISE_NATS_TOKEN": token}, stderr=log)
             closing.callback(process.wait)
@@ -63,7 +66,5 @@ async def test_it_takes_nobody_without_the_token(serve: Serve, plain: Rendered) 
 
 
 def test_the_token_that_is_drawn_is_long_and_no_number(plain: Rendered) -> None:
-    import base64
-
     token = base64.b64decode(plain.one("Secret", "rise-nats")["data"]["token"]).decode()
     assert token.startswith("rise") and token.isalnum() and len(token) == 44

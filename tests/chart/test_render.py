@@ -219,7 +219,9 @@ def test_nobody_finds_a_finalizer_of_ours(rendered: Rendered) -> None:
 def test_the_test_draws_once_with_the_values_given() -> None:
     found = charts.render("--set", "test.seed=123456789,test.timeoutSeconds=60,test.prompt=a small blue square")
     job = found.one("Job", "rise-test")
-    assert job["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    hook = job["metadata"]["annotations"]
+    assert hook["helm.sh/hook"] == "test"
+    assert hook["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
     assert job["spec"]["backoffLimit"] == 0 and job["spec"]["activeDeadlineSeconds"] > 60
     container = found.pod("Job/rise-test").main()
     assert container["command"] == ["python", "-m", "rise_stage.smoke"]

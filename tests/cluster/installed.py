@@ -41,7 +41,7 @@ class Release:
 
     def test(self, seconds: int) -> str:
         """`helm test`: what it says; raises HelmFailed."""
-        return self._helm("test", self.name, "--timeout", f"{seconds}s", "--logs", timeout=seconds + 30.0)
+        return self._helm("test", self.name, "--timeout", f"{seconds}s", timeout=seconds + 30.0)
 
     def token(self) -> str:
         return str(self.kubectl.get("secret", f"{self.name}-nats")["data"]["token"])

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.kube import images, network, nodeconfig
+from tests.kube import assets, images, network, nodeconfig
+from tests.kube.children import Child
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import Kubectl
 from tests.kube.premises import premises
@@ -47,9 +48,11 @@ def open_ground() -> Iterator[Ground]:
         # The machine's DNS knows nothing of the nodes' names.
         more = {"kube-apiserver": ["--kubelet-preferred-address-types=InternalIP"]}
         plane = ControlPlane(folder / "plane", network.HOST, more)
+        dns: Child | None = None
         nodes: list[RealNode] = []
         try:
             plane.start()
+            dns = start_dns(plane)
             for place in PLACES:
                 nodes.append(RealNode(plane, place, {TIER: place.name}))
                 nodes[-1].start()
@@ -60,4 +63,20 @@ def open_ground() -> Iterator[Ground]:
         finally:
             for node in nodes:
                 node.close()
+            if dns is not None:
+                dns.kill()
             plane.close()
+
+
+def start_dns(plane: ControlPlane) -> Child:
+    """CoreDNS at the machine's end of the network, where the kubelets send their pods; as a process, for it needs none
+    of what a pod has."""
+    user, what = "system:coredns", "services,pods,namespaces,endpointslices.discovery.k8s.io"
+    kubectl = plane.kubectl()
+    kubectl.run("create", "clusterrole", user, "--verb=list,watch", f"--resource={what}")
+    kubectl.run("create", "clusterrolebinding", user, f"--clusterrole={user}", f"--user={user}")
+    config = plane.folder / "Corefile"
+    config.write_text(nodeconfig.corefile(plane.kubeconfig_for(user)))
+    dns = Child("coredns", [str(assets.find("coredns")), f"-conf={config}"], plane.folder / "coredns.log")
+    dns.start()
+    return dns

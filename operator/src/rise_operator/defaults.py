@@ -2,7 +2,8 @@
 
 Helm cannot make objects of kinds that it defines in the same installation, and would not wait for these to be served.
 So the chart writes each manifest into a ConfigMap, and an init container of the operator applies them: ``python -m
-rise_operator.defaults CONFIGMAP …``. Applying is idempotent, and what somebody else has changed since is left to them.
+rise_operator.defaults CONFIGMAP …``. It runs whenever a pod of the operator starts, so it applies a manifest once: what
+somebody has changed since stays, as with Helm, until the manifest changes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import yaml
 
 from rise_contracts.errors import InvalidInput, NotFound, RiseError, Waited
 from rise_operator.api import MODEL_FAMILIES, STAGE_POOLS, Api, ApiError, Kind, Object, connected
+from rise_operator.pools.pods import digest
 from rise_runtime import telemetry
 from rise_runtime.signals import leave
 
@@ -26,7 +28,8 @@ log = logging.getLogger(__name__)
 
 CONFIG_MAPS: Final = Kind("v1", "configmaps")
 MANIFEST: Final = "manifest.yaml"
-MANAGER: Final = "rise-chart"
+APPLIED: Final = "rise-relay.io/applied"
+"""An annotation: the digest of the manifest that was applied last."""
 KINDS: Final = {"ModelFamily": MODEL_FAMILIES, "StagePool": STAGE_POOLS}
 PATIENCE_S: Final = 60.0
 """For the definitions to be served: they were made a moment ago."""
@@ -41,10 +44,13 @@ def manifest_of(config_map: Object) -> Object:
     kind = body.get("kind") if isinstance(body, dict) else None
     if kind not in KINDS:
         raise InvalidInput(where, f"a {' or '.join(KINDS)} under {MANIFEST}", kind)
-    if not KINDS[kind].namespaced:
-        return dict(body)
-    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": meta["name"], "uid": meta["uid"]}
-    return {**body, "metadata": {**body["metadata"], "namespace": meta["namespace"], "ownerReferences": [owner]}}
+    made: Object = {**body, "metadata": {**body["metadata"]}}
+    if KINDS[kind].namespaced:
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": meta["name"], "uid": meta["uid"]}
+        made["metadata"] |= {"namespace": meta["namespace"], "ownerReferences": [owner]}
+    annotations = made["metadata"].get("annotations") or {}
+    made["metadata"]["annotations"] = {**annotations, APPLIED: digest(made)}
+    return made
 
 
 async def bring(api: Api, namespace: str, names: Sequence[str], patience_s: float = PATIENCE_S) -> None:
@@ -67,16 +73,20 @@ async def bring(api: Api, namespace: str, names: Sequence[str], patience_s: floa
 
 
 async def _apply(api: Api, body: Object) -> None:
-    """Until it is there, or somebody else's."""
+    """Unless it was applied before; as soon as its kind is served."""
     kind, meta = KINDS[body["kind"]], body["metadata"]
     what = f"{body['kind']} {meta['name']}"
     while True:
         try:
-            await api.apply(kind, meta.get("namespace"), meta["name"], body, manager=MANAGER, force=False)
-        except ApiError as error:
-            if error.status == 409:
-                log.info("%s is left as it is, for somebody has changed it: %s", what, error.text)
+            there = await api.get(kind, meta.get("namespace"), meta["name"])
+            if (
+                there is not None
+                and (there["metadata"].get("annotations") or {}).get(APPLIED) == meta["annotations"][APPLIED]
+            ):
+                log.info("%s was made from this manifest already", what)
                 return
+            await api.apply(kind, meta.get("namespace"), meta["name"], body)
+        except ApiError as error:
             if error.status != 404 and not error.retriable:
                 raise
             log.info("%s cannot be made yet, trying again: %s", what, error)

@@ -38,10 +38,24 @@ def register(registry: kopf.OperatorRegistry, world: World, liveness: Liveness, 
     watch(liveness.see_lease, lambda body: None, "coordination.k8s.io", "v1", "leases")
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """kopf copies each object at each event to see what has changed in it, which none of our handlers asks."""
+
+    def build(self, *, body: Any, extra_fields: Any = None) -> Any:
+        return {}
+
+    def fetch(self, *, body: Any) -> Any:
+        return None
+
+    def store(self, *, body: Any, patch: Any, essence: Any) -> None:
+        """Nothing is kept in the objects."""
+
+
 def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     """Why each is set: facts about kopf 1.45 and what its users ran into."""
     chosen = kopf.OperatorSettings()
     chosen.posting.enabled = False  # our own events only
+    chosen.persistence.diffbase_storage = _NoDifferences()
     chosen.scanning.disabled = True  # no rights to list definitions and namespaces
     chosen.peering.standalone = True  # leadership is a Lease; peering would freeze both replicas
     chosen.watching.server_timeout = 300

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -86,6 +86,8 @@ async def _operate(
         registry=registry,
         settings=kopf_settings(settings),
         standalone=True,
+        # Else kopf makes one of the user's name, and the user of the image is a number alone.
+        identity=cast("Any", settings.identity),
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
         stop_flag=stop,

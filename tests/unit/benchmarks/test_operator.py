@@ -21,6 +21,7 @@ MEASURED = operator.Measured(
     jobs=100,
     seconds=4.0,
     raw_seconds=2.0,
+    raw_cpu=2.0,
     writes=500.0,
     cpu={"operator": 5.0, "nats": 1.0},
     peak=300 * 2**20,
@@ -149,6 +150,7 @@ def test_goals_are_met_at_their_edge() -> None:
     goals = ("jobs_per_second", "lost", "api_writes_per_job", "rss_mb", "operator_cpu_ms")
     assert [rows[name].met for name in goals] == [True] * 5
     assert rows["nats_cpu_ms"].ours == 10.0
+    assert (rows["cpu_ms"].ours, rows["cpu_ms"].theirs, rows["cpu_ms"].ratio) == (60.0, 20.0, 3.0)
     assert (rows["complete_ms_p50"].ours, rows["complete_ms_p99"].ours) == (3.0, 4.0)
 
 

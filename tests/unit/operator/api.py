@@ -46,7 +46,9 @@ class Memory(Api):
         self._check_revision((kind, namespace or "", name), body)
         return self._keep((kind, namespace or "", name), body)
 
-    async def apply(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
+    async def apply(
+        self, kind: Kind, namespace: str | None, name: str, body: Object, *, manager: str = "", force: bool = True
+    ) -> Object:
         self._ask("apply", kind, name)
         place = kind, namespace or "", name
         return self._keep(place, merged_patch(self.objects.get(place, {}), body))

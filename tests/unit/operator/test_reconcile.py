@@ -30,7 +30,9 @@ class Server(Memory):
         super().__init__()
         self.refusal = ""
 
-    async def apply(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
+    async def apply(
+        self, kind: Kind, namespace: str | None, name: str, body: Object, *, manager: str = "", force: bool = True
+    ) -> Object:
         if self.refusal:
             self._ask("apply", kind, name)
             raise ApiError("patch", 403, "Forbidden", self.refusal)

@@ -3,103 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rise_contracts import messages
-from rise_contracts.configuration import Configuration, Stage
-from rise_contracts.records import TERMINAL, Failure, JobRecord, JobState, Waiting
-from rise_contracts.resources import RelayJobSpec
+from rise_contracts.records import TERMINAL, JobRecord, JobState, Waiting
 from rise_runtime import plan
-
-NOW = 1000.0
-RELAY = Configuration(
-    arm="large:4@1+small:4",
-    stages=(
-        Stage(index=0, member="large", tier="edge", pool="edge", steps=4, sigma_to=1.0),
-        Stage(index=1, member="small", tier="device", pool="device", steps=4, sigma_from=1.0),
-    ),
+from tests.unit.runtime.records import (
+    BROKEN,
+    DECISION,
+    JOB_CANCELLED,
+    JOB_FAILED,
+    NOW,
+    RELAY,
+    beat,
+    job_done,
+    pending,
+    report,
+    running,
+    scheduled,
+    stage_done,
+    started,
 )
-DECISION = messages.Decision(id="d1", job_id="job-1", arm=RELAY.arm, configuration=RELAY, policy="fixed")
-
-
-def pending(**spec: Any) -> JobRecord:
-    wanted = RelayJobSpec.model_validate({"prompt": "a red circle", **spec})
-    return JobRecord(request=messages.JobRequest(job_id="job-1", spec=wanted, seed=1, accepted_at=NOW))
-
-
-def scheduled(**spec: Any) -> JobRecord:
-    return plan.scheduled(pending(**spec), DECISION, NOW + 1)
-
-
-def started(stage: int = 0, attempt: int = 1, at: float = NOW + 2, delivery: int = 1) -> messages.StageStarted:
-    tier, member = (("edge", "large"), ("device", "small"))[stage]
-    return messages.StageStarted.model_validate(
-        {
-            "job_id": "job-1",
-            "attempt": attempt,
-            "at": at,
-            "stage": stage,
-            "worker": f"{tier}-1",
-            "member": member,
-            "tier": tier,
-            "steps": 4,
-            "delivery": delivery,
-        }
-    )
-
-
-def report(stage: int = 0, seconds: float = 2.0) -> messages.StageReport:
-    tier, member = (("edge", "large"), ("device", "small"))[stage]
-    return messages.StageReport.model_validate(
-        {
-            "stage": stage,
-            "member": member,
-            "tier": tier,
-            "pool": tier,
-            "worker": f"{tier}-1",
-            "steps": 4,
-            "seconds": seconds,
-            "handoff_bytes": 4096 if stage == 0 else 0,
-            "started_at": NOW + 2 + 3 * stage,
-            "finished_at": NOW + 4 + 3 * stage,
-        }
-    )
-
-
-def stage_done(stage: int = 0, attempt: int = 1) -> messages.StageDone:
-    done = report(stage)
-    return messages.StageDone(
-        job_id="job-1", attempt=attempt, at=done.finished_at, stage=stage, worker=done.worker, report=done
-    )
-
-
-def job_done(attempt: int = 1) -> messages.JobDone:
-    return messages.JobDone(
-        job_id="job-1",
-        attempt=attempt,
-        at=NOW + 8,
-        worker="device-1",
-        arm=RELAY.arm,
-        seed=1,
-        digest="a" * 64,
-        nbytes=10,
-        images=(messages.ImageRef(nbytes=10, sha256="a" * 64, width=8, height=8),),
-        payload=messages.PayloadRef(kind="inline", nbytes=10, sha256="a" * 64),
-        stages=(report(0), report(1)),
-    )
-
-
-JOB_FAILED = messages.JobFailed(job_id="job-1", attempt=1, at=NOW + 9, reason="Test", message="it broke")
-JOB_CANCELLED = messages.JobCancelled(job_id="job-1", attempt=1, at=NOW + 9)
-BROKEN = Failure(reason="StageFailed", message="it broke", attempt=1)
-
-
-def running() -> JobRecord:
-    return plan.applied(scheduled(), started())
 
 
 def test_a_new_job_asks_the_scheduler() -> None:
@@ -251,91 +178,6 @@ def test_the_same_worker_is_avoided_once() -> None:
     action = plan.failed(record, BROKEN, NOW, avoid="edge-1")
     assert isinstance(action, plan.Retry)
     assert action.record.avoid == ("edge-1", "edge-2")
-
-
-def test_a_result_completes_the_job_even_where_its_events_were_missed() -> None:
-    record = plan.concluded(scheduled(), job_done())
-    assert record.state is JobState.COMPLETE
-    assert record.started_at == NOW + 2
-    assert record.finished_at == NOW + 8
-    assert record.result is not None
-    assert record.result.worker == "device-1"
-    assert [status.report for status in record.stages] == [report(0), report(1)]
-    assert record.error is None
-
-
-@pytest.mark.parametrize(
-    ("record", "ending", "straight"),
-    [
-        (running(), job_done(), True),
-        (scheduled(), job_done(), True),
-        (plan.applied(scheduled(), started(delivery=2)), job_done(), False),
-        (running().model_copy(update={"attempt": 2}), job_done(attempt=2), False),
-        (running().model_copy(update={"attempt": 2}), job_done(attempt=1), False),
-        (running(), JOB_CANCELLED, False),
-    ],
-    ids=["done", "done before its events", "begun twice", "second attempt", "late result", "cancelled"],
-)
-def test_only_a_job_that_went_straight_leaves_nothing_behind(
-    record: JobRecord, ending: messages.Ending, *, straight: bool
-) -> None:
-    assert plan.went_straight(record, ending) is straight
-
-
-def test_a_failure_is_kept_with_its_reason() -> None:
-    record = plan.concluded(running(), JOB_FAILED)
-    assert record.error == Failure(reason="Test", message="it broke", attempt=1)
-    assert record.result is None
-
-
-def test_the_outcome_says_what_the_decision_cost() -> None:
-    outcome = plan.outcome(running(), job_done())
-    assert outcome is not None
-    assert (outcome.decision_id, outcome.arm, outcome.failed) == ("d1", RELAY.arm, False)
-    assert (outcome.latency_s, outcome.wait_s, outcome.edge_s) == (8.0, 2.0, 2.0)
-    assert outcome.stage_seconds == (2.0, 2.0)
-    assert outcome.bytes_handed == 4096
-    assert plan.outcome(pending(), JOB_FAILED) is None
-
-
-def test_the_edge_is_not_charged_for_what_it_did_for_others_meanwhile() -> None:
-    shared = report(0).model_copy(update={"timings": {"denoise": 0.5, "waited": 1.5}})
-    assert plan.edge_seconds([shared, report(1)]) == pytest.approx(0.5)
-
-
-def test_what_a_dead_worker_had_done_is_counted_too() -> None:
-    """Else a stage that was resumed near its end would pass for a fast one."""
-    done = job_done()
-    head, tail = done.stages
-    head = head.model_copy(update={"resumed_at": 3, "earlier_seconds": 1.5, "timings": {"waited": 0.5}})
-    outcome = plan.outcome(running(), done.model_copy(update={"stages": (head, tail)}))
-    assert outcome is not None
-    assert outcome.stage_seconds == (3.5, 2.0)
-    assert outcome.edge_s == 3.0
-
-
-def test_a_late_result_of_an_earlier_attempt_is_not_credited_to_the_next_decision() -> None:
-    retry = plan.failed(running(), BROKEN, NOW + 10)
-    assert isinstance(retry, plan.Retry)
-    second = plan.scheduled(retry.record, DECISION.model_copy(update={"id": "d2"}), NOW + 11)
-    assert plan.outcome(second, job_done(1)) is None
-    assert plan.outcome(second, job_done(2)) is not None
-
-
-def test_a_later_attempt_is_not_charged_for_the_earlier_ones() -> None:
-    retry = plan.failed(plan.applied(running(), stage_done(0)), BROKEN, NOW + 10)
-    assert isinstance(retry, plan.Retry)
-    second = plan.scheduled(retry.record, DECISION.model_copy(update={"id": "d2"}), NOW + 7)
-    outcome = plan.outcome(second, job_done(2))
-    assert outcome is not None
-    assert (outcome.latency_s, outcome.edge_s) == (1.0, 2.0)
-    lost = plan.outcome_of_failed_attempt(plan.applied(running(), stage_done(0)), NOW + 10)
-    assert lost is not None
-    assert (lost.failed, lost.latency_s, lost.edge_s) == (True, 10.0, 2.0)
-
-
-def beat(worker: str, pool: str) -> messages.Heartbeat:
-    return messages.Heartbeat(worker=worker, tier="edge", pool=pool, pid=1, at=NOW)
 
 
 def test_a_stage_without_a_worker_is_noticed() -> None:

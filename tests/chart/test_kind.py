@@ -1,0 +1,104 @@
+"""The scripts that put Rise on a cluster refuse what they were not told, before they touch anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.kube import assets
+from tests.locks import ROOT
+
+SCRIPTS = ROOT / "charts" / "kind"
+PLAIN = ("sh", "dirname", "basename", "grep", "cat")
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder for PATH with what a shell script takes for granted, and kubectl; neither Docker, kind nor helm."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in PLAIN:
+        found = shutil.which(name)
+        assert found is not None
+        (folder / name).symlink_to(found)
+    (folder / "kubectl").symlink_to(assets.find("kubectl").resolve())
+    return folder
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path) -> Path:
+    """Two clusters that nobody may touch unasked: nothing listens there."""
+    file = tmp_path / "config"
+    named = [{"name": name, "context": {"cluster": name, "user": "me"}} for name in ("production", "play.ground")]
+    clusters = [{"name": each["name"], "cluster": {"server": "https://127.0.0.1:1"}} for each in named]
+    users = [{"name": "me", "user": {}}]
+    body = {"apiVersion": "v1", "kind": "Config", "current-context": "production", "contexts": named}
+    file.write_text(json.dumps({**body, "clusters": clusters, "users": users}))
+    return file
+
+
+def run(script: str, tools: Path, kubeconfig: Path, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(tools), "KUBECONFIG": str(kubeconfig), "HOME": str(tools)}
+    command = [str(SCRIPTS / script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("context", ["", "productio", "production2", "play-ground", "prod.*"])
+def test_an_installation_wants_a_context_by_its_full_name_and_lists_those_there_are(
+    tools: Path, kubeconfig: Path, context: str
+) -> None:
+    done = run("install", tools, kubeconfig, [context, ""])
+    assert done.returncode == 2
+    first, *listed = done.stderr.splitlines()
+    assert first.startswith("install: wanted CONTEXT=name") and f"got '{context or 'nothing'}'" in first
+    assert sorted(listed) == ["play.ground", "production"]
+
+
+def test_the_current_context_is_never_taken_by_itself(tools: Path, kubeconfig: Path) -> None:
+    # It is `production`; a script that took it would go on to helm, which is not there.
+    assert run("install", tools, kubeconfig).returncode == 2
+    told = run("install", tools, kubeconfig, ["production"])
+    assert told.returncode == 127 and "helm" in told.stderr
+
+
+@pytest.mark.parametrize(("script", "missing"), [("up", "docker"), ("down", "kind")])
+def test_what_is_missing_is_named(tools: Path, kubeconfig: Path, script: str, missing: str) -> None:
+    done = run(script, tools, kubeconfig)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"kind-{script}: wanted {missing} on PATH, found none")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_docker_that_does_not_answer_is_named(tools: Path, kubeconfig: Path) -> None:
+    false = shutil.which("false")
+    assert false is not None
+    for name in ("docker", "kind", "helm"):
+        (tools / name).symlink_to(false)
+    done = run("up", tools, kubeconfig)
+    assert done.returncode == 1 and "wanted a Docker engine that answers" in done.stderr
+
+
+def test_the_kind_cluster_has_a_node_for_each_tier() -> None:
+    cluster = yaml.safe_load((SCRIPTS / "cluster.yaml").read_text())
+    tiers = [node.get("labels", {}).get("rise-relay.io/tier") for node in cluster["nodes"]]
+    assert tiers == [None, "edge", "device"] and cluster["nodes"][0]["role"] == "control-plane"
+
+
+def test_skaffold_builds_what_the_chart_runs() -> None:
+    config = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
+    built = {item["image"]: item["docker"]["dockerfile"] for item in config["build"]["artifacts"]}
+    values = yaml.safe_load((ROOT / "charts/rise/values.yaml").read_text())
+    assert built.keys() == {values[name]["image"]["repository"] for name in ("operator", "scheduler", "stage")}
+    assert all((ROOT / path).is_file() for path in built.values())
+    (release,) = config["deploy"]["helm"]["releases"]
+    assert (ROOT / release["chartPath"] / "Chart.yaml").is_file()
+    for template, text in release["setValueTemplates"].items():
+        component, _, part = template.split(".")
+        assert part in values[component]["image"]
+        assert text.endswith(f"_rise_{component}}}}}")
