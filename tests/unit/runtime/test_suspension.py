@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rise_contracts.records import JobRecord, JobState, Waiting
 from rise_runtime import plan
-from tests.unit.runtime.test_plan import (
+from tests.unit.runtime.records import (
     BROKEN,
     DECISION,
     JOB_FAILED,
