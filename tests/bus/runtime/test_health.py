@@ -40,6 +40,16 @@ async def test_health_says_whether_the_process_takes_work() -> None:
                 pass
 
 
+async def test_a_process_that_should_be_started_anew_says_why() -> None:
+    why = ["the watch is dead"]
+    async with telemetry.served_health(("127.0.0.1", 0), lambda: True, lambda: why[0]) as address:
+        assert address is not None
+        assert await get(address, "/healthz") == (503, "the watch is dead\n")
+        assert (await get(address, "/readyz"))[0] == 200
+        why[0] = ""
+        assert await get(address, "/healthz") == (200, "ok\n")
+
+
 async def test_nothing_is_served_where_nothing_is_wanted() -> None:
     async with telemetry.served_health(None, lambda: True) as address:
         assert address is None

@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
+from rise_contracts.status import (
+    DecisionStatus,
+    JobCondition,
+    JobReason,
+    PredictionStatus,
+    RelayJobStatus,
+    StageRun,
+)
 from rise_operator import seen
 from rise_operator.jobs.observed import Observed
 from rise_operator.jobs.plan import Cancel, Delete, DropPod, Forget, MakePod, SetSuspend, Submit, plan_job
@@ -110,9 +118,24 @@ def test_everything_in_a_status_is_within_its_bounds(world: Observed) -> None:
     assert RelayJobStatus.model_validate(make.written(status)) == status
 
 
-@given(worlds(), worlds())
-def test_the_patch_makes_any_older_status_the_new_one(old: Observed, new: Observed) -> None:
-    before, after = planned(old), planned(new)
+def statuses() -> st.SearchStrategy[RelayJobStatus]:
+    """Statuses with parts that are there or not, down to the innermost."""
+    number, run = st.none() | st.floats(0, 9), {"member": "large", "tier": "edge", "pool": "edge", "steps": 4}
+    predicted = st.builds(PredictionStatus, latency_seconds=number, edge_seconds=number, quality=number)
+    decision = st.builds(DecisionStatus, id=st.just("d"), arm=st.just("a"), policy=st.just("p"), predicted=predicted)
+    stage = st.builds(lambda seconds, until: StageRun(**run, seconds=seconds, until_sigma=until), number, number)
+    return st.builds(
+        RelayJobStatus,
+        conditions=worlds().map(lambda world: plan_job(world).status or RelayJobStatus()).map(lambda s: s.conditions),
+        attempt=st.none() | st.integers(1, 3),
+        decision=st.none() | decision,
+        stages=st.lists(stage, max_size=2).map(tuple),
+        seconds=number,
+    )
+
+
+@given(statuses(), statuses())
+def test_the_patch_makes_any_older_status_the_new_one(before: RelayJobStatus, after: RelayJobStatus) -> None:
     patched = merged_patch(make.written(before), patch_of(after))
     assert RelayJobStatus.model_validate(patched) == after
     bare = {key: value for key, value in patched.items() if value not in ([], None)}

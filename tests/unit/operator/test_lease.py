@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,17 +12,10 @@ from hypothesis import strategies as st
 from rise_operator.api import LEASES, Kind, Object
 from rise_operator.lease import HELD_SHARE, LABELS, WATCHES, Election, NotLeader, Sight, may_take
 from tests.unit.operator.api import Memory
+from tests.unit.operator.leading import Clock, running, won
 
 LEASE_S = 0.06
 """So short that candidates look every 10 ms; the Lease itself says a second, which passes on the test's own clock."""
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Leases(Memory):
@@ -58,22 +50,6 @@ class Leases(Memory):
 
 def candidate(api: Leases, identity: str, clock: Clock, cares_for: tuple[str, ...] = ()) -> Election:
     return Election(api, "rise", "rise-operator", identity, LEASE_S, cares_for, clock=clock)
-
-
-@contextlib.asynccontextmanager
-async def running(*elections: Election) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(election.run()) for election in elections]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def won(election: Election) -> None:
-    async with asyncio.timeout(30):
-        await election.won.wait()
 
 
 class TestMayTake:
@@ -190,6 +166,23 @@ async def test_a_leader_that_cannot_renew_stops_before_anybody_else_may_begin() 
         await work
     with pytest.raises(NotLeader):
         election.lost()
+
+
+async def test_an_answer_that_was_long_on_its_way_counts_from_when_it_was_asked_for() -> None:
+    """Others have seen the renewal for as long as it took to hear of it."""
+    api, clock = Leases(), Clock()
+    election = candidate(api, "one", clock)
+
+    def slow() -> None:
+        clock.now += LEASE_S
+
+    api.spoil = slow
+    work = asyncio.ensure_future(election.run())
+    await won(election)
+    async with asyncio.timeout(30):
+        await work
+    assert election.renewals == 2, "it was renewed, and too late"
+    assert not election.held
 
 
 async def test_a_failure_that_passes_costs_nothing() -> None:

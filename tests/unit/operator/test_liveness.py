@@ -5,7 +5,7 @@ from __future__ import annotations
 from rise_operator.lease import Election
 from rise_operator.liveness import Liveness
 from tests.unit.operator.api import Memory
-from tests.unit.operator.test_lease import Clock, running, won
+from tests.unit.operator.leading import Clock, running, won
 
 SILENCE_S = 60.0
 

@@ -18,7 +18,7 @@ from rise_operator.world import Item, World
 from rise_runtime.bus import Bus
 from tests.unit.operator import builders as make
 from tests.unit.operator.api import Memory
-from tests.unit.operator.test_lease import running, won
+from tests.unit.operator.leading import running, won
 
 SETTINGS = Settings(namespace="rise")
 

@@ -6,7 +6,7 @@ import pytest
 
 from rise_contracts.messages import LinkQuality
 from rise_scheduler.fleet import Fleet, Place, seconds_per_step
-from tests.unit.scheduler.builders import fleet, worker
+from tests.unit.scheduler.builders import decided, fleet, question, worker
 
 FAMILY = "rise-shapes"
 
@@ -122,3 +122,39 @@ def test_the_middle_of_the_measured_rates() -> None:
     rates = [beat("e0", 1e6), beat("e1", 9e6), beat("e2", 3e6), beat("e3", None)]
     assert Fleet(tuple(rates)).bytes_per_s() == 3e6  # type: ignore[arg-type]
     assert fleet(worker(link=None)).bytes_per_s() is None
+
+
+def names(among: Fleet) -> list[str]:
+    return [beat.worker for beat in among.workers]
+
+
+def test_workers_that_are_there_for_one_job_are_open_to_no_other() -> None:
+    mixed = Fleet((worker("e0"), worker("e1", dedicated="job-1"), worker("e2", dedicated="job-2")))
+    assert names(mixed.open_to(question(job_id="job-3").request)) == ["e0"]
+    assert names(mixed.open_to(question(job_id="job-1").request)) == ["e0"], "the job has to ask for workers of its own"
+    assert names(mixed.open_to(question(job_id="job-1", placement="Dedicated").request)) == ["e1"]
+    assert names(mixed.open_to(question(job_id="job-3", placement="Dedicated").request)) == []
+
+
+def test_a_job_is_bound_to_its_own_workers_for_others_share_their_queue() -> None:
+    own = worker("d1", "device", pool="dedicated-device", dedicated="job-1")
+    assert placed(Fleet((own,))).worker == "d1"
+    assert placed(Fleet((worker("d1", "device", pool="dedicated-device"),))).worker is None
+
+
+def test_every_stage_of_such_a_job_is_bound() -> None:
+    asked = question(job_id="job-1", placement="Dedicated", preference=1.0)
+    mixed = Fleet(
+        (
+            worker("e0"),
+            worker("device-0", "device"),
+            worker("e1", pool="dedicated-edge", dedicated="job-1"),
+            worker("d1", "device", pool="dedicated-device", dedicated="job-1"),
+            worker("e2", pool="dedicated-edge", dedicated="job-2"),
+        )
+    )
+    configuration = decided(asked, among=mixed.open_to(asked.request)).decision.configuration
+    assert [(stage.pool, stage.worker) for stage in configuration.stages] == [
+        ("dedicated-edge", "e1"),
+        ("dedicated-device", "d1"),
+    ]

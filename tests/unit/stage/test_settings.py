@@ -24,6 +24,15 @@ class TestSettings:
         assert (found.threads, found.token, found.families) == (2, "secret", ("f.yaml",))
         assert found.identity.labels == {"a": "b"}
 
+    def test_a_worker_may_be_there_for_one_job(self) -> None:
+        assert settings.read([], {}).identity.dedicated == ""
+        assert settings.read([], {"RISE_DEDICATED": "job-1"}).identity.dedicated == "job-1"
+        assert settings.read(["--dedicated", "job-2"], {"RISE_DEDICATED": "job-1"}).identity.dedicated == "job-2"
+
+    def test_families_of_the_bus_are_named_beside_manifests(self) -> None:
+        found = settings.read(["--family", "f.yaml"], {"RISE_FAMILIES": "bus:tiny,rise-shapes"})
+        assert found.families == ("bus:tiny", "rise-shapes", "f.yaml")
+
     def test_nought_stands_for_no_limit(self) -> None:
         found = settings.read(["--threads", "0", "--memory-mib", "0", "--batch-memory-mib", "0", "--slots", "0"], {})
         assert (found.threads, found.memory_mib, found.batch_memory_mib, found.slots) == (None, None, None, None)
@@ -85,6 +94,8 @@ class TestSettings:
             ["--name", "my.phone"],
             ["--name", "any"],
             ["--pool", "Edge Site"],
+            ["--dedicated", "Job 1"],
+            ["--dedicated", "j" * 64],
             ["--pool", ">"],
         ],
     )
@@ -123,6 +134,10 @@ spec:
     def test_a_name_that_is_no_family_is_answered_with_the_nearest(self) -> None:
         with pytest.raises(UnknownName, match="did you mean 'rise-shapes'"):
             manifests.read_family("rise-shape")
+
+    def test_a_name_that_somebody_else_may_know_is_answered_with_how_to_ask_for_it(self) -> None:
+        with pytest.raises(UnknownName, match="bus:tiny"):
+            manifests.read_family("tiny")
 
     def test_a_manifest_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=r"none\.yaml"):
