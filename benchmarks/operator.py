@@ -89,7 +89,7 @@ def measure(platform: Installed, family: str, count: int) -> Measured:
     platform.start_operator()
     _one_job(platform, family, "second")
     before, writes = platform.cpu_seconds(), _writes(platform.metrics())
-    ledger, seconds = asyncio.run(_load(kubeconfig, family, count))
+    ledger, seconds = asyncio.run(_load(platform, family, count))
     cpu = _used_since(before, platform)
     time.sleep(2.0)  # the last events are still being written
     metrics = platform.metrics()
@@ -159,18 +159,13 @@ def _one_job(platform: Installed, family: str, name: str) -> Object:
         kubeconfig = platform.plane.kubeconfig
         async with connected(str(kubeconfig)) as api, followed(kubeconfig, FIRST, ledger):
             await apply(api, FIRST, family, ledger, 1)
-            async with asyncio.timeout(PATIENCE_S):
-                await ledger.done.wait()
+            await _until_done(platform, ledger, PATIENCE_S)
             there = await api.get(RELAY_JOBS, FIRST, name)
         assert there is not None
         status: Object = there["status"]
         return status
 
-    try:
-        return asyncio.run(one())
-    except TimeoutError:
-        platform.check()
-        raise
+    return asyncio.run(one())
 
 
 def as_written(last: Object) -> list[Object]:
@@ -196,20 +191,40 @@ async def _clear(kubeconfig: Path, count: int) -> None:
             await asyncio.gather(*(api.delete(RELAY_JOBS, RAW, name) for name in names[start : start + CONNECTIONS]))
 
 
-async def _load(kubeconfig: Path, family: str, count: int) -> tuple[Ledger, float]:
+async def _load(platform: Installed, family: str, count: int) -> tuple[Ledger, float]:
     """All jobs from their making to the end of the last one, and the seconds that this took."""
-    ledger = Ledger(_names(count))
+    ledger, kubeconfig = Ledger(_names(count)), platform.plane.kubeconfig
     async with connected(str(kubeconfig)) as api, followed(kubeconfig, JOBS, ledger):
         began = time.perf_counter()
         await apply(api, JOBS, family, ledger, CONNECTIONS)
         try:
-            async with asyncio.timeout(PATIENCE_S + count / 2):
-                await ledger.done.wait()
+            await _until_done(platform, ledger, PATIENCE_S + count / 2)
         except TimeoutError:
             print(f"not all jobs have ended: {ledger.lost[:10]} …")
         seconds = time.perf_counter() - began
         await _compare(api, ledger)
     return ledger, seconds
+
+
+async def _until_done(platform: Installed, ledger: Ledger, seconds: float) -> None:
+    """Return when all jobs have ended. Raises TimeoutError, and DidNotStart as soon as a part of the platform ends:
+    what is measured then is no longer what was asked for."""
+
+    async def watch_parts() -> None:
+        while True:
+            platform.check()
+            await asyncio.sleep(1.0)
+
+    tasks = {asyncio.create_task(watch_parts()), asyncio.create_task(ledger.done.wait())}
+    try:
+        async with asyncio.timeout(seconds):
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _compare(api: Api, ledger: Ledger) -> None:
