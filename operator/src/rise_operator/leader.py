@@ -12,9 +12,10 @@ from rise_contracts import subjects
 from rise_contracts.errors import BusUnavailable, NoResponder, RiseError, Waited
 from rise_operator import metrics
 from rise_operator.api import Api, ApiError
+from rise_operator.complaints import Complaints
 from rise_operator.families.reconcile import FamilyReconciler
 from rise_operator.jobs.reconcile import JobReconciler
-from rise_operator.lease import Election
+from rise_operator.lease import Election, NotLeader
 from rise_operator.liveness import Liveness
 from rise_operator.pools.reconcile import PoolReconciler
 from rise_operator.recorder import Recorder
@@ -46,6 +47,7 @@ class Leader:
         self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
+        self._complaints = Complaints(log.warning)
         self._recorder = Recorder(api, election.identity)
         self._jobs = JobReconciler(api, self._connection, self._world, election, self._recorder, settings.stage)
         self._pools = PoolReconciler(api, self._world, election)
@@ -170,8 +172,10 @@ class Leader:
 
     def _failed(self, item: Item, error: Exception) -> None:
         what = f"{item.kind} {item.namespace}/{item.name}"
+        if isinstance(error, NotLeader):
+            return  # all that is left to say of it is said once, at the end of the process
         if isinstance(error, RiseError):
-            log.warning("%s: %s; trying again", what, error)
+            self._complaints.about(error.reason, f"{what}: {error}; trying again")
         else:
             log.error("%s: an error that nobody foresaw; trying again", what, exc_info=error)
 
