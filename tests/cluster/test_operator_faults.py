@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from tests.bus.runtime import small
-from tests.cluster.rise import Operator, Rise, condition, job_id
+from tests.cluster.rise import Operator, Rise, condition, job, job_id
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
+from tests.kube.slow_api import SlowApi
 
 LEASE = "--lease-seconds=10"
 FAILOVER_S = 15.0
@@ -107,6 +109,34 @@ def test_a_leader_that_was_frozen_does_nothing_when_it_wakes(rise: Rise) -> None
     assert [decisions(rise, record.job_id) for record in rise.records()] == [1] * 5
     assert holder(rise) == "operator-b"
     assert [rise.events(name).count("Completed") for name in names] == [1] * 5
+
+
+def renewed_at(rise: Rise) -> datetime:
+    return datetime.fromisoformat(rise.kubectl.get("lease", "rise-operator")["spec"]["renewTime"])
+
+
+def test_hundreds_of_writes_that_wait_cost_no_leadership(rise: Rise) -> None:
+    """An operator whose every connection is taken by a write that the API server is slow to take."""
+    jobs, connections = 48, 32
+    slow = SlowApi(rise.kubeconfig).start()
+    try:
+        rise.kubeconfig = slow.kubeconfig
+        operator = rise.operator("operator-a", LEASE, f"--workers={jobs}")
+        leads(rise, operator)
+        slow.hold_writes()
+        rise.kubectl.apply(*[job(f"job-{number}") for number in range(jobs)])
+        until(lambda: slow.waiting, lambda waiting: waiting >= connections, 30, "no connection left")
+        began = renewed_at(rise)
+        until(lambda: renewed_at(rise), lambda last: (last - began).total_seconds() > 15, 30, "it goes on leading")
+        slow.let_go()
+        for number in range(jobs):
+            complete(rise, f"job-{number}")
+    finally:
+        slow.close()
+    assert operator.process.running
+    assert rise.kubectl.get("lease", "rise-operator")["spec"]["leaseTransitions"] == 0
+    assert [decisions(rise, record.job_id) for record in rise.records()] == [1] * jobs
+    assert operator.process.log.read_text().count("was not renewed") == 0
 
 
 def test_what_happened_while_no_operator_was_there_is_made_good(rise: Rise) -> None:
