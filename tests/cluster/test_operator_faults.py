@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -157,6 +157,18 @@ def test_what_happened_while_no_operator_was_there_is_made_good(rise: Rise) -> N
     complete(rise, "late")
     until(rise.records, lambda found: gone not in {record.job_id for record in found}, 30, "the record gone")
     assert {record.job_id: record.state for record in rise.records()}[asleep] == "Suspended"
+
+
+def test_a_job_that_no_operator_came_to_in_time_is_late(rise: Rise) -> None:
+    """Its time to start counts from its creation, and not from when somebody looked at it."""
+    rise.submit("late", startDeadlineSeconds=2)
+    rise.submit("patient", startDeadlineSeconds=600)
+    made = datetime.fromisoformat(rise.job("late")["metadata"]["creationTimestamp"])
+    until(lambda: (datetime.now(UTC) - made).total_seconds(), lambda age: age > 3, 10, "too late")
+    rise.operator("operator-a", LEASE)
+    failed = condition(rise.until("late", "Failed"), "Failed")
+    assert failed is not None and failed["reason"] == "StartDeadlineExceeded"
+    complete(rise, "patient")
 
 
 def test_without_a_scheduler_jobs_wait_with_a_reason_and_then_run(rise: Rise) -> None:

@@ -27,6 +27,7 @@ from rise_operator.jobs.plan import (
 )
 from rise_operator.seen import SeenJob, SeenPod
 from rise_operator.settings import CONTROLLER
+from rise_runtime import plan as driving
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import NOW
 
@@ -44,7 +45,7 @@ def world(job: SeenJob | None = None, *, on_bus: bool = False, **changes: Any) -
         return seen
     (submit,) = plan_job(seen).actions
     assert isinstance(submit, Submit)
-    return replace(seen, record=JobRecord(request=submit.request))
+    return replace(seen, record=JobRecord(request=submit.request, resumed_at=submit.since))
 
 
 def told(plan: Plan) -> RelayJobStatus:
@@ -143,6 +144,27 @@ class TestTimeToStart:
 
     def test_it_is_not_late_where_nothing_stands_in_its_way_any_more(self) -> None:
         assert isinstance(plan_job(world(make.job(**TIMED), now=NOW + 99)).actions[0], Submit)
+
+    def test_on_the_bus_it_counts_from_creation_too(self) -> None:
+        """Ten seconds went by before the operator came to it."""
+        record = world(make.job(**TIMED), on_bus=True).record
+        assert record is not None
+        assert driving.overdue(record, NOW + 60) is None
+        late = driving.overdue(record, NOW + 60.1)
+        assert late is not None and late.reason == "StartDeadlineExceeded"
+
+    def test_on_the_bus_it_counts_from_when_a_suspended_job_was_resumed(self) -> None:
+        asleep = plan_job(world(make.job(suspend=True, **TIMED), now=NOW + 99))
+        record = world(make.job(told(asleep), **TIMED), on_bus=True, now=NOW + 200).record
+        assert record is not None
+        assert driving.overdue(record, NOW + 260) is None
+        assert driving.overdue(record, NOW + 260.1) is not None
+
+    def test_a_job_that_the_bus_has_lost_has_all_of_its_time_again(self) -> None:
+        submitted = told(plan_job(world(make.job(**TIMED))))
+        record = world(make.job(submitted, **TIMED), on_bus=True, now=NOW + 500).record
+        assert record is not None
+        assert driving.overdue(record, NOW + 560) is None
 
     def test_a_job_that_was_on_the_bus_is_never_late_where_the_bus_cannot_be_asked(self) -> None:
         """A new leader finds the bus away, or has not heard of the records yet: the job may well be at work."""
