@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -164,7 +164,7 @@ def test_a_job_that_no_operator_came_to_in_time_is_late(rise: Rise) -> None:
     rise.submit("late", startDeadlineSeconds=2)
     rise.submit("patient", startDeadlineSeconds=600)
     made = datetime.fromisoformat(rise.job("late")["metadata"]["creationTimestamp"])
-    until(lambda: (datetime.now(UTC) - made).total_seconds(), lambda age: age > 3, 10, "too late")
+    until(lambda: datetime.now(UTC) - made, lambda age: age > timedelta(seconds=3), 10, "too late")
     rise.operator("operator-a", LEASE)
     failed = condition(rise.until("late", "Failed"), "Failed")
     assert failed is not None and failed["reason"] == "StartDeadlineExceeded"
