@@ -13,6 +13,7 @@ from PIL import Image
 
 import rise_shapes
 from rise_contracts import manifest
+from rise_contracts.resources import LatentContract
 from rise_shapes import grammar, judge
 from tests.cluster.rise import PICTURE, ROOT, Rise, condition, job_id
 from tests.kube.clusters import Cluster
@@ -231,6 +232,25 @@ def test_a_pool_says_what_is_wrong_with_it(rise: Rise, more: dict[str, Any], rea
         assert words in condition(seen, "Ready")["message"]  # type: ignore[index]
     finally:
         rise.kubectl.delete("stagepool", name)
+
+
+def test_a_family_whose_latents_are_not_what_it_says_is_told_so_by_its_workers(rise: Rise) -> None:
+    name, family = fresh("wrong"), rise_shapes.family()
+    stated = LatentContract(channels=99, downscale=8, scaling_factor=1.0)
+    spec = family.spec.model_copy(update={"latent": stated})
+    wrong = family.model_copy(update={"metadata": family.metadata.model_copy(update={"name": name}), "spec": spec})
+    rise.kubectl.apply(manifest.dump(wrong), pool(name, "edge", family=name))
+    try:
+        seen = rise.kubectl.until(
+            "modelfamily", name, lambda seen: (condition(seen, "Ready") or {}).get("reason") == "LatentsDiffer", 90
+        )
+        failing = condition(rise.kubectl.get("stagepool", name), "Ready")
+        assert failing is not None and failing["reason"] == "WorkerFailing"
+        assert "channels=99" in failing["message"]
+        assert condition(seen, "Ready")["message"] in failing["message"]  # type: ignore[index]
+    finally:
+        rise.kubectl.delete("stagepool", name)
+        rise.kubectl.delete("modelfamily", name)
 
 
 def test_a_pool_that_is_deleted_takes_its_pods_along(rise: Rise) -> None:

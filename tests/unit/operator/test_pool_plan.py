@@ -13,7 +13,7 @@ from rise_contracts.status import PoolReason, StagePoolStatus
 from rise_operator import seen
 from rise_operator.pools.plan import BUSY_COST, ObservedPool, PoolPlan, plan_pool
 from rise_operator.pools.pods import deployment
-from rise_operator.seen import SeenDeployment, SeenPod
+from rise_operator.seen import SeenDeployment, SeenPod, Trouble
 from rise_operator.settings import StageDefaults
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import HOME, NOW
@@ -39,8 +39,8 @@ def ready(seen: ObservedPool) -> tuple[str, str, str]:
     return condition.status, condition.reason, condition.message
 
 
-def troubled(name: str, kind: str, text: str) -> SeenPod:
-    return replace(make.pod(name, status={}), trouble=(kind, text))
+def troubled(name: str, kind: Any, text: str) -> SeenPod:
+    return replace(make.pod(name, status={}), trouble=Trouble(kind, text))
 
 
 class TestDeployments:

@@ -168,7 +168,7 @@ def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
     if not missing:
         return None
     unready = [pod for pod in seen.pods if not pod.ready]
-    away = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in unready]
+    away = [f"{pod.meta.name}: {pod.trouble.text if pod.trouble else 'not ready yet'}" for pod in unready]
     return Hindrance(JobReason.PODS_PENDING, "; ".join(away) or "its pods are being made")
 
 

@@ -119,7 +119,7 @@ def _trouble(alive: Iterable[SeenPod], spec: StagePoolSpec) -> tuple[PoolReason,
     for pod in sorted(alive, key=lambda pod: pod.meta.name):
         if pod.trouble is None:
             continue
-        kind, text = pod.trouble
+        kind, text, _ = pod.trouble
         hint = ""
         if kind == "Unschedulable":
             wanted = spec.resources.limits.get("nvidia.com/gpu")

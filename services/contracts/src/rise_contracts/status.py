@@ -59,6 +59,7 @@ class JobReason(StrEnum):
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
     UNKNOWN_NAME = "UnknownName"
     INVALID_INPUT = "InvalidInput"
+    LATENTS_DIFFER = "LatentsDiffer"
     PAYLOAD_TOO_LARGE = "PayloadTooLarge"
     HANDOFF_REFUSED = "HandoffRefused"
     STAGE_FAILED = "StageFailed"

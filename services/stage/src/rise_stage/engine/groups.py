@@ -15,7 +15,7 @@ PROCESS: Final = Path("/proc/self")
 
 
 class _Files(NamedTuple):
-    """What the files of a group are called, and the line of `memory.stat` with the pages that the kernel drops first."""
+    """The files of a group, and the line of `memory.stat` with what the kernel drops first."""
 
     limit: str
     used: str
