@@ -242,7 +242,7 @@ def test_a_cluster_without_the_definitions_is_refused_in_words(tmp_path_factory:
     finally:
         plane.close()
     assert done.returncode == 2
-    assert "definition of relayjobs" in done.stderr
+    assert "definition of modelfamilies" in done.stderr
     assert "kubectl apply -f crds/" in done.stderr
 
 
@@ -260,7 +260,7 @@ def test_missing_rights_are_refused_in_words(rise: Rise, own_control_plane: Cont
     weak = own_control_plane.kubeconfig_for("weak")
     done = run_operator(rise, f"--kubeconfig={weak}")
     assert done.returncode == 2
-    assert "right to list relayjobs" in done.stderr
+    assert "right to list modelfamilies" in done.stderr
 
 
 def test_a_second_installation_for_the_same_namespaces_is_refused(rise: Rise) -> None:

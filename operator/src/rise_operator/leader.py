@@ -19,7 +19,7 @@ from rise_operator.lease import Election, NotLeader
 from rise_operator.liveness import Liveness
 from rise_operator.pools.reconcile import PoolReconciler
 from rise_operator.recorder import Recorder
-from rise_operator.resync import check_alone, check_definitions, resync
+from rise_operator.resync import check_alone, resync
 from rise_operator.settings import Settings
 from rise_operator.together import together
 from rise_operator.watch import watch
@@ -78,7 +78,6 @@ class Leader:
     async def _look_around(self) -> None:
         while True:
             try:
-                await check_definitions(self._api, self._settings)
                 await check_alone(self._api, self._settings, self._election)
                 await resync(self._api, self._world, self._settings)
             except ApiError as error:
@@ -92,7 +91,7 @@ class Leader:
             await asyncio.sleep(self._settings.resync_s)
             try:
                 await resync(self._api, self._world, self._settings)
-            except ApiError as error:
+            except RiseError as error:
                 log.warning("the regular look at everything failed: %s", error)
             self._world.wake_everything()
 
