@@ -114,9 +114,12 @@ class SeenPod:
 
 @dataclass(frozen=True, slots=True)
 class SeenDeployment:
+    """`refused` is why it cannot make pods, in the API server's words."""
+
     meta: Meta
     digest: str
     replicas: int
+    refused: str = ""
 
 
 def job(body: Object) -> SeenJob:
@@ -166,7 +169,10 @@ def pod(body: Object) -> SeenPod:
 def deployment(body: Object) -> SeenDeployment:
     annotations = body["metadata"].get("annotations") or {}
     spec = body.get("spec") or {}
-    return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)))
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    failures = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
+    refused = str(next(failures, {}).get("message") or "")[:LONGEST]
+    return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)), refused)
 
 
 def timestamp(text: str | None) -> float | None:
@@ -189,6 +195,8 @@ def _trouble(status: Mapping[str, Any]) -> Trouble | None:
         ended = state.get("terminated") or last.get("terminated")
         if ended and ended.get("exitCode") != 0:
             return _last_word(ended)
+        if waiting.get("reason") == "CreateContainerConfigError":
+            return Trouble("Config", str(waiting.get("message") or waiting["reason"]))
         if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
             return Trouble("Waiting", str(waiting.get("message") or waiting["reason"]))
     return None

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from rise_contracts.messages import JobId
 from rise_contracts.status import RelayJobStatus
 from rise_operator import seen
+from rise_operator.api import Object
 from rise_operator.seen import Trouble
 from tests.unit.operator.builders import (
     NOW,
@@ -153,7 +154,7 @@ class TestPods:
             (None, None),
             ({"waiting": {"reason": "ErrImagePull", "message": "not found"}}, Trouble("Image", "stage:1: not found")),
             ({"waiting": {"reason": "InvalidImageName"}}, Trouble("Image", "stage:1: InvalidImageName")),
-            ({"waiting": {"reason": "CreateContainerConfigError"}}, Trouble("Waiting", "CreateContainerConfigError")),
+            ({"waiting": {"reason": "CreateContainerConfigError"}}, Trouble("Config", "CreateContainerConfigError")),
             ({"terminated": {"exitCode": 0}}, None),
             (
                 {"terminated": {"exitCode": 2, "message": "loading\nrise_stage: no\n"}},
@@ -213,6 +214,19 @@ class TestTheOthers:
         assert (found.digest, found.replicas) == ("", 1)
         body = {"metadata": meta(annotations={"rise-relay.io/digest": "d"}), "spec": {"replicas": 0}}
         assert (seen.deployment(body).digest, seen.deployment(body).replicas) == ("d", 0)
+
+    @pytest.mark.parametrize(
+        ("condition", "refused"),
+        [
+            ({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}, "exceeded quota"),
+            ({"type": "ReplicaFailure", "status": "True"}, ""),
+            ({"type": "ReplicaFailure", "status": "False", "message": "once"}, ""),
+            ({"type": "Progressing", "status": "True", "message": "on it"}, ""),
+        ],
+    )
+    def test_a_deployment_that_may_make_no_pods_says_why(self, condition: Object, refused: str) -> None:
+        body = {"metadata": meta("rise-edge", "rise"), "status": {"conditions": [condition]}}
+        assert seen.deployment(body).refused == refused
 
     @pytest.mark.parametrize("text", [None, ""])
     def test_no_time_is_none(self, text: str | None) -> None:

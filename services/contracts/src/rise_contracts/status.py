@@ -94,6 +94,7 @@ class PoolReason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     WORKER_FAILING = "WorkerFailing"
     PODS_PENDING = "PodsPending"
+    SECRET_MISSING = "SecretMissing"
     FORBIDDEN = "Forbidden"
 
 
