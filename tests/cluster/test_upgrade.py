@@ -1,4 +1,4 @@
-"""An upgrade from the release before while jobs run: operators, scheduler and workers are replaced one after another."""
+"""An upgrade from the release before, while jobs run: operators, scheduler and workers are replaced one by one."""
 
 from __future__ import annotations
 
