@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.chart.charts import CHART, helm
+from tests.chart.charts import CHART, Rendered, helm
 from tests.cluster.conftest import TIER
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import Kubectl
@@ -98,6 +99,29 @@ def rules_of(kubectl: Kubectl, namespace: str) -> Rights:
                     key = (f"{resource}.{group}" if group else resource, name)
                     found.setdefault(key, set()).update(rule["verbs"])
     return found
+
+
+def granted(rendered: Rendered, account: str, home: str, namespace: str) -> Rights:
+    """What the rules of the chart give a service account of `home` in a namespace, in the form of `rules_of`."""
+    roles = {(each["kind"], _space(each, home), each["metadata"]["name"]): each for each in rendered.objects}
+    found: Rights = {}
+    for binding in (*rendered.all("ClusterRoleBinding"), *rendered.all("RoleBinding")):
+        own = {"kind": "ServiceAccount", "name": account, "namespace": home} in binding["subjects"]
+        space, to = _space(binding, home), binding["roleRef"]
+        if not own or space not in ("", namespace):
+            continue
+        for rule in roles[to["kind"], "" if to["kind"] == "ClusterRole" else space, to["name"]]["rules"]:
+            for group, resource in itertools.product(rule["apiGroups"], rule["resources"]):
+                for name in rule.get("resourceNames") or [""]:
+                    key = (f"{resource}.{group}" if group else resource, name)
+                    found.setdefault(key, set()).update(rule["verbs"])
+    return found
+
+
+def _space(body: Mapping[str, Any], home: str) -> str:
+    """The namespace that Helm makes it in; empty for what has none."""
+    of_all = str(body["kind"]).startswith("Cluster")
+    return "" if of_all else str(body["metadata"].get("namespace", home))
 
 
 def values(server: Server) -> dict[str, Any]:
