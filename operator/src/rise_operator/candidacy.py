@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from rise_operator.api import Api
 from rise_operator.aside import Aside
@@ -61,7 +62,8 @@ async def candidacy(settings: Settings, connect: Connect) -> AsyncIterator[Candi
 
     aside = Aside("lease", stand)
     try:
-        await asyncio.wait({standing, aside.ended}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {standing, aside.ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not standing.done():
             await aside.ended
         yield Candidacy(standing.result(), won, aside.ended)

@@ -171,7 +171,7 @@ def deployment(body: Object) -> SeenDeployment:
     spec = body.get("spec") or {}
     conditions = (body.get("status") or {}).get("conditions") or ()
     failures = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
-    refused = str(next(failures, {}).get("message") or "")[:LONGEST]
+    refused = next((str(failure.get("message") or "")[:LONGEST] for failure in failures), "")
     return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)), refused)
 
 

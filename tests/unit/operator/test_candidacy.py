@@ -16,7 +16,7 @@ from rise_operator.lease import NotLeader
 from rise_operator.settings import Settings
 from tests.unit.operator.api import Memory
 
-SETTINGS = Settings(namespace="rise", identity="me", lease_s=0.6)
+SETTINGS = Settings(namespace="rise", identity="me", lease_s=3.0)
 PATIENCE_S = 30.0
 
 
@@ -48,7 +48,7 @@ async def test_the_lease_is_renewed_while_the_leaders_loop_stands_still() -> Non
     async with candidacy(SETTINGS, api.connect) as candidate, asyncio.timeout(PATIENCE_S):
         await candidate.won.wait()
         # Longer than a leader that does not renew is one; nothing else runs on this loop meanwhile.
-        for _ in range(12):
+        for _ in range(6):
             assert api.renewed.acquire(timeout=PATIENCE_S)
         assert candidate.election.held
         assert not candidate.ended.done()
@@ -85,11 +85,13 @@ async def test_what_the_election_did_not_foresee_is_raised_where_it_is_waited_fo
 
 
 async def test_a_cluster_that_there_is_not_is_said_at_once() -> None:
-    @contextlib.asynccontextmanager
-    async def nowhere() -> AsyncIterator[Api]:
-        raise InvalidInput("--kubeconfig", "a kubeconfig", "none")
-        yield Memory()
+    class Nowhere(contextlib.AbstractAsyncContextManager[Api]):
+        async def __aenter__(self) -> Api:
+            raise InvalidInput("--kubeconfig", "a kubeconfig", "none")
+
+        async def __aexit__(self, *error: object) -> None:
+            raise AssertionError("it was not entered")
 
     with pytest.raises(InvalidInput, match="kubeconfig"):
-        async with candidacy(SETTINGS, nowhere):
-            raise AssertionError("unreachable")
+        async with candidacy(SETTINGS, Nowhere):
+            pytest.fail("there is nothing to stand for")

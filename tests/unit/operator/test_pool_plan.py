@@ -147,7 +147,8 @@ class TestStatus:
         ],
     )
     def test_a_secret_that_is_missing_is_told_with_where_it_belongs(self, namespace: str, hub: str, hint: str) -> None:
-        pool = make.pool(namespace=namespace, **({"hubTokenSecret": hub} if hub else {}))
+        more: dict[str, Any] = {"hubTokenSecret": hub} if hub else {}
+        pool = make.pool(namespace=namespace, **more)
         pod = troubled("edge-1", "Config", 'secret "bus" not found')
         seen_now = replace(world(pod), pool=pool, defaults=StageDefaults(nats_secret="bus"))
         assert f'edge-1: secret "bus" not found{hint}' in ready(seen_now)[2]
