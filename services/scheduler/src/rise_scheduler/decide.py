@@ -19,7 +19,7 @@ from rise_scheduler.context import context_of, vector
 from rise_scheduler.fixed_jobs import fixed_arm
 from rise_scheduler.fleet import Fleet, Place
 from rise_scheduler.learned import Learned
-from rise_scheduler.placing import Candidate, Masked, place_arms
+from rise_scheduler.placing import Candidate, Masked, configuration_of, place_arms
 from rise_scheduler.policies import Choice, Policy, Question
 from rise_scheduler.prompt import prompt_features
 
@@ -81,7 +81,7 @@ def decide(
         id=decision_id,
         job_id=question.request.job_id,
         arm=chosen.arm.name,
-        configuration=chosen.configuration,
+        configuration=configuration_of(chosen, question, family),
         policy=JOB_POLICY if fixed else policy.name,
         context=context,
         propensity=choice.propensity,
