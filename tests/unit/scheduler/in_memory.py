@@ -10,11 +10,13 @@ from rise_contracts.messages import Configure, Decision, Outcome
 from rise_contracts.reports import FleetReport, PolicyReport
 from rise_contracts.resources import ModelFamily
 from rise_scheduler import reports
+from rise_scheduler.composed.knowledge import Learning, learned
+from rise_scheduler.composed.observe import observed
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.learn import Verdict, settle
+from rise_scheduler.learned import Learned
 from rise_scheduler.policies import LinUcbPolicy, Policy
-from rise_scheduler.posterior import Posterior
 from rise_scheduler.store import UnknownDecision
 from tests.unit.scheduler import builders
 
@@ -28,7 +30,7 @@ class InMemory:
     family: ModelFamily = field(default_factory=builders.family)
     fleet_now: Fleet = field(default_factory=builders.fleet)
     chooser: Policy = field(default_factory=LinUcbPolicy)
-    posterior: Posterior = field(default_factory=builders.nothing_learned)
+    learned: Learned = field(default_factory=Learned)
     log: dict[str, DecisionRecord] = field(default_factory=dict)
 
     async def configure(self, question: Configure) -> Decision:
@@ -37,13 +39,16 @@ class InMemory:
             raise UnknownName("family", wanted, [known], "spec.family")
         fleet = self.fleet_now.open_to(question.request)
         decision_id = f"d{len(self.log)}"
-        record = decide(question, self.family, fleet, self.posterior, self.chooser, decision_id=decision_id, at=AT)
+        record, _ = decide(question, self.family, fleet, self.learned, self.chooser, decision_id=decision_id, at=AT)
         self.log[decision_id] = record
         return record.decision
 
     async def learn(self, outcome: Outcome) -> Verdict:
         record = await self.decision(outcome.decision_id)
-        self.posterior, verdict = settle(self.posterior, record, outcome, default_reference_s=5.0)
+        posterior, verdict = settle(self.learned.posterior, record, outcome, default_reference_s=5.0)
+        seen = observed(record, outcome)
+        composed = self.learned.composed
+        self.learned = Learned(posterior, composed if seen is None else learned(composed, seen, Learning()))
         return verdict
 
     async def decision(self, decision_id: str) -> DecisionRecord:
@@ -55,5 +60,6 @@ class InMemory:
         return reports.fleet_report(self.fleet_now, AT)
 
     async def policy(self) -> PolicyReport:
-        family = reports.family_report(self.family, self.fleet_now, self.posterior, self.chooser, AT)
+        standing = reports.Standing(self.chooser, self.fleet_now, AT)
+        family = reports.family_report(self.family, self.learned, standing)
         return PolicyReport(at=AT, policy=self.chooser.name, families=(family,))

@@ -99,7 +99,7 @@ async def test_an_outcome_is_learned_once_corrected_once_and_then_replayed(
         verdicts.append(receipt.verdict)
     assert verdicts == ["learned", "replayed", "corrected", "replayed"]
     assert receipt.explanation == Verdict.REPLAYED
-    assert scheduler.posterior.outcomes == 1
+    assert scheduler.learned.posterior.outcomes == 1
 
 
 async def test_an_outcome_of_a_job_that_fixed_its_stages_teaches_nothing_and_says_so(http: httpx.AsyncClient) -> None:
@@ -117,7 +117,7 @@ async def test_an_outcome_that_does_not_fit_its_decision_is_refused(
         outcome = outcome_of(scheduler.log[decision.id]).model_copy(update=wrong)
         told = problem(await post(http, "/v1/outcomes", outcome), 422)
         assert (told.problem, told.retriable) == ("InvalidInput", False)
-    assert scheduler.posterior.outcomes == 0
+    assert scheduler.learned.posterior.outcomes == 0
 
 
 async def test_an_outcome_of_no_known_decision_is_404(http: httpx.AsyncClient, scheduler: InMemory) -> None:

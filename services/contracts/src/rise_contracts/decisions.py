@@ -38,6 +38,23 @@ class Settlement(Part):
     final: bool
 
 
+class Basis(Part):
+    """What the chosen arm was expected to do before anything learned was put to it, so that its outcome can be learned
+    from later and elsewhere.
+
+    `clock` is how many outcomes were known; `features` are those of arm and prompt (0 left out), `quality` what sizes
+    and steps let expect, the seconds those of the formula: each stage, the wait before it, and each handoff.
+    """
+
+    clock: int = Field(ge=0)
+    features: dict[str, float]
+    quality: float
+    reference_s: float = Field(gt=0, description="the latency of the whole job that counts as 1")
+    stage_seconds: tuple[Seconds | None, ...]
+    waits: tuple[Seconds, ...]
+    moves: tuple[Seconds, ...]
+
+
 class DecisionRecord(Message):
     """`learns` is the arm whose record this decision's outcome is added to; empty where nothing is learned from it."""
 
@@ -52,6 +69,7 @@ class DecisionRecord(Message):
     expected_quality: float
     learns: str = ""
     candidates: tuple[Candidate, ...] = ()
+    basis: Basis | None = None
     at: float
     waited_s: Seconds = Field(default=0.0, description="from the job's acceptance until this decision")
     outcome: Outcome | None = None

@@ -36,11 +36,21 @@ class ArmReport(Part):
     quality: float | None = None
 
 
+class SlownessReport(Part):
+    """Of a stage or a wait: its measured over its predicted seconds (`what` is "pool/member", or "wait/pool"); of
+    "rest/kind": what no prediction covers, as a share of the reference latency. `deviation` is of the factor's
+    logarithm, or of that share."""
+
+    what: str
+    factor: float
+    deviation: float
+
+
 class FamilyReport(Part):
     """One family. `chosen` is the arm that an ordinary job (preference 0.5) would get now; where none can run it is
     empty, and `waits` says what is missing.
 
-    `price` is utility per edge second; None for a policy that charges none.
+    `price` is utility per reference latency of edge work; None for a policy that charges none.
     """
 
     family: Name
@@ -51,6 +61,7 @@ class FamilyReport(Part):
     propensity: float | None = None
     waits: str = ""
     price: float | None = None
+    slowness: tuple[SlownessReport, ...] = ()
     arms: tuple[ArmReport, ...] = ()
 
 

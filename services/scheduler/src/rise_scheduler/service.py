@@ -22,11 +22,14 @@ from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer, Delivery
 from rise_scheduler import metrics, reports
+from rise_scheduler.composed.knowledge import Learning
+from rise_scheduler.composed.price import Pacer
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.learn import Verdict
 from rise_scheduler.policies import Policy
 from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.reckoning import Reckoning
 from rise_scheduler.store import Store, UnknownDecision
 
 log = logging.getLogger(__name__)
@@ -42,10 +45,15 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Scheduler:
     """One replica. ``start`` returns when it answers; ``stop`` ends it and gives back what it had not finished."""
 
-    def __init__(self, bus: Bus, policy: Policy, *, default_reference_s: float) -> None:
+    def __init__(
+        self, bus: Bus, policy: Policy, *, default_reference_s: float, learning: Learning | None = None
+    ) -> None:
         self._bus, self._policy = bus, policy
         self._workers = Workers(bus)
-        self._store = Store(bus, default_reference_s=default_reference_s)
+        self._default_reference_s = default_reference_s
+        self._learning = learning or Learning()
+        self._store = Store(bus, default_reference_s=default_reference_s, learning=self._learning)
+        self._reckoning, self._pacer = Reckoning(), Pacer()
         self.families = Families(bus)
         self._outcomes = Consumer(
             bus,
@@ -101,6 +109,7 @@ class Scheduler:
     async def learn(self, outcome: Outcome) -> Verdict:
         """Learn from an outcome, once however often it comes. Raises UnknownDecision, StateRefused."""
         _check_id(outcome.decision_id)
+        self._reckoning.over(outcome.decision_id)
         verdict = await self._store.learn(outcome)
         metrics.count_outcome(verdict)
         if verdict is Verdict.LEARNED:
@@ -115,28 +124,37 @@ class Scheduler:
 
     async def fleet(self) -> FleetReport:
         """The workers that are there now."""
-        return reports.fleet_report(Fleet(self._workers.alive()), time.time())
+        return reports.fleet_report(self._fleet(), time.time())
 
     async def policy(self) -> PolicyReport:
         """How it would choose now, and what it has learned, by family."""
-        fleet, at = Fleet(self._workers.alive()), time.time()
+        standing = reports.Standing(
+            self._policy, self._fleet(), time.time(), self._pacer, self._learning, self._default_reference_s
+        )
         families = [
-            reports.family_report(family, fleet, await self._store.posterior(family.metadata.name), self._policy, at)
+            reports.family_report(family, await self._store.learned(family.metadata.name), standing)
             for family in await self.families.all()
         ]
-        return PolicyReport(at=at, policy=self._policy.name, families=tuple(families))
+        return PolicyReport(at=standing.at, policy=self._policy.name, families=tuple(families))
+
+    def _fleet(self) -> Fleet:
+        return Fleet(self._workers.alive(), self._reckoning.backlogs(time.time()))
 
     async def _decide(self, question: Configure) -> DecisionRecord:
         family = await self.families.get(question.request.spec.family)
-        record = decide(
+        learned = await self._store.learned(family.metadata.name)
+        record, self._pacer = decide(
             question,
             family,
-            Fleet(self._workers.alive()).open_to(question.request),
-            await self._store.posterior(family.metadata.name),
+            self._fleet().open_to(question.request),
+            learned,
             self._policy,
             decision_id=uuid.uuid4().hex,
             at=time.time(),
+            pacer=self._pacer,
+            default_reference_s=self._default_reference_s,
         )
+        self._reckoning.note(record)
         await self._store.note(record)
         return record
 
