@@ -101,9 +101,8 @@ def _latency(axes: Axes, points: Sequence[Point]) -> None:
         axis.set_major_locator(LogLocator(base=10, subs=_subs(low, high)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: _seconds(value)))
         axis.set_minor_formatter(NullFormatter())
-    text = f"{accuracy.n} jobs\nmedian observed / predicted {accuracy.ratio:.2f}\nmedian error {accuracy.error:.0%}"
-    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=9, color=sheet.INK)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    _note(axes, f"{accuracy.n} jobs, median ratio {accuracy.ratio:.2f}, median error {accuracy.error:.0%}")
+    axes.legend(loc="best", frameon=False, fontsize=9)
     _tidy(axes)
 
 
@@ -119,10 +118,9 @@ def _regret(axes: Axes, points: Sequence[Point]) -> None:
     axes.axhline(0.0, color=sheet.LINE, linewidth=1)
     axes.plot(numbers, real, color=sheet.BAD, linewidth=1.6, label="by what the jobs were worth")
     axes.plot(numbers, chosen, color=sheet.EDGE, linewidth=1.6, label="given up knowingly")
-    axes.set(xlabel="jobs that ended", ylabel="utility below the best believed mean, summed", xlim=(0, len(judged) + 1))
-    text = f"per job {real[-1] / len(judged):.3f}, knowingly {chosen[-1] / len(judged):.3f}"
-    axes.text(0.03, 0.80, text, transform=axes.transAxes, va="top", fontsize=9, color=sheet.INK)
-    axes.legend(loc="upper left", frameon=False, fontsize=9)
+    axes.set(xlabel="jobs that ended", ylabel="utility missed, summed", xlim=(0, len(judged) + 1))
+    _note(axes, f"per job {real[-1] / len(judged):.3f}, of it knowingly {chosen[-1] / len(judged):.3f}")
+    axes.legend(loc="best", frameon=False, fontsize=9)
     _tidy(axes)
 
 
@@ -135,12 +133,18 @@ def _unit(seconds: float) -> tuple[str, float]:
 
 
 def _subs(low: float, high: float) -> tuple[float, ...]:
-    """Ticks at 1, 2 and 5 where few decades are spanned."""
-    return (1.0, 2.0, 5.0) if math.log10(high / low) < 2.5 else (1.0,)
+    """Where the ticks of a decade are: the more of them, the fewer decades there are."""
+    decades = math.log10(high / low)
+    return (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if decades < 1 else (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
 
 
 def _seconds(value: float) -> str:
     return f"{value * 1000:g} ms" if value < 1 else f"{value:g} s"
+
+
+def _note(axes: Axes, text: str) -> None:
+    """Beside the title, where no point can hide it."""
+    axes.set_title(text, loc="right", fontsize=9, color=sheet.MUTED)
 
 
 def _say(axes: Axes, text: str) -> None:
