@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -57,6 +58,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         try:
             # Health has a port of its own, or it is served here; never twice.
             async with _served_http(chosen, scheduler, None if health else takes_work):
+                gc.freeze()  # what is loaded by now stays: a collection need not go through all of it, in mid-decision
                 ready.set()
                 await _until(stop, scheduler)
         finally:

@@ -63,7 +63,7 @@ async def served(app: FastAPI, address: tuple[str, int]) -> AsyncIterator[tuple[
 
     Requests at work are ended before the block is left, within seconds. Raises InvalidInput where the port is taken.
     """
-    listener = _bound(address)
+    listener = bound(address)
     server = _Server(
         uvicorn.Config(
             app,
@@ -96,11 +96,22 @@ async def served(app: FastAPI, address: tuple[str, int]) -> AsyncIterator[tuple[
         await serving
 
 
-def _bound(address: tuple[str, int]) -> socket.socket:
+def bound(address: tuple[str, int]) -> socket.socket:
+    """A socket that listens there. Raises InvalidInput where it cannot."""
     host, port = address
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        return socket.create_server(address, family=found[0][0])
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+        # By its protocol: asyncio sets TCP_NODELAY for that alone, and an answer is two writes, of which the second would
+        # wait 40 ms for the acknowledgement of the first.
+        listener = socket.socket(found[0][0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(found[0][4])
+            listener.listen()
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
         got = f"{host}:{port} ({error.strerror or error})"
         raise InvalidInput("RISE_HTTP", "an address to listen on", got, "choose another port") from error
+    return listener
