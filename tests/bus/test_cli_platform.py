@@ -79,6 +79,24 @@ def test_the_judges_word_reaches_the_scheduler(home: cli.Home) -> None:
     assert settled == {"quality": 1.0, "final": True}
 
 
+def test_the_policy_is_shown_and_its_decisions_are_drawn(home: cli.Home) -> None:
+    job = home.run(PROMPT, "--json").json()["runs"][0]["job"]
+    told = home.rise("policy", "--json").json()
+    (family,) = told["families"]
+    assert (told["policy"], family["family"]) == ("fixed", "rise-shapes")
+    assert family["chosen"] in [arm["seen"]["arm"] for arm in family["arms"]]
+    png = home.folder / "plots" / "policy.png"
+    said = home.rise("policy", "--png", str(png))
+    assert said.code == 0, said.err
+    assert f"plot     {png}" in said.out
+    assert png.read_bytes().startswith(b"\x89PNG")
+    why = home.rise("explain", job).out
+    assert "why      fixed ranks nothing: it goes by the preference, 0.5" in why
+    assert "STAGES" in why
+    wrong = home.rise("policy", "--family", "rise-shape")
+    assert (wrong.code, "did you mean 'rise-shapes'" in wrong.one_line()) == (2, True)
+
+
 def test_a_run_uses_the_platform_that_is_up(home: cli.Home) -> None:
     report = home.run(PROMPT, "--seed", "7", "--fixed", ARM, "--json").json()
     assert len(report["runs"]) == 1  # the large member is not timed on a platform that others use
