@@ -36,12 +36,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--minutes", type=float, default=30.0, help="that all runs take together (30); starting is extra"
     )
-    parser.add_argument("--policy", default=None, help="the scheduler's policy (default: its own default)")
+    parser.add_argument(
+        "--policies", nargs="+", default=[None], help="of the scheduler, the first compared with all (its own default)"
+    )
     parser.add_argument("--arms", nargs="*", default=None, help="static configurations (default: all of the family)")
     parser.add_argument("--json", type=Path, default=Path("out/demo-scheduler.json"), help="where the rows go")
     options = parser.parse_args(argv)
     family = rise_shapes.family()
-    ways = [Way(options.policy or "default", options.policy), *statics(family, options.arms)]
+    ways = [*(Way(policy=name) for name in options.policies), *statics(family, options.arms)]
     seconds = 60.0 * options.minutes / len(ways)
     asked = jobs(seconds)
     print(f"{len(ways)} runs of {len(asked)} jobs in {seconds:.0f} s each", flush=True)
@@ -58,13 +60,13 @@ def main(argv: Sequence[str]) -> int:
 def statics(family: ModelFamily, wanted: Sequence[str] | None) -> list[Way]:
     """One for each arm that is wanted, None for all that the scheduler has of the family."""
     names = [arm.name for arm in canonical_arms(family)] if wanted is None else wanted
-    return [Way(name, arm=name) for name in names]
+    return [Way(arm=name) for name in names]
 
 
 def demo_rows(runs: Sequence[Run]) -> Iterator[Row]:
     """The scheduler, which is the first run, against each other one: utility, tails, pictures, edge seconds."""
     ours, others = runs[0], runs[1:]
-    best = max(others, key=draw.mean_utility)
+    best = max((run for run in others if run.static), key=draw.mean_utility)
     yield _lead("demo_utility_vs_best", ours, best)
     for other in others:
         yield _lead(f"demo_utility_vs_{other.name}", ours, other)

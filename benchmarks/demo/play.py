@@ -45,6 +45,7 @@ class Told:
     at: float
     phase: int
     preference: float
+    policy: str = ""
     arm: str = ""
     predicted_s: float | None = None
     latency_s: float = 0.0
@@ -66,9 +67,11 @@ class Sample:
 
 @dataclass
 class Run:
-    """A whole run, its jobs in the order of the list. ``name`` is the policy's, or the arm's that every job has."""
+    """A whole run, its jobs in the order of the list. ``name`` is the policy's, or the arm's that every job has
+    (``static``)."""
 
     name: str
+    static: bool = False
     jobs: list[Told] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -89,11 +92,15 @@ class Clock:
 
 @dataclass(frozen=True)
 class Way:
-    """A way of choosing: a scheduler's policy (None: its own default), or one arm for every job."""
+    """A way of choosing: one arm for every job, or the scheduler with a policy (None: its own default)."""
 
-    name: str
     policy: str | None = None
     arm: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its run, until a decision says what the default is."""
+        return self.arm or self.policy or "default"
 
 
 async def play_all(
@@ -113,7 +120,7 @@ async def play_all(
 async def play(ground: Ground, way: Way, asked: Sequence[Asking], seconds: float, family: ModelFamily) -> Run:
     """Play the list once, and wait until the last of its jobs has ended. Raises what the platform raises."""
     relay = RelaySpec() if way.arm is None else _endtoend.fixed(way.arm, family)
-    run = Run(way.name)
+    run = Run(way.name, way.arm is not None)
     ground.enter(PHASES[0])
     await _warm_up(ground.bus, family)
     clock, endings = Clock(time.monotonic()), Endings(ground.bus)
@@ -131,6 +138,8 @@ async def play(ground: Ground, way: Way, asked: Sequence[Asking], seconds: float
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
     run.jobs.sort(key=lambda told: told.number)
+    if not run.static:
+        run.name = next((told.policy for told in run.jobs if told.policy), run.name)
     print(told_of(run), flush=True)
     return run
 
@@ -194,7 +203,8 @@ async def _one(bus: Bus, number: int, ask: Asking, relay: RelaySpec, endings: En
             told = _with_result(told, ask, await client.fetch_result(bus, job_id))
     decision = (await client.get_job(bus, job_id)).decision
     if decision is not None:
-        told = replace(told, arm=decision.arm, predicted_s=decision.predictions.latency_s)
+        foreseen = decision.predictions.latency_s
+        told = replace(told, policy=decision.policy, arm=decision.arm, predicted_s=foreseen)
     jobs.append(replace(told, utility=utility(told)))
 
 

@@ -18,12 +18,17 @@ from rise_scheduler.arms import canonical_arms
 
 
 def told(number: int, utility: float, **more: object) -> Told:
-    made = Told(number, float(number), 0, 0.5, "large:6", latency_s=1.0 + number, quality=1.0, failed=False)
+    made = Told(number, float(number), 0, 0.5, arm="large:6", latency_s=1.0 + number, quality=1.0, failed=False)
     return replace(made, utility=utility, **more)  # type: ignore[arg-type]
 
 
 def run(name: str, *utilities: float) -> Run:
-    return Run(name, [told(n, value) for n, value in enumerate(utilities)], [Sample(0.5, 1, 2), Sample(1.0, 30, 0)])
+    return Run(
+        name,
+        ":" in name,
+        [told(n, value) for n, value in enumerate(utilities)],
+        [Sample(0.5, 1, 2), Sample(1.0, 30, 0)],
+    )
 
 
 OURS, BEST, WORST = run("composed", 0.5, 0.6, 0.7), run("large:6", 0.4, 0.6, 0.6), run("large:24", 0.0, 0.1, -0.1)
@@ -42,8 +47,14 @@ def test_the_scheduler_is_compared_with_the_best_and_with_each() -> None:
     assert all(rows[f"demo_utility_vs_{name}"].met for name in ("best", "large:6", "large:24"))
 
 
+def test_another_policy_is_compared_with_but_is_no_static_configuration() -> None:
+    rows = {row.name: row for row in demo_scheduler.demo_rows([OURS, run("linucb", 0.9, 0.9, 0.9), BEST])}
+    assert rows["demo_utility_vs_linucb"].met is False
+    assert rows["demo_utility_vs_best"].theirs == pytest.approx(0.5333)
+
+
 def test_a_scheduler_that_is_behind_does_not_meet_the_goal() -> None:
-    rows = {row.name: row for row in demo_scheduler.demo_rows([WORST, BEST, OURS])}
+    rows = {row.name: row for row in demo_scheduler.demo_rows([WORST, BEST, run("large:8", 0.5, 0.6, 0.7)])}
     assert rows["demo_utility_vs_best"].met is False
     assert rows["demo_utility_vs_best"].ratio == pytest.approx(-0.6)
 
@@ -87,6 +98,17 @@ def test_a_run_is_told_in_a_line() -> None:
     assert line.split() == "composed utility +0.325, 0.75 right, latest 4.0 s, 1 failed".split()
 
 
-def test_the_plot_is_drawn_also_of_a_run_with_a_phase_without_jobs(tmp_path: Path) -> None:
-    draw.demo([OURS, BEST, WORST], 60.0, tmp_path / "deep" / "demo.png")
+def test_the_plot_is_drawn_also_of_phases_without_jobs_and_jobs_without_a_decision(tmp_path: Path) -> None:
+    undecided = replace(OURS, jobs=[*OURS.jobs[:2], replace(OURS.jobs[2], arm="", failed=True)])
+    draw.demo([undecided, BEST, WORST], 60.0, tmp_path / "deep" / "demo.png")
     assert (tmp_path / "deep" / "demo.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_lead_adds_up_over_the_jobs() -> None:
+    assert draw.leads(OURS, BEST) == pytest.approx([0.1, 0.1, 0.2])
+
+
+def test_the_scheduler_has_its_colour_and_the_best_of_the_others_the_first() -> None:
+    coloured = draw.coloured_runs([OURS, WORST, BEST])
+    assert [run.name for run, _ in coloured] == ["composed", "large:6", "large:24"]
+    assert [colour for _, colour in coloured] == [draw.OURS, *draw.OTHERS[:2]]
