@@ -66,7 +66,7 @@ async def standing(folder: Path, policy: str | None) -> AsyncIterator[Ground]:
         await layout.ensure(bus)
         where = Surroundings(server, folder, temporary)
         workers = [worker(name, where, proxy.port, pace) for name, proxy in proxies.items()]
-        for program in (programs.scheduler(where, policy), judge(where), *workers):
+        for program in (programs.scheduler(where, policy), programs.judge(where), *workers):
             await supervisor.add(program)
         await platform.unless_broken(supervisor, _until_ready(bus))
         supervisor.keep()
@@ -86,11 +86,6 @@ def worker(name: str, where: Surroundings, port: int, pace: Path) -> Program:
     env = {**shaped.env(), paced_stage.VARIABLE: str(pace), "RISE_THREADS": "1", "OMP_NUM_THREADS": "1"}
     command = (sys.executable, "-m", "benchmarks.demo.paced_stage", *flags)
     return Program(name, command, where.logs / f"{name}.log", env)
-
-
-def judge(where: Surroundings) -> Program:
-    """The embedded family's judge."""
-    return Program("judge", (sys.executable, "-m", "rise_cli.judge"), where.logs / "judge.log", where.env())
 
 
 def _prepared(folder: Path) -> tuple[Path, Path]:
