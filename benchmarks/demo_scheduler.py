@@ -24,7 +24,7 @@ import rise_shapes
 from benchmarks import _rows
 from benchmarks._rows import Row, row
 from benchmarks.demo import draw
-from benchmarks.demo.play import Run, Way, play_all
+from benchmarks.demo.play import Run, Way, play_all, scored
 from benchmarks.demo.world import jobs
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import canonical_arms
@@ -48,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
     asked = jobs(seconds)
     print(f"{len(ways)} runs of {len(asked)} jobs in {seconds:.0f} s each", flush=True)
     with TemporaryDirectory() as folder:
-        runs = asyncio.run(play_all(ways, asked, seconds, Path(folder), family))
+        played = asyncio.run(play_all(ways, asked, seconds, Path(folder), family))
+    runs = [scored(run, played[0].reference_s) for run in played]
     runs_file = options.json.with_name(f"{options.json.stem}-runs.json")
     runs_file.parent.mkdir(parents=True, exist_ok=True)
     runs_file.write_text(json.dumps({"seconds": seconds, "runs": [asdict(run) for run in runs]}) + "\n")

@@ -17,7 +17,7 @@ from PIL import Image
 from benchmarks import _endtoend
 from benchmarks.demo.endings import Endings
 from benchmarks.demo.platform import LABEL, Ground, standing
-from benchmarks.demo.world import EDGE, FAR, NEAR, PHASES, REFERENCE_S, Asking
+from benchmarks.demo.world import EDGE, FAR, NEAR, PHASES, Asking
 from rise_contracts import errors
 from rise_contracts.messages import Heartbeat, JobDone
 from rise_contracts.model import Tier
@@ -26,6 +26,8 @@ from rise_runtime import client
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Workers
 from rise_runtime.plan import edge_seconds
+from rise_scheduler.arms import base_member
+from rise_scheduler.fleet import Fleet
 from rise_scheduler.reward import failed_reward, reward
 from rise_shapes.judge import judge
 
@@ -68,10 +70,11 @@ class Sample:
 @dataclass
 class Run:
     """A whole run, its jobs in the order of the list. ``name`` is the policy's, or the arm's that every job has
-    (``static``)."""
+    (``static``). ``reference_s`` is what the scheduler takes for the latency that counts as 1."""
 
     name: str
     static: bool = False
+    reference_s: float = 0.0
     jobs: list[Told] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
 
@@ -123,6 +126,7 @@ async def play(ground: Ground, way: Way, asked: Sequence[Asking], seconds: float
     run = Run(way.name, way.arm is not None)
     ground.enter(PHASES[0])
     await _warm_up(ground.bus, family)
+    run.reference_s = await _reference(ground.bus, family)
     clock, endings = Clock(time.monotonic()), Endings(ground.bus)
     beside = [
         asyncio.create_task(work)
@@ -146,10 +150,10 @@ async def play(ground: Ground, way: Way, asked: Sequence[Asking], seconds: float
 
 def told_of(run: Run) -> str:
     """A run in a line."""
-    right, utility = (fmean(getattr(told, name) for told in run.jobs) for name in ("quality", "utility"))
+    right, mean = (fmean(getattr(told, name) for told in run.jobs) for name in ("quality", "latency_s"))
     lost = sum(told.failed for told in run.jobs)
     latest = max(told.latency_s for told in run.jobs)
-    return f"{run.name:28s} utility {utility:+.3f}, {right:.2f} right, latest {latest:5.1f} s, {lost} failed"
+    return f"{run.name:28s} {right:.2f} right, mean {mean:.2f} s, latest {latest:.1f} s, {lost} failed"
 
 
 async def _warm_up(bus: Bus, family: ModelFamily) -> None:
@@ -160,6 +164,15 @@ async def _warm_up(bus: Bus, family: ModelFamily) -> None:
         ending = await client.wait(bus, record.job_id)
         if not isinstance(ending, JobDone):
             raise errors.JobEndedBadly(record.job_id, ending.kind, f"it was to warm {worker} up")
+
+
+async def _reference(bus: Bus, family: ModelFamily) -> float:
+    """Seconds of the base member alone at its default steps, as the scheduler has it: by the workers' own word."""
+    base = base_member(family)
+    place = Fleet(await client.list_workers(bus)).place(base.tier, family.metadata.name, base.name)
+    if isinstance(place, str) or place.seconds_per_step is None:
+        raise errors.WorkerLost(EDGE, f"it has not said how fast {base.name} is")
+    return base.default_steps * place.seconds_per_step
 
 
 async def _drift(ground: Ground, clock: Clock, seconds: float) -> None:
@@ -205,7 +218,7 @@ async def _one(bus: Bus, number: int, ask: Asking, relay: RelaySpec, endings: En
     if decision is not None:
         foreseen = decision.predictions.latency_s
         told = replace(told, policy=decision.policy, arm=decision.arm, predicted_s=foreseen)
-    jobs.append(replace(told, utility=utility(told)))
+    jobs.append(told)
 
 
 def _with_result(told: Told, ask: Asking, result: client.Result) -> Told:
@@ -221,8 +234,13 @@ def _with_result(told: Told, ask: Asking, result: client.Result) -> Told:
     )
 
 
-def utility(told: Told) -> float:
-    """The scheduler's own reward of what was measured; the same for every way of choosing."""
+def scored(run: Run, reference_s: float) -> Run:
+    """The run with the utility of each job: the scheduler's own reward of what was measured."""
+    return replace(run, jobs=[replace(told, utility=utility(told, reference_s)) for told in run.jobs])
+
+
+def utility(told: Told, reference_s: float) -> float:
+    """Of one job."""
     if told.failed:
         return failed_reward(preference=told.preference)
-    return reward(told.quality, told.latency_s, preference=told.preference, reference_s=REFERENCE_S)
+    return reward(told.quality, told.latency_s, preference=told.preference, reference_s=reference_s)

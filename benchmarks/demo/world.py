@@ -26,8 +26,6 @@ PACE: Final = {EDGE: 0.100, NEAR: 0.010, FAR: 0.040}
 """Seconds by which each forward pass is slower than on this machine."""
 LINKS: Final = {EDGE: Link(0.001, 12e6), NEAR: Link(0.005, 3e6), FAR: Link(0.020, 1e6)}
 """A data centre's, a good one at home, a mobile one."""
-REFERENCE_S: Final = 24 * (PACE[EDGE] + 0.017)
-"""Seconds that the large member alone takes at its default steps: the latency that counts as 1."""
 
 
 @dataclass(frozen=True)

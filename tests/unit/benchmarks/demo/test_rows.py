@@ -11,7 +11,6 @@ import rise_shapes
 from benchmarks import demo_scheduler
 from benchmarks.demo import draw, play
 from benchmarks.demo.play import Run, Sample, Told
-from benchmarks.demo.world import REFERENCE_S
 from rise_contracts.messages import Heartbeat
 from rise_contracts.model import Tier
 from rise_scheduler.arms import canonical_arms
@@ -23,12 +22,8 @@ def told(number: int, utility: float, **more: object) -> Told:
 
 
 def run(name: str, *utilities: float) -> Run:
-    return Run(
-        name,
-        ":" in name,
-        [told(n, value) for n, value in enumerate(utilities)],
-        [Sample(0.5, 1, 2), Sample(1.0, 30, 0)],
-    )
+    jobs = [told(n, value) for n, value in enumerate(utilities)]
+    return Run(name, ":" in name, 2.0, jobs, [Sample(0.5, 1, 2), Sample(1.0, 30, 0)])
 
 
 OURS, BEST, WORST = run("composed", 0.5, 0.6, 0.7), run("large:6", 0.4, 0.6, 0.6), run("large:24", 0.0, 0.1, -0.1)
@@ -72,11 +67,18 @@ def test_every_arm_of_the_family_is_a_static_configuration() -> None:
 
 
 def test_utility_is_that_of_what_was_measured() -> None:
-    job = told(0, 0.0, latency_s=REFERENCE_S, preference=0.5)
-    assert play.utility(job) == pytest.approx(0.5 - 0.25)
-    assert play.utility(replace(job, quality=0.0)) == pytest.approx(-0.25)
-    assert play.utility(replace(job, latency_s=50 * REFERENCE_S)) == pytest.approx(0.5 - 0.5)
-    assert play.utility(replace(job, failed=True)) == pytest.approx(-0.5)
+    job = told(0, 0.0, latency_s=2.0, preference=0.5)
+    assert play.utility(job, 2.0) == pytest.approx(0.5 - 0.25)
+    assert play.utility(job, 4.0) == pytest.approx(0.5 - 0.125)
+    assert play.utility(replace(job, quality=0.0), 2.0) == pytest.approx(-0.25)
+    assert play.utility(replace(job, latency_s=100.0), 2.0) == pytest.approx(0.5 - 0.5)
+    assert play.utility(replace(job, failed=True), 2.0) == pytest.approx(-0.5)
+
+
+def test_all_runs_are_scored_against_one_reference() -> None:
+    scored = play.scored(OURS, 1.0)
+    assert [job.utility for job in scored.jobs] == pytest.approx([0.25, 0.0, 0.0])
+    assert scored.samples == OURS.samples
 
 
 def test_utility_over_time_is_the_mean_of_the_jobs_that_came_then() -> None:
@@ -95,7 +97,7 @@ def test_the_queue_of_a_pool_is_counted_once_and_its_workers_tasks_each() -> Non
 
 def test_a_run_is_told_in_a_line() -> None:
     line = play.told_of(replace(OURS, jobs=[*OURS.jobs, told(3, -0.5, failed=True, quality=0.0)]))
-    assert line.split() == "composed utility +0.325, 0.75 right, latest 4.0 s, 1 failed".split()
+    assert line.split() == "composed 0.75 right, mean 2.50 s, latest 4.0 s, 1 failed".split()
 
 
 def test_the_plot_is_drawn_also_of_phases_without_jobs_and_jobs_without_a_decision(tmp_path: Path) -> None:
