@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def _queues(axes: Axes, coloured: Sequence[tuple[Run, str]]) -> None:
     axes.grid(alpha=0.25)
 
 
-def _weight(colour: str) -> dict[str, float]:
+def _weight(colour: str) -> dict[str, Any]:
     return {"linewidth": 2.6, "zorder": 5} if colour == OURS else {"linewidth": 1.1, "zorder": 2}
 
 
