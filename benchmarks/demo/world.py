@@ -25,7 +25,7 @@ WORKERS: Final[Mapping[str, Tier]] = {EDGE: "edge", NEAR: "device", FAR: "device
 PACE: Final = {EDGE: 0.100, NEAR: 0.010, FAR: 0.040}
 """Seconds by which each forward pass is slower than on this machine."""
 LINKS: Final = {EDGE: Link(0.001, 12e6), NEAR: Link(0.005, 3e6), FAR: Link(0.020, 1e6)}
-"""A data centre's, a good one at home, a mobile one."""
+"""A data centre's, a good one at home, a mobile one. On 3G: HSDPA's mean rate, and half of it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Phase:
 PHASES: Final = (
     Phase("calm", 0.8),
     Phase("crowd", 2.4),
-    Phase("devices far away", 0.8, links={NEAR: Link(0.25, 30e3), FAR: Link(0.4, 20e3)}),
+    Phase("devices on 3G", 0.8, links={NEAR: Link(0.06, 125e3), FAR: Link(0.10, 60e3)}),
     Phase("edge throttled", 0.8, pace={EDGE: 0.45}),
     Phase("devices throttled", 1.0, pace={NEAR: 0.12, FAR: 0.3}),
     Phase("crowd again", 2.4),

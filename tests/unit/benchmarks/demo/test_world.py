@@ -42,7 +42,7 @@ def test_every_prompt_can_be_judged() -> None:
 
 def test_a_phase_changes_what_it_names_and_nothing_else() -> None:
     by_name = {phase.name: phase for phase in PHASES}
-    throttled, away = by_name["edge throttled"], by_name["devices far away"]
+    throttled, away = by_name["edge throttled"], by_name["devices on 3G"]
     assert throttled.paces() == {**PACE, EDGE: throttled.pace[EDGE]}
     assert throttled.link(NEAR) == LINKS[NEAR]
     assert away.paces() == PACE
