@@ -6,7 +6,6 @@ ordinary job, through the very decision that a job gets; nothing is logged and n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -101,10 +100,10 @@ def _arms(family: ModelFamily) -> Sequence[Candidate]:
 
 
 def _slowness(learned: Learned, how: Learning) -> tuple[SlownessReport, ...]:
-    times = slowness_of(learned.composed, how).times
+    factors = slowness_of(learned.composed, how).factors()
     return tuple(
-        SlownessReport(what=what, factor=factor, deviation=math.sqrt(variance))
-        for what, (factor, variance) in sorted(times.items())
+        SlownessReport(what=what, factor=factor, deviation=deviation)
+        for what, (factor, deviation) in sorted(factors.items())
     )
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.knowledge import (
-    LOG_CUT,
     SETTLED_KEPT,
     Knowledge,
     Learning,
@@ -19,62 +19,93 @@ from rise_scheduler.composed.knowledge import (
     names_member,
     widened,
 )
+from rise_scheduler.composed.latency import slowness_of
 from rise_scheduler.composed.prior import solved
+from rise_scheduler.composed.seconds import LOG_CUT, shortness
 from tests.unit.scheduler.composed.seen import HOW, after, seen
 
 QUIET = Learning(drift_alarm=math.inf)
 """Without alarms, which are the one thing that depends on the order."""
 
 
-def mean(known: Knowledge, name: str) -> float:
-    return known.level(name, HOW).posterior(HOW.latency_prior_sd, HOW.latency_noise_sd)[0]
+def times(known: Knowledge, key: str, seconds: float = 0.6) -> float:
+    """How many times as long as by formula a stage is expected to take, or a wait."""
+    slowness = slowness_of(known, HOW)
+    line = slowness.wait(key) if key.startswith("wait/") else slowness.stage(key)
+    return math.exp(line.level + line.slope * (0.0 if key.startswith("wait/") else shortness(seconds, 2.0)))
+
+
+def rest(known: Knowledge) -> float:
+    return slowness_of(known, HOW).rests["relay"][0]
 
 
 def test_stages_that_take_as_long_as_predicted_teach_nothing_but_certainty() -> None:
     known = after(seen(str(index), clock=index) for index in range(50))
-    assert mean(known, "edge/large") == pytest.approx(0.0)
-    assert known.level("edge/large", HOW).n > 25
+    assert times(known, "edge/large") == pytest.approx(1.0)
+    assert (
+        slowness_of(known, HOW).stage("edge/large").level_var
+        < slowness_of(Knowledge(), HOW).stage("edge/large").level_var
+    )
 
 
 def test_a_stage_that_takes_twice_as_long_is_soon_expected_to() -> None:
     known = after(seen(str(i), clock=i, seconds=(1.2, 0.12), latency_s=1.33) for i in range(20))
-    assert math.exp(mean(known, "edge/large")) == pytest.approx(2.0, rel=0.1)
-    assert math.exp(mean(known, "device/finisher")) == pytest.approx(1.0, rel=0.01)
-    assert mean(known, "rest/relay") == pytest.approx(0.0, abs=0.01)
+    assert times(known, "edge/large") == pytest.approx(2.0, rel=0.1)
+    assert times(known, "device/finisher", 0.12) == pytest.approx(1.0, rel=0.01)
+    assert rest(known) == pytest.approx(0.0, abs=0.01)
+
+
+def test_what_slows_one_member_down_is_expected_of_the_others_at_its_pool() -> None:
+    known = after(seen(str(i), clock=i, seconds=(1.2, 0.12), latency_s=1.33) for i in range(20))
+    assert 1.3 < times(known, "edge/another") < times(known, "edge/large")
+    assert times(known, "elsewhere/large") == 1.0
+
+
+def test_what_every_stage_takes_besides_its_steps_weighs_more_on_short_ones() -> None:
+    """0.1 s in each stage that no formula knows, of stages of 0.1 s and of 1 s."""
+    outcomes = [
+        seen(str(i), clock=i, predicted=(p, 0.12), seconds=(p + 0.1, 0.12), latency_s=p + 0.23)
+        for i, p in enumerate([0.1, 1.0] * 60)
+    ]
+    known = after(outcomes)
+    assert times(known, "edge/large", 0.1) == pytest.approx(2.0, rel=0.15)
+    assert times(known, "edge/large", 1.0) == pytest.approx(1.1, rel=0.1)
 
 
 def test_what_stages_and_waits_do_not_explain_is_the_rest() -> None:
     known = after(seen(str(i), clock=i, latency_s=0.73 + 0.5) for i in range(50))
-    assert mean(known, "rest/relay") == pytest.approx(0.25, abs=0.02)
+    assert rest(known) == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_longer_wait_than_predicted_is_learned_by_pool() -> None:
     known = after(seen(str(i), clock=i, waits=(1.0, 0.0), wait_s=2.0, latency_s=2.73) for i in range(30))
-    assert math.exp(mean(known, "wait/edge")) == pytest.approx(2.1 / 1.1, rel=0.1)
+    assert times(known, "wait/edge") > 1.5
+    assert times(known, "edge/large") == pytest.approx(1.0, rel=0.1)
 
 
 def test_a_latency_alone_is_shared_out_over_the_stages() -> None:
     known = after(seen(str(i), clock=i, seconds=(), latency_s=1.46) for i in range(80))
-    assert mean(known, "edge/large") > 0.5
-    assert 0 < mean(known, "device/finisher") < mean(known, "edge/large")
+    assert 1.0 < times(known, "device/finisher", 0.12) < times(known, "edge/large")
+    assert times(known, "edge/large") > 1.5
 
 
 def test_nothing_is_learned_of_latencies_without_a_forecast() -> None:
     known = after([seen(predicted=(0.6, None))])
     assert set(known.levels) == {"failed/large:6@1.2+finisher:6"}
+    assert known.seconds.names == ()
     assert known.quality.n == pytest.approx(1, rel=0.01)
 
 
 def test_one_stuck_job_counts_no_more_than_the_cut() -> None:
     known = after([seen(seconds=(1e6, 0.12), latency_s=1e6)])
-    assert known.level("edge/large", HOW).total == pytest.approx(LOG_CUT, rel=0.05)
+    assert times(known, "edge/large") <= math.exp(LOG_CUT)
 
 
 def test_a_job_that_failed_late_took_at_least_so_long_and_one_that_failed_early_says_nothing() -> None:
     late = after([seen(failed=True, quality=None, seconds=(), latency_s=7.3)])
-    assert late.level("edge/large", HOW).total > 0
+    assert times(late, "edge/large") > 1.0
     early = after([seen(failed=True, quality=None, seconds=(), latency_s=0.1)])
-    assert "edge/large" not in early.levels
+    assert early.seconds.names == ()
     assert early.level("failed/large:6@1.2+finisher:6", HOW).total > 0
 
 
@@ -99,6 +130,7 @@ def test_a_quality_that_comes_later_counts_then_and_only_it() -> None:
     once = after([seen()])
     assert late.clock == once.clock == 1
     assert late.levels == once.levels
+    np.testing.assert_array_equal(late.seconds.xtx, once.seconds.xtx)
     np.testing.assert_allclose(late.quality.xtx, once.quality.xtx)
     assert learned(late, seen(), HOW) is late
 
@@ -111,6 +143,7 @@ def test_what_the_log_says_was_settled_is_not_settled_again_once_it_was_forgotte
     assert half.clock == known.clock
     assert half.quality.n > known.quality.n * 0.99
     assert half.levels == known.levels
+    assert half.seconds is known.seconds
 
 
 def observations() -> st.SearchStrategy[Observation]:
@@ -131,6 +164,12 @@ def observations() -> st.SearchStrategy[Observation]:
     )
 
 
+def same(one: Ridge, two: Ridge, clock: int, memory: float) -> None:
+    one, two = one.at(clock, memory), two.over(one.names).at(clock, memory)
+    np.testing.assert_allclose(two.xtx, one.xtx, atol=1e-9)
+    np.testing.assert_allclose(two.rx, one.rx, atol=1e-9)
+
+
 @given(st.lists(observations(), min_size=2, max_size=4))
 @settings(deadline=None)
 def test_outcomes_teach_the_same_in_whatever_order_they_come(outcomes: list[Observation]) -> None:
@@ -142,20 +181,19 @@ def test_outcomes_teach_the_same_in_whatever_order_they_come(outcomes: list[Obse
         for name in first.levels:
             one, two = first.level(name, HOW), other.level(name, HOW)
             assert (two.n, two.total) == pytest.approx((one.n, one.total), abs=1e-9)
-        one_ridge = first.quality.at(first.clock, HOW.quality_memory)
-        two_ridge = other.quality.over(first.quality.names).at(first.clock, HOW.quality_memory)
-        np.testing.assert_allclose(two_ridge.xtx, one_ridge.xtx, atol=1e-9)
-        np.testing.assert_allclose(two_ridge.rx, one_ridge.rx, atol=1e-9)
+        same(first.quality, other.quality, first.clock, HOW.quality_memory)
+        same(first.seconds, other.seconds, first.clock, HOW.latency_memory)
 
 
 @given(st.lists(observations(), max_size=30))
 @settings(deadline=None)
 def test_no_outcome_poisons_what_is_known(outcomes: list[Observation]) -> None:
     known = after(outcomes)
-    model = solved(known.quality, known.quality.names, HOW.prior)
-    assert np.isfinite(model.theta).all()
-    if known.quality.names:
-        assert np.linalg.eigvalsh(model.inverse)[0] > 0
+    for ridge, prior in ((known.quality, HOW.prior), (known.seconds, HOW.seconds_prior)):
+        model = solved(ridge, ridge.names, prior)
+        assert np.isfinite(model.theta).all()
+        if ridge.names:
+            assert np.linalg.eigvalsh(model.inverse)[0] > 0
     for level in known.levels.values():
         assert math.isfinite(level.total)
         assert level.n >= 0
@@ -202,6 +240,6 @@ def test_late_outcomes_weigh_what_they_would_have_weighed() -> None:
     stream = [seen(str(i), clock=i) for i in range(30)]
     stale = seen("stale", clock=0, seconds=(2.4, 0.12), latency_s=2.53)
     early, late = after([stale, *stream]), after([*stream, stale])
-    assert mean(early, "edge/large") == pytest.approx(mean(late, "edge/large"), rel=1e-6)
+    assert times(early, "edge/large") == pytest.approx(times(late, "edge/large"), rel=1e-6)
     fresh = after([*stream, replace(stale, clock=30)])
-    assert mean(fresh, "edge/large") > mean(late, "edge/large")
+    assert times(fresh, "edge/large") > times(late, "edge/large")

@@ -20,11 +20,19 @@ KNOWN = after(
 )
 
 
+ARRAYS = ("quality.xtx", "quality.rx", "seconds.xtx", "seconds.rx")
+
+
+def ridge(**changes: Any) -> dict[str, Any]:
+    """The header of the quality's sums with other values."""
+    return {"features": list(KNOWN.quality.names), "n": 20.0, "clock": 20} | changes
+
+
 def changed(**header: Any) -> bytes:
     """The record with other values in its header."""
     with np.load(io.BytesIO(dump(KNOWN)), allow_pickle=False) as archive:
         values = json.loads(archive["header"].tobytes()) | header
-        arrays = {name: archive[name] for name in ("xtx", "rx")}
+        arrays = {name: archive[name] for name in ARRAYS}
     buffer = io.BytesIO()
     np.savez(buffer, header=np.frombuffer(json.dumps(values).encode(), np.uint8), **arrays)
     return buffer.getvalue()
@@ -32,7 +40,7 @@ def changed(**header: Any) -> bytes:
 
 def with_arrays(**arrays: Any) -> bytes:
     with np.load(io.BytesIO(dump(KNOWN)), allow_pickle=False) as archive:
-        values = {name: archive[name] for name in ("header", "xtx", "rx")} | arrays
+        values = {name: archive[name] for name in ("header", *ARRAYS)} | arrays
     buffer = io.BytesIO()
     np.savez(buffer, **values)
     return buffer.getvalue()
@@ -43,13 +51,10 @@ def test_a_record_comes_back_as_it_was(known: Knowledge) -> None:
     back = load(dump(known))
     assert (back.clock, back.levels, back.drifts, back.noise) == (known.clock, known.levels, known.drifts, known.noise)
     assert dict(back.settled) == dict(known.settled)
-    assert (back.quality.names, back.quality.n, back.quality.clock) == (
-        known.quality.names,
-        known.quality.n,
-        known.quality.clock,
-    )
-    np.testing.assert_array_equal(back.quality.xtx, known.quality.xtx)
-    np.testing.assert_array_equal(back.quality.rx, known.quality.rx)
+    for one, two in ((back.quality, known.quality), (back.seconds, known.seconds)):
+        assert (one.names, one.n, one.clock) == (two.names, two.n, two.clock)
+        np.testing.assert_array_equal(one.xtx, two.xtx)
+        np.testing.assert_array_equal(one.rx, two.rx)
     assert dump(back) == dump(known), "the same knowledge is the same bytes"
 
 
@@ -67,15 +72,16 @@ def test_a_newer_record_is_left_alone() -> None:
         dump(KNOWN)[:-40],
         changed(clock=-1),
         changed(clock="many"),
-        changed(features=["one"]),
-        changed(features=["one"] * 5),
-        changed(quality=[float("1e999"), 0]),
+        changed(quality=ridge(features=["one"])),
+        changed(quality=ridge(features=["one"] * 5)),
+        changed(quality=ridge(n=float("1e999"))),
+        changed(seconds={}),
         changed(levels={"x": [1.0, 2.0]}),
         changed(levels={"x": [-1.0, 2.0, 1.0, 0]}),
         changed(levels=7),
-        with_arrays(xtx=np.full(15, np.nan)),
-        with_arrays(xtx=-np.ones(15)),
-        with_arrays(rx=np.zeros(3)),
+        with_arrays(**{"quality.xtx": np.full(15, np.nan)}),
+        with_arrays(**{"quality.xtx": -np.ones(15)}),
+        with_arrays(**{"seconds.rx": np.zeros(3)}),
         with_arrays(header=np.frombuffer(b"{}", np.uint8)),
         with_arrays(header=np.array([{}], dtype=object)),
     ],

@@ -19,7 +19,7 @@ def taught(times: int = 50, value: float = 0.2) -> Ridge:
 
 
 def test_nothing_seen_is_nothing_believed() -> None:
-    model = solved(Ridge(), NAMES, Prior())
+    model = solved(Ridge(), NAMES, Prior(precision=1.0))
     assert model.theta.tolist() == [0.0, 0.0, 0.0]
     assert model.inverse.diagonal() == pytest.approx([1.0, 0.1, 0.25])
 

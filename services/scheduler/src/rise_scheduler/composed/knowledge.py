@@ -1,41 +1,38 @@
 """What the composed policy has learned of one family, and how an outcome is added. Pure; idempotent per decision.
 
-Latency: by ``pool/member`` the logarithm of a stage's measured over its predicted seconds; by ``wait/pool`` the same of
-the wait before the head; by ``rest/kind`` what is left, as a share of the reference latency. Quality: one ridge over
-the features of arm and prompt, of what the measured quality is above the one that sizes and steps let expect. By
-``failed/arm``, whether jobs end without a picture.
+Latency: one ridge over how much longer stages and waits take than by formula (``seconds``); by ``rest/kind`` what is
+left, as a share of the reference latency. Quality: one ridge over the features of arm and prompt, of what the measured
+quality is above the one that sizes and steps let expect. By ``failed/arm``, whether jobs end without a picture.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rise_scheduler.composed.change import Drift, watched
 from rise_scheduler.composed.evidence import Level, Ridge, faded
-from rise_scheduler.composed.prior import Prior, solved
+from rise_scheduler.composed.prior import QUALITY_PRIOR, Prior, solved
+from rise_scheduler.composed.seconds import PRIOR as SECONDS_PRIOR
+from rise_scheduler.composed.seconds import told_by
 
 SETTLED_KEPT = 256
-WAIT_FLOOR = 0.05
-"""Waits are compared in logarithms with this share of the reference latency added: a wait of nothing is no news."""
-LOG_CUT = 2.0
-"""No measured latency counts as more than e^2 times the predicted, or less than e^-2."""
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """How to learn. Memories are in outcomes; deviations are of a logarithm (latency) or of quality 0..1.
+    """How to learn. Memories are in outcomes.
 
-    ``prior`` is what is believed of quality before any outcome. ``drift_slack`` and ``drift_alarm`` are CUSUM's k and
+    ``prior`` and ``seconds_prior`` are what is believed of quality and of latency before any outcome, ``rest_sd`` the
+    deviation of what no formula explains, in reference latencies. ``drift_slack`` and ``drift_alarm`` are CUSUM's k and
     h, in deviations; ``drift_keep`` is what of the evidence on a member is kept when its quality has changed.
     """
 
-    prior: Prior = field(default_factory=Prior)
+    prior: Prior = QUALITY_PRIOR
+    seconds_prior: Prior = SECONDS_PRIOR
     latency_memory: float = 60.0
-    latency_prior_sd: float = 0.3
-    latency_noise_sd: float = 0.25
-    quality_memory: float = 1000.0
+    rest_sd: float = 0.1
+    quality_memory: float = 2000.0
     failure_memory: float = 200.0
     drift_slack: float = 0.5
     drift_alarm: float = 6.0
@@ -82,6 +79,7 @@ class Knowledge:
 
     clock: int = 0
     quality: Ridge = field(default_factory=Ridge)
+    seconds: Ridge = field(default_factory=Ridge)
     levels: Mapping[str, Level] = field(default_factory=dict)
     drifts: Mapping[str, Drift] = field(default_factory=dict)
     noise: Level = field(default_factory=Level)
@@ -99,52 +97,26 @@ def learned(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
     if before or (before is False and (seen.quality is None or seen.failed)):
         return known
     if before is None:
-        known = replace(known, clock=known.clock + 1)
-        known = replace(known, levels=_levels(known, seen, how))
+        known = _timed(replace(known, clock=known.clock + 1), seen, how)
     judged = seen.quality is not None and not seen.failed
     if judged:
         known = _judged(known, seen, how)
     return replace(known, settled=_noted(known.settled, seen.decision_id, judged or seen.failed))
 
 
-def _levels(known: Knowledge, seen: Observation, how: Learning) -> dict[str, Level]:
-    levels = dict(known.levels)
+def _timed(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
     age = known.clock - seen.clock
-
-    told = [(f"failed/{seen.arm}", float(seen.failed), 1.0), *_slownesses(seen)]
-    for name, value, weight in told:
-        level = levels.get(name, Level(clock=known.clock)).at(known.clock, how.memory(name))
-        levels[name] = level.plus(value, weight * faded(age, how.memory(name)))
-    return levels
-
-
-def _slownesses(seen: Observation) -> list[tuple[str, float, float]]:
-    """Each level that this outcome tells something of: its name, the value and its weight."""
-    predicted = [seconds for seconds in seen.predicted if seconds is not None]
-    if len(predicted) != len(seen.predicted) or not all(seconds > 0 for seconds in predicted):
-        return []
-    whole = sum(predicted) + sum(seen.waits) + sum(seen.moves)
-    ratio = _log_ratio(seen.latency_s, whole)
-    if seen.failed:
-        # It took at least so long: news only where that is more than was expected.
-        return [(key, ratio, 1.0 / len(seen.keys)) for key in seen.keys] if ratio > 0 else []
-    if len(seen.seconds) != len(predicted):
-        shares = [seconds / whole for seconds in predicted]
-        return [(key, ratio, share) for key, share in zip(seen.keys, shares, strict=True)]
-    found = [
-        (key, _log_ratio(real, seconds), 1.0)
-        for key, real, seconds in zip(seen.keys, seen.seconds, predicted, strict=True)
-    ]
-    floor = WAIT_FLOOR * seen.reference_s
-    waited = seen.wait_s if seen.wait_s is not None else seen.waits[0]
-    found.append((f"wait/{seen.pool}", _log_ratio(waited + floor, seen.waits[0] + floor), 1.0))
-    rest = seen.latency_s - waited - sum(seen.seconds) - sum(seen.moves) - sum(seen.waits[1:])
-    found.append((f"rest/{seen.kind}", min(max(rest / seen.reference_s, -1.0), 1.0), 1.0))
-    return found
-
-
-def _log_ratio(real: float, predicted: float) -> float:
-    return min(max(math.log(max(real, 1e-9) / max(predicted, 1e-9)), -LOG_CUT), LOG_CUT)
+    told, rest = told_by(seen)
+    ridge = known.seconds
+    if told:
+        ridge, weight = ridge.at(known.clock, how.latency_memory), faded(age, how.latency_memory)
+        for x, value, share in told:
+            ridge = ridge.plus(x, value, share * weight)
+    numbers = {f"failed/{seen.arm}": float(seen.failed)} | ({} if rest is None else {f"rest/{seen.kind}": rest})
+    levels = dict(known.levels)
+    for name, value in numbers.items():
+        levels[name] = known.level(name, how).plus(value, faded(age, how.memory(name)))
+    return replace(known, seconds=ridge, levels=levels)
 
 
 def _judged(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:

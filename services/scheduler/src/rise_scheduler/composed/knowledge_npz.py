@@ -10,6 +10,7 @@ import io
 import json
 import math
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,22 +26,20 @@ SCHEMA = 1
 
 def dump(known: Knowledge) -> bytes:
     """The record; floats come back as the same floats."""
-    ridge = known.quality
     header = {
         "schema": SCHEMA,
         "clock": known.clock,
-        "features": ridge.names,
-        "quality": [ridge.n, ridge.clock],
+        "quality": _ridge(known.quality),
+        "seconds": _ridge(known.seconds),
         "levels": {name: _level(level) for name, level in known.levels.items()},
         "drifts": {name: [drift.low, drift.high, drift.alarms] for name, drift in known.drifts.items()},
         "noise": _level(known.noise),
         "settled": known.settled,
     }
     text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
+    arrays = {**_arrays("quality", known.quality), **_arrays("seconds", known.seconds)}
     buffer = io.BytesIO()
-    # Half of a symmetric matrix says all.
-    upper = ridge.xtx[np.triu_indices(len(ridge.names))]
-    np.savez_compressed(buffer, header=np.frombuffer(text, np.uint8), xtx=upper, rx=ridge.rx)
+    np.savez_compressed(buffer, allow_pickle=False, header=np.frombuffer(text, np.uint8), **arrays)
     return buffer.getvalue()
 
 
@@ -55,7 +54,7 @@ def load(data: bytes) -> Knowledge:
                     "run a newer release",
                     newer=True,
                 )
-            return _read(header, archive["xtx"], archive["rx"])
+            return _read(header, archive)
     except (
         ValueError,
         KeyError,
@@ -69,11 +68,11 @@ def load(data: bytes) -> Knowledge:
         raise StateRefused(f"the learned state is damaged ({type(error).__name__}: {error})") from error
 
 
-def _read(header: dict[str, Any], upper: Array, rx: Array) -> Knowledge:
-    names = tuple(str(name) for name in header["features"])
+def _read(header: dict[str, Any], arrays: Mapping[str, Array]) -> Knowledge:
     return Knowledge(
         clock=_count(header["clock"]),
-        quality=_ridge(names, upper, rx, *header["quality"]),
+        quality=_read_ridge("quality", header, arrays),
+        seconds=_read_ridge("seconds", header, arrays),
         levels={str(name): _read_level(value) for name, value in header["levels"].items()},
         drifts={str(name): _read_drift(*value) for name, value in header["drifts"].items()},
         noise=_read_level(header["noise"]),
@@ -81,7 +80,18 @@ def _read(header: dict[str, Any], upper: Array, rx: Array) -> Knowledge:
     )
 
 
-def _ridge(names: tuple[str, ...], upper: Array, rx: Array, n: float, clock: int) -> Ridge:
+def _ridge(ridge: Ridge) -> dict[str, Any]:
+    return {"features": ridge.names, "n": ridge.n, "clock": ridge.clock}
+
+
+def _arrays(name: str, ridge: Ridge) -> dict[str, Array]:
+    # Half of a symmetric matrix says all.
+    return {f"{name}.xtx": ridge.xtx[np.triu_indices(len(ridge.names))], f"{name}.rx": ridge.rx}
+
+
+def _read_ridge(name: str, header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Ridge:
+    names = tuple(str(feature) for feature in header[name]["features"])
+    upper, rx = arrays[f"{name}.xtx"], arrays[f"{name}.rx"]
     dim = len(names)
     if dim > NAMES_KEPT or len(set(names)) != dim:
         raise ValueError(f"wanted up to {NAMES_KEPT} features, each once, got {dim}")
@@ -94,7 +104,7 @@ def _ridge(names: tuple[str, ...], upper: Array, rx: Array, n: float, clock: int
     xtx = half + np.triu(half, 1).T
     if dim and np.linalg.eigvalsh(xtx)[0] < -1e-6 * max(1.0, float(np.trace(xtx))):
         raise ValueError("xtx is not positive semi-definite")
-    return Ridge(names, xtx, rx.astype(np.float64), _finite(n), _count(clock))
+    return Ridge(names, xtx, rx.astype(np.float64), _finite(header[name]["n"]), _count(header[name]["clock"]))
 
 
 def _level(level: Level) -> list[float]:

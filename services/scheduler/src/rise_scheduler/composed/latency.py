@@ -1,8 +1,9 @@
 """The seconds that jobs will take by what was learned, and how sure that is.
 
-    T = sum of stages m(pool, member) x seconds by formula + m(wait) x wait + handoffs + rest x reference
+    T = sum of stages m x seconds by formula + m(wait) x wait + handoffs + rest x reference
 
-Each m is exp of a normal with the mean and variance of its level; var T = sum of (m x seconds)^2 x that variance.
+Each m is exp of a normal, whose mean and variance the ridge of logarithms gives; var T = sum of (m x seconds)^2 x that
+variance.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from rise_scheduler.composed.knowledge import WAIT_FLOOR, Knowledge, Learning
+from rise_scheduler.composed.evidence import Ridge
+from rise_scheduler.composed.knowledge import Knowledge, Learning
+from rise_scheduler.composed.prior import Prior, Solved, solved
+from rise_scheduler.composed.seconds import FLOOR, NOISE_SD
 from rise_scheduler.placing import Candidate
 from rise_scheduler.posterior import Array
 
@@ -23,12 +27,78 @@ UNKNOWN_SD = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Slowness:
-    """``times`` by level: exp of its mean (for the rest: the mean itself) and its variance; ``failing``: by arm, the
-    share of its jobs that end without a picture, where any did."""
+class Line:
+    """The logarithm of a multiplier as ``level + slope u``, and the variances of both and their covariance."""
 
-    times: dict[str, tuple[float, float]]
+    level: float
+    slope: float
+    level_var: float
+    cross: float
+    slope_var: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slowness:
+    """``model`` are the logarithms by what was ``seen``; ``rests`` by kind of arm: mean and variance in reference
+    latencies; ``failing`` by arm: the share of its jobs that end without a picture, where any did."""
+
+    seen: Ridge
+    model: Solved
+    prior: Prior
+    rests: dict[str, tuple[float, float]]
     failing: dict[str, float]
+    lines: dict[str, Line]
+
+    def stage(self, key: str) -> Line:
+        """Of a stage at ``pool/member``, u its shortness."""
+        line = self.lines.get(key)
+        if line is None:
+            pool = key.partition("/")[0]
+            line = self.lines[key] = self._line((f"pool={pool}", f"runs={key}"), f"short={key}")
+        return line
+
+    def wait(self, key: str) -> Line:
+        """Of the wait at ``wait/pool``."""
+        line = self.lines.get(key)
+        if line is None:
+            pool = key.partition("/")[2]
+            line = self.lines[key] = self._line((f"pool={pool}", f"wait={pool}"), "")
+        return line
+
+    def factors(self) -> dict[str, tuple[float, float]]:
+        """For people: by pool/member (stages as long as those seen) and by wait/pool, how many times as long as by
+        formula, and the deviation of its logarithm."""
+        found = {}
+        for name in self.model.names:
+            kind, _, what = name.partition("=")
+            if kind == "runs":
+                found[what] = _at(self.stage(what), self._usual_shortness(what))
+            elif kind == "wait":
+                found[f"wait/{what}"] = _at(self.wait(f"wait/{what}"), 0.0)
+        return found
+
+    def _usual_shortness(self, key: str) -> float:
+        """The mean over what was seen: sum of u x 1 over sum of 1 x 1."""
+        pair = self.seen.over((f"runs={key}", f"short={key}")).xtx
+        return float(pair[0, 1] / pair[0, 0]) if pair[0, 0] > 0 else 0.0
+
+    def _line(self, levels: Sequence[str], slope: str) -> Line:
+        """Features that nothing was seen of are as their prior says, and independent of the others."""
+        names = {name: index for index, name in enumerate(self.model.names)}
+        known = [names[name] for name in levels if name in names]
+        unknown = sum(NOISE_SD**2 / self.prior.precision_of(name) for name in levels if name not in names)
+        theta, inverse, square = self.model.theta, self.model.inverse, NOISE_SD**2
+        level_var = float(inverse[np.ix_(known, known)].sum()) * square + unknown
+        at = names.get(slope)
+        if at is None:
+            return Line(float(theta[known].sum()), 0.0, level_var, 0.0, 0.0)
+        cross = float(inverse[at, known].sum()) * square
+        return Line(float(theta[known].sum()), float(theta[at]), level_var, cross, float(inverse[at, at]) * square)
+
+
+def _at(line: Line, short: float) -> tuple[float, float]:
+    variance = line.level_var + short * (2.0 * line.cross + short * line.slope_var)
+    return math.exp(line.level + short * line.slope), math.sqrt(variance)
 
 
 _SLOWNESS: WeakKeyDictionary[Knowledge, Slowness] = WeakKeyDictionary()
@@ -46,45 +116,47 @@ def slowness_of(known: Knowledge, how: Learning) -> Slowness:
 
 
 def _slowness(known: Knowledge, how: Learning) -> Slowness:
-    times, failing = {}, {}
+    rests, failing = {}, {}
     for name in known.levels:
-        kind, _, rest = name.partition("/")
+        kind, _, what = name.partition("/")
         level = known.level(name, how)
-        if kind == "failed":
-            if level.total > 0:
-                failing[rest] = level.total / (level.n + FAILURES_AMONG)
-        else:
-            mean, variance = level.posterior(how.latency_prior_sd, how.latency_noise_sd)
-            times[name] = (mean if kind == "rest" else math.exp(mean)), variance
-    return Slowness(times, failing)
+        if kind == "rest":
+            rests[what] = level.posterior(how.rest_sd, how.rest_sd)
+        elif level.total > 0:
+            failing[what] = level.total / (level.n + FAILURES_AMONG)
+    model = solved(known.seconds, known.seconds.names, how.seconds_prior)
+    return Slowness(known.seconds, model, how.seconds_prior, rests, failing, {})
 
 
 def latencies(
     candidates: Sequence[Candidate], known: Knowledge, how: Learning, reference_s: float
 ) -> tuple[Array, Array, Array]:
     """Per candidate (K,): seconds, their variance, and the seconds of edge workers in it."""
-    times = slowness_of(known, how).times
-    fresh, rest_fresh = (1.0, how.latency_prior_sd**2), (0.0, how.latency_prior_sd**2 / 4)
-    floor, square = WAIT_FLOOR * reference_s, reference_s * reference_s
+    slowness = slowness_of(known, how)
+    rests, exp = slowness.rests, math.exp
+    floor, square, fresh = FLOOR * reference_s, reference_s * reference_s, (0.0, how.rest_sd**2)
     totals, variances, edges = [], [], []
     for candidate in candidates:
         forecast = candidate.forecast
         total, variance, edge = sum(forecast.moves) + sum(forecast.waits), 0.0, 0.0
         for key, tier, seconds in zip(candidate.keys, candidate.tiers, forecast.stage_seconds, strict=True):
-            factor, spread = times.get(key, fresh)
+            line = slowness.stage(key)
             if seconds is None:
-                seconds, spread = reference_s, UNKNOWN_SD
-            seconds *= factor
+                seconds, spread = reference_s * exp(line.level), UNKNOWN_SD
+            else:
+                short = floor / seconds if seconds > floor else 1.0
+                spread = line.level_var + short * (2.0 * line.cross + short * line.slope_var)
+                seconds *= exp(line.level + line.slope * short)
             total += seconds
             variance += seconds * seconds * spread
             if tier == "edge":
                 edge += seconds
         wait = forecast.waits[0]
-        factor, spread = times.get(candidate.wait_key, fresh)
-        rest, rest_spread = times.get(candidate.rest_key, rest_fresh)
-        waited = wait * factor + floor * (factor - 1.0)
-        waited = max(0.0, waited)
+        line = slowness.wait(candidate.wait_key)
+        factor = exp(line.level)
+        waited = max(wait * factor + floor * (factor - 1.0), 0.0) if wait > 0.0 else 0.0
+        rest, rest_spread = rests.get(candidate.arm.kind, fresh)
         totals.append(total + waited - wait + rest * reference_s)
-        variances.append(variance + waited * waited * spread + rest_spread * square)
+        variances.append(variance + waited * waited * line.level_var + rest_spread * square)
         edges.append(edge)
     return np.maximum(totals, 1e-3 * reference_s), np.array(variances), np.array(edges)

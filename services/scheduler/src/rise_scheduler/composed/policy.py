@@ -23,6 +23,7 @@ from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.latency import latencies, slowness_of
 from rise_scheduler.composed.prior import solved
+from rise_scheduler.composed.seconds import NOISE_SD
 from rise_scheduler.linucb import ArmScore
 from rise_scheduler.policies import Choice, Question, drawn
 from rise_scheduler.posterior import Array
@@ -130,7 +131,7 @@ class ComposedPolicy:
         allowed: Mask = priced >= priced.max() - (0.0 if question.busy else self.margin)
         if question.deadline_s is None:
             return allowed
-        spread = np.sqrt(np.log1p((scores.latency_sd / scores.latency_s) ** 2) + self.learning.latency_noise_sd**2)
+        spread = np.sqrt(np.log1p((scores.latency_sd / scores.latency_s) ** 2) + NOISE_SD**2)
         kept = ndtr((math.log(max(question.deadline_s, 1e-3)) - np.log(scores.latency_s)) / spread)
         in_time: Mask = kept >= IN_TIME * kept.max()
         return allowed & in_time if (allowed & in_time).any() else in_time

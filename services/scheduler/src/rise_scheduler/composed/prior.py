@@ -19,28 +19,38 @@ from scipy.linalg import cho_factor, cho_solve
 from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.posterior import Array
 
-PRECISIONS = {"arm": 10.0, "prompt": 4.0}
+QUALITY = {"arm": 10.0, "prompt": 4.0}
 """By the first word of a feature; others have 1. An arm differs little from what its features say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Prior:
-    """See the module. ``offline`` holds sums as they were learned, ``weight`` how many outcomes they shall be worth."""
+    """See the module. ``offline`` holds sums as they were learned, ``weight`` how many outcomes they shall be worth at
+    most; A0's diagonal is ``precision`` times what ``precisions`` says of a feature's first word, or 1."""
 
     offline: Ridge = field(default_factory=Ridge)
-    weight: float = 50.0
-    precision: float = 1.0
+    weight: float = 500.0
+    precision: float = 0.3
+    precisions: Mapping[str, float] = field(default_factory=lambda: QUALITY)
 
     def sums(self, names: tuple[str, ...]) -> Ridge:
         """A0 and b0 over ``names``."""
         return _sums(self, names)
+
+    def precision_of(self, name: str) -> float:
+        """The diagonal's entry of a feature."""
+        return self.precision * self.precisions.get(_kind(name), 1.0)
+
+
+QUALITY_PRIOR = Prior()
+"""Nothing but what sizes and steps say."""
 
 
 @lru_cache(maxsize=64)
 def _sums(prior: Prior, names: tuple[str, ...]) -> Ridge:
     known = prior.offline.over(names)
     known = known.scaled(prior.weight / known.n) if known.n > prior.weight else known
-    diagonal = np.array([PRECISIONS.get(_kind(name), 1.0) for name in names]) * prior.precision
+    diagonal = np.array([prior.precision_of(name) for name in names])
     return Ridge(names, known.xtx + np.diag(diagonal), known.rx, known.n)
 
 
