@@ -35,8 +35,8 @@ class Learning:
     quality_memory: float = 2000.0
     failure_memory: float = 200.0
     drift_slack: float = 0.5
-    drift_alarm: float = 6.0
-    drift_keep: float = 0.1
+    drift_alarm: float = 5.0
+    drift_keep: float = 0.02
 
     def memory(self, level: str) -> float:
         """How long a level remembers, by its name."""
@@ -133,8 +133,8 @@ def _judged(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
 
 
 def widened(ridge: Ridge, member: str, how: Learning) -> Ridge:
-    """The evidence on everything that names ``member`` is cut to ``drift_keep``; what was believed stays believed, with
-    less certainty. S becomes D S D, which is still positive semi-definite, and b what gives the same solution."""
+    """The evidence on how good ``member`` is gets cut to ``drift_keep``; what was believed stays believed, with less
+    certainty. S becomes D S D, which is still positive semi-definite, and b what gives the same solution."""
     prior = how.prior.sums(ridge.names)
     theta = solved(ridge, ridge.names, how.prior).theta
     scale = [how.drift_keep**0.5 if names_member(name, member) else 1.0 for name in ridge.names]
@@ -143,11 +143,10 @@ def widened(ridge: Ridge, member: str, how: Learning) -> Ridge:
 
 
 def names_member(feature: str, member: str) -> bool:
-    """Whether a feature is one of ``member``, or of an arm that it takes part in."""
-    kind, _, rest = feature.partition("=")
-    if kind == "arm":
-        return any(part.partition(":")[0] == member for part in rest.split("+"))
-    return feature.replace("=", ":").partition("*")[0].partition(":")[2] == member
+    """Whether a feature says that ``member`` takes part and nothing else: what changes is how good the member is, not how
+    its steps, prompts and arms compare."""
+    kind, _, name = feature.partition("=")
+    return kind in ("head", "tail", "between") and name == member
 
 
 def _noted(settled: Mapping[str, bool], decision_id: str, final: bool) -> dict[str, bool]:
