@@ -92,8 +92,14 @@ class SlowApi:
         ) as told:
             kept = {name: value for name, value in told.headers.items() if name.lower() not in _OF_ONE_LEG}
             answer = web.StreamResponse(status=told.status, headers=kept)
-            await answer.prepare(request)
-            async for part in told.content.iter_any():
-                await answer.write(part)
-            await answer.write_eof()
+            try:
+                await answer.prepare(request)
+                async for part in told.content.iter_any():
+                    await answer.write(part)
+                await answer.write_eof()
+            except BaseException:
+                # A watch that is cut off: TLS would take its leave for longer than this loop lives.
+                if told.connection is not None and told.connection.transport is not None:
+                    told.connection.transport.abort()
+                raise
             return answer
