@@ -101,8 +101,8 @@ def bound(address: tuple[str, int]) -> socket.socket:
     host, port = address
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-        # By its protocol: asyncio sets TCP_NODELAY for that alone, and an answer is two writes, of which the second would
-        # wait 40 ms for the acknowledgement of the first.
+        # By its protocol: asyncio sets TCP_NODELAY for that alone, and an answer is two writes, of which the second
+        # would wait 40 ms for the acknowledgement of the first.
         listener = socket.socket(found[0][0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
