@@ -44,6 +44,7 @@ KV_FAMILIES = "rise_families"
 
 DURABLE_DRIVER = "driver"
 DURABLE_SCHEDULER = "scheduler"
+DURABLE_JUDGE = "judge"
 ANY = "any"
 
 INLINE_LIMIT = 1024 * 1024
