@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+CONNECTIONS = 32
+
 
 @dataclass
 class Answered:
@@ -36,8 +38,9 @@ class Connection:
         length = next(int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:"))
         return int(lines[0].split()[1]), await self._reader.readexactly(length)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
+        await self._writer.wait_closed()
 
 
 async def connect(address: tuple[str, int]) -> Connection:
@@ -65,7 +68,7 @@ def due(rate: float, count: int, seed: int | None) -> Iterator[float]:
 
 
 async def load(
-    address: tuple[str, int], requests: Sequence[bytes], times: Sequence[float], connections: int = 32
+    address: tuple[str, int], requests: Sequence[bytes], times: Sequence[float], connections: int = CONNECTIONS
 ) -> Answered:
     """Send each request when it is due, or as soon as one of the connections is free."""
     everyone = [await connect(address) for _ in range(connections)]
@@ -89,5 +92,5 @@ async def load(
             await asyncio.sleep(max(at - time.perf_counter(), 0.0))
             group.create_task(one(request, at))
     for connection in everyone:
-        connection.close()
+        await connection.close()
     return answered

@@ -24,7 +24,7 @@ from benchmarks._asked import Asked
 from benchmarks._http_load import Answered
 from benchmarks._rows import Row, row
 from benchmarks.operator import percentile
-from rise_contracts import codec, subjects
+from rise_contracts import codec, errors, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.messages import Decision, Outcome
 from rise_runtime import services
@@ -72,8 +72,8 @@ async def measure(folder: Path, policy: str, count: int) -> Measured:
         poisson = await _over_http(asked, WARM + count, count, 7)
         on_bus = await _over_the_bus(asked, WARM + 2 * count, count)
     cpu = {name: seconds / (count / RATE) for name, seconds in used.items()}
-    bad = len(even.bad) + len(poisson.bad)
-    return Measured(even.seconds, poisson.seconds, on_bus, bad, arms, cpu, os.getloadavg()[0])
+    bad = len(even.bad) + len(poisson.bad) + len(on_bus.bad)
+    return Measured(even.seconds, poisson.seconds, on_bus.seconds, bad, arms, cpu, os.getloadavg()[0])
 
 
 def rows_of(it: Measured) -> list[Row]:
@@ -85,7 +85,7 @@ def rows_of(it: Measured) -> list[Row]:
         found.append(row(f"{name}_ms_p50", half, None, "ms", n, "–"))
         met = None if goal is None else most <= goal
         found.append(row(f"{name}_ms_p99", most, None, "ms", n, "–" if goal is None else f"<= {goal:g}", met=met))
-    total = len(it.even) + len(it.poisson)
+    total = len(it.even) + len(it.poisson) + len(it.bus)
     found.append(row("bad_answers", it.bad, None, "requests", total, "0", met=it.bad == 0))
     found += [row(f"{name}_cpu", used, None, "cores, even", len(it.even), "–") for name, used in it.cpu.items()]
     found.append(row("candidates", it.arms, None, "arms", 1, "about 30"))
@@ -111,7 +111,7 @@ async def _warm_up(asked: Asked) -> int:
             raise RuntimeError(f"an outcome was answered with {status}: {body.decode()}")
     assert decision is not None
     _, body = await connection.send(_http_load.get(f"/v1/decisions/{decision.id}"))
-    connection.close()
+    await connection.close()
     return len(codec.decode(DecisionRecord, body).candidates)
 
 
@@ -131,13 +131,17 @@ async def _over_http(asked: Asked, first: int, count: int, seed: int | None) -> 
     return await _http_load.load(asked.address, requests, list(_http_load.due(RATE, count, seed)))
 
 
-async def _over_the_bus(asked: Asked, first: int, count: int) -> list[float]:
-    """The same questions, evenly spaced, as the job driver asks them."""
-    found: list[float] = []
+async def _over_the_bus(asked: Asked, first: int, count: int) -> Answered:
+    """The same questions, evenly spaced, as the job driver asks them; as many at once as over HTTP."""
+    found, room = Answered(), asyncio.Semaphore(_http_load.CONNECTIONS)
 
     async def one(number: int, at: float) -> None:
-        await services.ask(asked.bus, subjects.CONFIGURE, questions[number], Decision, timeout=10.0)
-        found.append(time.perf_counter() - at)
+        async with room:
+            try:
+                await services.ask(asked.bus, subjects.CONFIGURE, questions[number], Decision, timeout=10.0)
+            except errors.RiseError:
+                found.bad.append(503)
+        found.seconds.append(time.perf_counter() - at)
 
     questions = [_asked.question(first + number) for number in range(count)]
     began = time.perf_counter()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from rise_contracts import codec, errors, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.messages import Decision
+from rise_contracts.reports import AskPolicy, PolicyReport
 from rise_contracts.resources import ModelFamily
 from rise_runtime import layout, services
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.families import Families
+from rise_scheduler.composed.policy import ComposedPolicy
+from rise_scheduler.reports import ORDINARY_PREFERENCE, ORDINARY_PROMPT
 from tests.bus.scheduler_world import ask, beat, prepare, replica
 from tests.servers import Server
 from tests.unit.scheduler.builders import family, fixed, question, worker
@@ -116,3 +121,28 @@ async def _patiently(bus: Bus) -> Decision:
         except (errors.BusUnavailable, errors.Waited, errors.Busy):
             continue
     raise AssertionError("no answer after the restart")
+
+
+async def test_the_nats_tools_find_it_and_what_it_answers(nats_server: Server, bus: Bus) -> None:
+    await prepare(bus)
+    async with replica(nats_server):
+        await ask(bus, question())
+        found = json.loads((await bus.request("$SRV.STATS.rise-scheduler", timeout=10.0)).data)
+    counted = {each["name"]: (each["subject"], each["num_requests"]) for each in found["endpoints"]}
+    assert counted["policy"] == (subjects.POLICY, 0)
+    subject, requests = counted["configure"]
+    assert (subject, requests >= 1) == (subjects.CONFIGURE, True)
+    with pytest.raises(errors.NoResponder):
+        await bus.request("$SRV.PING.rise-scheduler", timeout=10.0)
+
+
+async def test_it_says_over_the_bus_how_it_would_choose(nats_server: Server, bus: Bus) -> None:
+    await prepare(bus)
+    async with replica(nats_server, ComposedPolicy()):
+        decision = await ask(bus, question(prompt=ORDINARY_PROMPT, preference=ORDINARY_PREFERENCE))
+        told = await services.ask(bus, subjects.POLICY, AskPolicy(), PolicyReport, timeout=10.0)
+    assert told.policy == "composed"
+    (known,) = told.families
+    assert known.chosen == decision.arm
+    assert known.price is not None
+    assert len(known.arms) == 7

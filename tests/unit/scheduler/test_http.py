@@ -205,6 +205,25 @@ async def test_a_body_too_large_is_413_whether_it_says_so_or_not(http: httpx.Asy
     assert (await post(http, "/v1/configurations", at_the_limit)).status_code == 200
 
 
+async def test_a_client_that_hangs_up_in_mid_body_is_no_bug_of_ours(
+    scheduler: InMemory, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/outcomes", "headers": headers, "query_string": b""}
+    await routes.application(scheduler)(scope, receive, send)
+    assert sent[0]["status"] == 422
+    assert caplog.text == ""
+
+
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
 async def test_a_body_must_say_that_it_is_json(http: httpx.AsyncClient, kind: str) -> None:
     response = await post(http, "/v1/configurations", question(), {"Content-Type": kind})

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from rise_contracts.messages import LinkQuality
 from rise_scheduler.fleet import Fleet, Place
-from rise_scheduler.reckoning import Reckoning, stages_sent
+from rise_scheduler.reckoning import KEPT, Reckoning, Sent, stages_sent
 from tests.unit.scheduler.builders import ACCEPTED_AT, decided, fleet, question, worker
 
 AT = ACCEPTED_AT
@@ -30,6 +34,46 @@ def test_a_job_that_ended_leaves_nothing_behind() -> None:
     reckoning.note(decided())
     reckoning.over("d1")
     assert reckoning.backlogs(AT) == {}
+
+
+def test_only_the_youngest_are_reckoned_and_an_older_job_ends_nothing_of_theirs() -> None:
+    reckoning = Reckoning()
+    jobs = KEPT // 2 + 3  # two stages each
+    record = decided()
+    for index in range(jobs):
+        decision = record.decision.model_copy(update={"id": f"d{index}"})
+        reckoning.note(record.model_copy(update={"decision": decision}))
+    assert reckoning.backlogs(AT)["edge"] == pytest.approx(0.6 * KEPT / 2)
+    for index in range(3):
+        reckoning.over(f"d{index}")
+    assert reckoning.backlogs(AT)["edge"] == pytest.approx(0.6 * KEPT / 2)
+    for index in range(3, jobs):
+        reckoning.over(f"d{index}")
+    assert reckoning.backlogs(AT) == {}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.floats(0, 50), st.booleans()), max_size=30),
+    st.floats(-50, 100),
+)
+def test_what_is_left_is_the_sum_over_what_was_sent_and_has_not_ended(
+    jobs: list[tuple[int, float, bool]], after: float
+) -> None:
+    reckoning, sent = Reckoning(), list[Sent]()
+    for number, (name, at, ends) in enumerate(jobs):
+        record = decided(decision_id=f"d{number}-{name}", at=AT + at)
+        reckoning.note(record)
+        if ends:
+            reckoning.over(record.decision.id)
+        else:
+            sent += stages_sent(record)
+    now = AT + after
+    wanted = {
+        pool: sum(max(each.ends - max(now, each.begins), 0.0) for each in sent if each.pool == pool)
+        for pool in ("edge", "device")
+    }
+    left = reckoning.backlogs(now)
+    assert {pool: left.get(pool, 0.0) for pool in wanted} == pytest.approx(wanted)
 
 
 def test_a_clock_that_steps_back_makes_no_work_longer() -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -21,6 +21,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription as NatsSubscription
+from nats.micro.service import EndpointInfo, EndpointStats, Service, ServiceConfig, ServiceInfo, ServiceStats
 
 from rise_contracts import errors
 
@@ -58,6 +59,54 @@ class Subscription:
         # A connection that is closing has dropped its subscriptions already.
         with suppress(nats.errors.Error):
             await self._inner.unsubscribe()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a service answers on a subject, and has answered so far. Seconds are those of all requests together."""
+
+    name: str
+    subject: str
+    queue: str
+    requests: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    last_error: str = ""
+
+
+class _Discoverable(Service):
+    """nats-py's answers to $SRV.PING, INFO and STATS, about endpoints that are served by `Bus.subscribe`.
+
+    Its own endpoints take one request at a time, and answer an error with a Python repr in a header.
+    """
+
+    def __init__(self, client: Client, config: ServiceConfig, endpoints: Callable[[], Sequence[Endpoint]]) -> None:
+        super().__init__(client, config)
+        self._told = endpoints
+
+    def info(self) -> ServiceInfo:
+        return replace(
+            super().info(), endpoints=[EndpointInfo(each.name, each.subject, each.queue) for each in self._told()]
+        )
+
+    def stats(self) -> ServiceStats:
+        return replace(super().stats(), endpoints=[_stats(each) for each in self._told()])
+
+
+class Announcement:
+    """A service that can be found; `stop` ends that, not the service."""
+
+    def __init__(self, inner: Service) -> None:
+        self._inner = inner
+
+    @property
+    def id(self) -> str:
+        """This instance's own, among all of its name."""
+        return self._inner.id
+
+    async def stop(self) -> None:
+        with suppress(nats.errors.Error):
+            await self._inner.stop()
 
 
 class Bus:
@@ -140,6 +189,17 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             raise errors.BusUnavailable(self.url, f"subscribing failed ({error})") from error
         return Subscription(inner)
+
+    async def announce(
+        self, name: str, version: str, description: str, endpoints: Callable[[], Sequence[Endpoint]]
+    ) -> Announcement:
+        """Let a service be found by the NATS micro protocol (`nats micro ls`); `endpoints` is asked each time."""
+        service = _Discoverable(self._client, ServiceConfig(name, version, description), endpoints)
+        try:
+            await service.start()
+        except (nats.errors.Error, OSError) as error:
+            raise errors.BusUnavailable(self.url, f"announcing {name} failed ({error})") from error
+        return Announcement(service)
 
     async def barrier(self) -> None:
         """Return when the server has seen everything sent before. One flush overtakes what is still queued."""
@@ -273,6 +333,20 @@ async def _check_suitable(bus: Bus) -> None:
 
 def _incoming(message: Msg) -> Incoming:
     return Incoming(message.subject, message.data or b"", message.reply or "", message.headers or {})
+
+
+def _stats(each: Endpoint) -> EndpointStats:
+    nanoseconds = round(each.seconds * 1e9)
+    return EndpointStats(
+        name=each.name,
+        subject=each.subject,
+        queue_group=each.queue,
+        num_requests=each.requests,
+        num_errors=each.errors,
+        processing_time=nanoseconds,
+        average_processing_time=nanoseconds // max(each.requests, 1),
+        last_error=each.last_error or None,
+    )
 
 
 def _without_secrets(url: str) -> str:

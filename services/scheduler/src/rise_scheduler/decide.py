@@ -4,8 +4,10 @@ arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from rise_contracts.decisions import Candidate as CandidateView
 from rise_contracts.decisions import DecisionRecord
@@ -23,6 +25,8 @@ from rise_scheduler.linucb import ArmScore
 from rise_scheduler.placing import Candidate, Masked, configuration_of, place_arms
 from rise_scheduler.policies import Choice, Policy, Question
 from rise_scheduler.prompt import prompt_features
+
+_VIEWS = TypeAdapter(tuple[CandidateView, ...])
 
 JOB_POLICY = "job"
 """The policy named in decisions on jobs that fixed their own stages."""
@@ -87,7 +91,7 @@ def decide(
         policy=JOB_POLICY if fixed else policy.name,
         context=context,
         propensity=choice.propensity,
-        predictions=_predictions(chosen, scores[choice.index]),
+        predictions=Predictions.model_validate(_told(chosen, scores[choice.index])),
     )
     known = {arm.name for arm in canonical_arms(family)}
     record = DecisionRecord(
@@ -99,10 +103,7 @@ def decide(
         reference_s=measured,
         expected_quality=chosen.quality,
         learns=chosen.arm.name if chosen.arm.name in known else "",
-        candidates=(
-            *_views(candidates, scores),
-            *(CandidateView(arm=item.arm.name, kind=item.arm.kind, masked=item.reason) for item in masked),
-        ),
+        candidates=_views(candidates, scores, masked),
         basis=basis_of(chosen, family, prompt, learned.composed, reference_s),
         at=at,
         waited_s=max(at - question.request.accepted_at, 0.0),
@@ -119,29 +120,33 @@ def _reference(family: ModelFamily, fleet: Fleet) -> float | None:
     return base.default_steps * place.seconds_per_step
 
 
-def _predictions(candidate: Candidate, score: ArmScore | None) -> Predictions:
-    """By what the policy learned, where it says so, else by the formula and the mean of what was measured."""
+def _told(candidate: Candidate, score: ArmScore | None) -> dict[str, Any]:
+    """What is predicted, by what the policy learned where it says so, else by the formula and the mean of what was
+    measured."""
     if score is None or score.quality is None:
-        return candidate.forecast.predictions(candidate.quality)
-    return candidate.forecast.predictions(score.quality, score.latency_s)
+        return candidate.forecast.told(candidate.quality)
+    return candidate.forecast.told(score.quality, score.latency_s)
 
 
-def _views(candidates: Sequence[Candidate], scores: Sequence[ArmScore | None]) -> Iterator[CandidateView]:
-    for item, score in zip(candidates, scores, strict=True):
-        predictions = _predictions(item, score)
-        if score is None:
-            yield CandidateView(arm=item.arm.name, kind=item.arm.kind, predictions=predictions)
-        else:
-            yield CandidateView(
-                arm=item.arm.name,
-                kind=item.arm.kind,
-                predictions=predictions,
-                mean=score.mean,
-                width=score.width,
-                bonus=score.score - score.mean + (score.price or 0.0),
-                score=score.score,
-                price=score.price,
-            )
+def _views(
+    candidates: Sequence[Candidate], scores: Sequence[ArmScore | None], masked: Sequence[Masked]
+) -> tuple[CandidateView, ...]:
+    """Every arm as it was seen. They are validated together, which takes a third of the time."""
+    return _VIEWS.validate_python(
+        [
+            *(_view(item, score) for item, score in zip(candidates, scores, strict=True)),
+            *({"arm": item.arm.name, "kind": item.arm.kind, "masked": item.reason} for item in masked),
+        ]
+    )
+
+
+def _view(item: Candidate, score: ArmScore | None) -> dict[str, Any]:
+    seen = {"arm": item.arm.name, "kind": item.arm.kind, "predictions": _told(item, score)}
+    if score is None:
+        return seen
+    bonus = score.score - score.mean + (score.price or 0.0)
+    ranked = {"mean": score.mean, "width": score.width, "bonus": bonus, "price": score.price, "score": score.score}
+    return seen | ranked
 
 
 def _nobody(family: str, masked: Sequence[Masked]) -> str:

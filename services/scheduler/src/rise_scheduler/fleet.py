@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
@@ -56,8 +56,7 @@ class Fleet:
         workers = self.ready(tier)
         if not workers:
             return 0.0
-        pools = {worker.pool for worker in workers}
-        waiting = sum(_queue(workers, pool) for pool in pools) + sum(len(worker.busy_jobs) for worker in workers)
+        waiting = sum(map(_queue, _by_pool(workers).values())) + sum(len(worker.busy_jobs) for worker in workers)
         tasks = waiting / sum(worker.slots for worker in workers)
         return tasks / (1.0 + tasks)
 
@@ -93,23 +92,22 @@ class Fleet:
         if not fit:
             return f"no {tier} worker has the labels {_labels_text(selector)}"
         wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
+        everyone = _by_pool(workers)
         places = [
-            _place_in(pool, workers, wanted, family, member, self.backlogs)
-            for pool in sorted({worker.pool for worker in wanted})
+            _place_in(pool, everyone[pool], usable, family, member, self.backlogs)
+            for pool, usable in sorted(_by_pool(wanted).items())
         ]
         return min(places, key=lambda place: (not place.loaded, _done_in(place), place.waiting, place.pool))
 
 
 def _place_in(
     pool: str,
-    ready: tuple[Heartbeat, ...],
-    wanted: tuple[Heartbeat, ...],
+    everyone: Sequence[Heartbeat],
+    usable: Sequence[Heartbeat],
     family: str,
     member: str,
     backlogs: Mapping[str, float] | None,
 ) -> Place:
-    everyone = [worker for worker in ready if worker.pool == pool]
-    usable = [worker for worker in wanted if worker.pool == pool]
     best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
     bound = best.worker if len(usable) < len(everyone) or best.dedicated else None
@@ -121,7 +119,7 @@ def _place_in(
         worker=bound,
         loaded=any(member in worker.members for worker in usable),
         seconds_per_step=sum(speeds) / len(speeds) if speeds else None,
-        waiting=(_queue(ready, pool) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / power,
+        waiting=(_queue(everyone) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / power,
         link=best.link,
         backlog_s=None if backlogs is None else backlogs.get(pool, 0.0) / power,
     )
@@ -154,11 +152,18 @@ def _speed(worker: Heartbeat) -> float:
     return max(1.0, worker.gain) if worker.slots > 1 else 1.0
 
 
-def _queue(workers: tuple[Heartbeat, ...], pool: str) -> int:
+def _by_pool(workers: Iterable[Heartbeat]) -> dict[str, list[Heartbeat]]:
+    found: dict[str, list[Heartbeat]] = {}
+    for worker in workers:
+        found.setdefault(worker.pool, []).append(worker)
+    return found
+
+
+def _queue(pool: Iterable[Heartbeat]) -> int:
     """Each worker reports the queue of its whole pool; the reports are of different moments, the largest is the safe
     one.
     """
-    return max(worker.queue_depth for worker in workers if worker.pool == pool)
+    return max(worker.queue_depth for worker in pool)
 
 
 def _has_labels(worker: Heartbeat, selector: Mapping[str, str] | None) -> bool:

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.messages import Predictions
@@ -44,14 +45,17 @@ class Forecast:
 
     def predictions(self, quality: float, latency_s: float | None = None) -> Predictions:
         """The message form, with the latency that somebody learned better than the formula knows, if one did."""
+        return Predictions.model_validate(self.told(quality, latency_s))
+
+    def told(self, quality: float, latency_s: float | None = None) -> dict[str, Any]:
+        """The fields of the message form, not validated yet."""
         stages = self.stage_seconds
-        known = tuple(seconds for seconds in stages if seconds is not None)
-        return Predictions(
-            latency_s=self.latency_s if latency_s is None else latency_s,
-            edge_s=self.edge_s,
-            quality=quality,
-            stage_seconds=known if len(known) == len(stages) else (),
-        )
+        return {
+            "latency_s": self.latency_s if latency_s is None else latency_s,
+            "edge_s": self.edge_s,
+            "quality": quality,
+            "stage_seconds": () if None in stages else stages,
+        }
 
 
 def latent_bytes(spec: RelayJobSpec, family: ModelFamily, dtype: WireDtype) -> int:

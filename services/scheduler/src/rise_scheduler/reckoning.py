@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from rise_contracts.decisions import DecisionRecord
 
 KEPT = 4096
@@ -25,27 +27,37 @@ class Sent:
 
 
 class Reckoning:
-    """The stages that this process sent."""
+    """The stages that this process sent: the last ``KEPT``, in arrays, for they are summed at every decision."""
 
     def __init__(self) -> None:
-        self._sent: list[Sent] = []
+        self._begins, self._ends = np.zeros(KEPT), np.zeros(KEPT)
+        self._pool, self._pools = np.zeros(KEPT, dtype=np.intp), dict[str, int]()
+        self._owner, self._slots = [""] * KEPT, dict[str, list[int]]()
+        self._next = 0
 
     def note(self, record: DecisionRecord) -> None:
         """Take in a decision."""
-        self._sent = [*self._sent, *stages_sent(record)][-KEPT:]
+        for sent in stages_sent(record):
+            slot, self._next = self._next, (self._next + 1) % KEPT
+            self._begins[slot], self._ends[slot] = sent.begins, sent.ends
+            self._pool[slot] = self._pools.setdefault(sent.pool, len(self._pools))
+            self._owner[slot] = sent.decision_id
+            self._slots.setdefault(sent.decision_id, []).append(slot)
+        while len(self._slots) > KEPT:
+            del self._slots[next(iter(self._slots))]
 
     def over(self, decision_id: str) -> None:
         """The job of a decision has ended, or was given up."""
-        self._sent = [sent for sent in self._sent if sent.decision_id != decision_id]
+        for slot in self._slots.pop(decision_id, ()):
+            if self._owner[slot] == decision_id:  # else a younger stage has its place
+                self._ends[slot] = 0.0
 
     def backlogs(self, now: float) -> dict[str, float]:
         """Seconds of work left by pool, if one worker did it all. A clock that steps back makes nothing longer than it
         was."""
-        self._sent = [sent for sent in self._sent if sent.ends > now]
-        left: dict[str, float] = {}
-        for sent in self._sent:
-            left[sent.pool] = left.get(sent.pool, 0.0) + sent.ends - max(now, sent.begins)
-        return left
+        left = np.maximum(self._ends - np.maximum(self._begins, now), 0.0)
+        totals = np.bincount(self._pool, weights=left, minlength=len(self._pools))
+        return {pool: float(totals[place]) for pool, place in self._pools.items() if totals[place] > 0}
 
 
 def stages_sent(record: DecisionRecord) -> Sequence[Sent]:

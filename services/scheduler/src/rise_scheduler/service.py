@@ -17,10 +17,11 @@ from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.messages import Configure, Decision, Outcome
 from rise_contracts.reports import AskPolicy, FleetReport, PolicyReport
 from rise_runtime import services
-from rise_runtime.bus import Bus, Subscription
+from rise_runtime.bus import Announcement, Bus
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer, Delivery
+from rise_runtime.services import Served
 from rise_scheduler import metrics, reports
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.price import Pacer
@@ -34,6 +35,8 @@ from rise_scheduler.store import Store, UnknownDecision
 
 log = logging.getLogger(__name__)
 
+SERVICE = "rise-scheduler"
+"""Its name in the NATS micro protocol: `nats micro info rise-scheduler`."""
 GIVE_UP_AFTER = 10
 """An outcome that failed this often for a reason nobody foresaw is let go, so that the others are learned from."""
 RETRY_S = 1.0
@@ -63,7 +66,8 @@ class Scheduler:
             ack_wait_s=30.0,
             batch=1,
         )
-        self._services: list[Subscription] = []
+        self._served: dict[str, Served] = {}
+        self._announcement: Announcement | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -71,17 +75,22 @@ class Scheduler:
         await self._workers.now()
         await self._outcomes.start()
         self._tasks = [asyncio.create_task(self._workers.run()), asyncio.create_task(self._learn_forever())]
-        self._services = [
-            await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure),
-            await services.serve(self._bus, subjects.POLICY, AskPolicy, lambda _: self.policy()),
-        ]
+        self._served = {
+            "configure": await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure),
+            "policy": await services.serve(self._bus, subjects.POLICY, AskPolicy, lambda _: self.policy()),
+        }
+        self._announcement = await services.announce(
+            self._bus, SERVICE, f"chooses relay configurations, policy {self._policy.name}", self._served
+        )
         await self._bus.barrier()  # the server knows of it: whoever asks from now on is heard
         log.info("scheduler ready, policy %s", self._policy.name)
 
     async def stop(self) -> None:
         """Answer nothing more and leave unlearned outcomes to the next replica."""
-        for service in self._services:
-            await service.stop()
+        if self._announcement is not None:
+            await self._announcement.stop()
+        for each in self._served.values():
+            await each.stop()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):

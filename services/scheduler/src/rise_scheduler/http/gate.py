@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 
-from starlette.requests import Request
+from fastapi import Request
 
-from rise_contracts.errors import PayloadTooLarge
+from rise_contracts.errors import InvalidInput, PayloadTooLarge
 from rise_scheduler.http.exposure import is_loopback
 from rise_scheduler.http.problems import JSON, Forbidden, Unauthorized, UnsupportedBody
 
@@ -38,10 +38,14 @@ async def body_of(request: Request) -> bytes:
     said = request.headers.get("content-length", "")
     if said.isdecimal() and int(said) > BODY_LIMIT:
         raise PayloadTooLarge("body", int(said), BODY_LIMIT)
-    body = bytearray()
+    body, more = bytearray(), True
     async with asyncio.timeout(BODY_S):
-        async for chunk in request.stream():
-            body += chunk
+        while more:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise InvalidInput("body", "all of it", f"{len(body)} bytes and the end of the connection")
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
             if len(body) > BODY_LIMIT:
                 raise PayloadTooLarge("body", len(body), BODY_LIMIT)
     return bytes(body)

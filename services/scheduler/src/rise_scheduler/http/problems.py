@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from http import HTTPStatus
 
-from starlette.responses import Response
+from fastapi import Response
 
 from rise_contracts import codec
 from rise_contracts.errors import (

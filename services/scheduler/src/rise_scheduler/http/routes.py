@@ -12,11 +12,8 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
 from rise_contracts import codec
 from rise_contracts.decisions import DecisionRecord
@@ -58,7 +55,7 @@ def application(answers: Answers, *, token: str | None = None, ready: Callable[[
         version="1",
         docs_url=None,
         redoc_url=None,
-        exception_handlers={HTTPException: _no_such_path},
+        exception_handlers={404: _no_such_path, 405: _no_such_method},
     )
     works = _Works(answers)
 
@@ -129,7 +126,7 @@ async def _answered(request: Request, work: Work, token: str | None) -> Response
         return Response(codec.encode(message), media_type=problems.JSON)
     except RiseError as error:
         return problems.answer(error)
-    except (TimeoutError, ClientDisconnect):
+    except TimeoutError:
         return problems.answer(Waited(f"an answer on {request.url.path}", ANSWER_S))
     except Exception as error:
         log.exception("%s %s failed", request.method, request.url.path)
@@ -146,12 +143,17 @@ def _serve_health(app: FastAPI, ready: Callable[[], bool]) -> None:
 
 
 async def _no_such_path(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    status = HTTPStatus(error.status_code)
-    what = NotFound("path", f"{request.method} {request.url.path[:200]}", "GET /openapi.json lists those there are")
-    response = problems.answer(what, status)
-    response.headers.update(error.headers or {})
+    return problems.answer(_unknown(request), HTTPStatus.NOT_FOUND)
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    response = problems.answer(_unknown(request), HTTPStatus.METHOD_NOT_ALLOWED)
+    response.headers.update(getattr(error, "headers", None) or {})  # what is allowed
     return response
+
+
+def _unknown(request: Request) -> NotFound:
+    return NotFound("path", f"{request.method} {request.url.path[:200]}", "GET /openapi.json lists those there are")
 
 
 _MESSAGES = (Configure, Outcome, Decision, DecisionRecord, FleetReport, PolicyReport, OutcomeReceipt, Problem)
