@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean, quantiles, stdev
+from statistics import fmean, median, quantiles, stdev
 from tempfile import TemporaryDirectory
 
 import rise_shapes
@@ -77,6 +77,7 @@ def demo_rows(runs: Sequence[Run]) -> Iterator[Row]:
         ("demo_edge_seconds", edge_seconds, "s per job"),
     ):
         yield row(name, of(ours), of(best), unit, len(ours.jobs), "–")
+    yield row("demo_prediction_error", prediction_error(ours), None, "of the latency, p50", len(ours.jobs), "–")
 
 
 def _lead(name: str, ours: Run, other: Run) -> Row:
@@ -96,6 +97,12 @@ def paired(ours: Run, other: Run) -> tuple[float, float]:
 def latency_p95(run: Run) -> float:
     """Seconds."""
     return quantiles([told.latency_s for told in run.jobs], n=20, method="inclusive")[18]
+
+
+def prediction_error(run: Run) -> float:
+    """The middle of how far the predicted latency was off, as a share of the latency; 0 where nothing was predicted."""
+    foreseen = [(told.predicted_s, told.latency_s) for told in run.jobs if told.predicted_s is not None]
+    return median(abs(predicted - latency) / latency for predicted, latency in foreseen) if foreseen else 0.0
 
 
 def right(run: Run) -> float:

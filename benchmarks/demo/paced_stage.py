@@ -1,8 +1,9 @@
 """A stage worker on a slower machine than this one: ``python -m benchmarks.demo.paced_stage --tier edge …``.
 
-It is the real worker, with the same flags; but each of its forward passes ends so many seconds later as the file named
-by `RISE_DEMO_PACE` says under the worker's name, read anew at every pass. Like a real slower machine it finds that out
-only by its own clock: all that it measures and reports contains the pauses.
+It is the real worker, with the same flags; but each of its forward passes takes at least so many seconds as the file
+named by `RISE_DEMO_PACE` says under the worker's name, read anew at every pass. A pass that ends sooner waits; so what
+else this machine does shows little. Like a real slower machine the worker finds its pace out only by its own clock: all
+that it measures and reports contains the waiting.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ class Paced:
     """A network on a slower machine."""
 
     network: Network
-    pause_s: float
+    pace_s: float
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.perf_counter
 
     def __call__(self, *inputs: Tensor) -> Tensor:
+        began = self.clock()
         output = self.network(*inputs)
-        self.sleep(self.pause_s)
+        self.sleep(max(0.0, self.pace_s - (self.clock() - began)))
         return output
 
     def row_bytes(self, *inputs: Tensor) -> int:
@@ -47,19 +50,19 @@ class Paced:
 
 
 class PacedBatch(Batch):
-    """Passes of which each takes longer, whatever number of rows it has: as on an accelerator that is not full."""
+    """Passes that take their time, whatever number of rows they have: as on an accelerator that is not full."""
 
-    def __init__(self, pause: Callable[[], float]) -> None:
+    def __init__(self, pace: Callable[[], float]) -> None:
         super().__init__()
-        self._pause = pause
+        self._pace = pace
 
     def forward(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
-        pause_s = self._pause()
-        return super().forward([replace(ask, network=Paced(ask.network, pause_s)) for ask in asks])
+        pace_s = self._pace()
+        return super().forward([replace(ask, network=Paced(ask.network, pace_s)) for ask in asks])
 
 
-def pause_of(file: Path, worker: str) -> float:
-    """Seconds that a pass of this worker takes longer now; 0 where the file does not name it."""
+def pace_of(file: Path, worker: str) -> float:
+    """The least seconds of a pass of this worker now; 0 where the file does not name it."""
     return float(json.loads(file.read_text()).get(worker, 0.0))
 
 
@@ -70,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen = settings.read(arguments, os.environ)
         file, name = Path(os.environ[VARIABLE]), chosen.identity.name
         families = [read_family(family) for family in chosen.families]
-        asyncio.run(serving.run(chosen, families, PacedBatch(lambda: pause_of(file, name))))
+        asyncio.run(serving.run(chosen, families, PacedBatch(lambda: pace_of(file, name))))
     except RiseError as error:
         sys.stderr.write(f"paced_stage: {error}\n")
         return error.exit_code

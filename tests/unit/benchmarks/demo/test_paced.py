@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.demo.paced_stage import Paced, PacedBatch, pause_of
+from benchmarks.demo.paced_stage import Paced, PacedBatch, pace_of
 from rise_stage.engine.batch import Answer, Ask, Batch
 
 
@@ -41,18 +42,26 @@ def test_what_is_computed_does_not_depend_on_the_pace() -> None:
     assert all(torch.equal(a.output, b.output) for a, b in zip(quick, slow, strict=True))
 
 
-def test_a_pass_takes_its_pause_once_however_many_share_it_and_the_report_contains_it() -> None:
+def test_a_pass_takes_its_time_once_however_many_share_it_and_the_report_contains_it() -> None:
     slow = answers(PacedBatch(lambda: 0.05), [ask(1), ask(1), ask(2)])
     assert all(answer.seconds >= 0.05 for answer in slow)
     assert len({answer.seconds for answer in slow}) == 1
     assert sum(answer.share for answer in slow) == 1
 
 
-def test_a_pace_that_changes_counts_from_the_next_pass() -> None:
+@pytest.mark.parametrize(("took", "waits"), [(0.02, 0.08), (0.1, 0.0), (0.3, 0.0)])
+def test_what_the_pass_took_itself_counts(took: float, waits: float) -> None:
     slept: list[float] = []
-    for pause in (0.1, 0.2):
-        Paced(NETWORK, pause, slept.append)(torch.ones(1, 1))
-    assert slept == [0.1, 0.2]
+    clock = iter([5.0, 5.0 + took])
+    Paced(NETWORK, 0.1, slept.append, lambda: next(clock))(torch.ones(1, 1))
+    assert slept == pytest.approx([waits])
+
+
+def test_a_pace_that_changes_counts_from_the_next_pass() -> None:
+    paces = iter([0.0, 0.5])
+    batch = PacedBatch(lambda: next(paces))
+    (quick,), (slow,) = answers(batch, [ask(1)]), answers(batch, [ask(1)])
+    assert quick.seconds < 0.5 <= slow.seconds
 
 
 def test_memory_is_that_of_the_network_itself() -> None:
@@ -62,6 +71,6 @@ def test_memory_is_that_of_the_network_itself() -> None:
 def test_the_pace_of_a_worker_stands_in_the_file_under_its_name(tmp_path: Path) -> None:
     file = tmp_path / "pace.json"
     file.write_text(json.dumps({"edge-1": 0.25}))
-    assert (pause_of(file, "edge-1"), pause_of(file, "device-1")) == (0.25, 0.0)
+    assert (pace_of(file, "edge-1"), pace_of(file, "device-1")) == (0.25, 0.0)
     file.write_text(json.dumps({"edge-1": 0.5}))
-    assert pause_of(file, "edge-1") == 0.5
+    assert pace_of(file, "edge-1") == 0.5

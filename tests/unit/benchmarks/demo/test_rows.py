@@ -54,6 +54,12 @@ def test_a_scheduler_that_is_behind_does_not_meet_the_goal() -> None:
     assert rows["demo_utility_vs_best"].ratio == pytest.approx(-0.6)
 
 
+def test_predictions_are_told_by_how_far_the_middle_one_was_off() -> None:
+    jobs = [told(n, 0.0, latency_s=2.0, predicted_s=predicted) for n, predicted in enumerate((1.0, 2.2, 4.0, None))]
+    assert demo_scheduler.prediction_error(replace(OURS, jobs=jobs)) == pytest.approx(0.5)
+    assert demo_scheduler.prediction_error(OURS) == 0.0
+
+
 def test_runs_of_different_lists_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="zip"):
         demo_scheduler.paired(OURS, run("short", 0.1))
