@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.messages import Configure, Heartbeat, JobRequest, LinkQuality, Outcome
@@ -11,8 +14,11 @@ from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.context import FEATURES
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
-from rise_scheduler.policies import FixedPolicy, Policy
+from rise_scheduler.learned import Learned
+from rise_scheduler.placing import Candidate
+from rise_scheduler.policies import FixedPolicy, Policy, Question
 from rise_scheduler.posterior import Posterior
+from rise_scheduler.prompt import prompt_features
 
 ACCEPTED_AT = 1000.0
 
@@ -82,13 +88,29 @@ def nothing_learned() -> Posterior:
     return Posterior(FEATURES)
 
 
+def asking(candidates: Sequence[Candidate], of: ModelFamily | None = None, **changes: Any) -> Question:
+    """What a policy is asked about ``candidates`` before anything was learned."""
+    prompt = "a small red circle above a large blue square"
+    values: dict[str, Any] = {
+        "candidates": candidates,
+        "x": np.array([1.0, 0.1, 0.5, 0.0, 0.0, 0.0]),
+        "prompt": prompt_features(prompt),
+        "learned": Learned(),
+        "family": of or family(),
+        "preference": 0.5,
+        "draw": "7/job-1/1",
+        "reference_s": 2.0,
+    }
+    return Question(**(values | changes))
+
+
 def decided(
     asked: Configure | None = None,
     *,
     of: ModelFamily | None = None,
     among: Fleet | None = None,
     policy: Policy | None = None,
-    posterior: Posterior | None = None,
+    learned: Learned | None = None,
     decision_id: str = "d1",
     at: float = ACCEPTED_AT,
 ) -> DecisionRecord:
@@ -97,11 +119,11 @@ def decided(
         asked or question(),
         of or family(),
         among or fleet(),
-        posterior or nothing_learned(),
+        learned or Learned(),
         policy or FixedPolicy(),
         decision_id=decision_id,
         at=at,
-    )
+    ).record
 
 
 def outcome_of(record: DecisionRecord, latency_s: float = 1.0, **changes: Any) -> Outcome:

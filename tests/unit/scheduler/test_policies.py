@@ -7,6 +7,7 @@ import pytest
 
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.context import vector
+from rise_scheduler.learned import Learned
 from rise_scheduler.placing import place_arms
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, edge_work
 from rise_scheduler.posterior import ArmSums, Posterior, Settled
@@ -40,7 +41,7 @@ def test_fixed_without_relays_takes_the_base_member_at_its_default_steps() -> No
 
 
 def test_fixed_is_indifferent_to_what_was_learned() -> None:
-    assert decided(posterior=taught("small:10", 1.0), policy=FixedPolicy()).decision.arm == BALANCED
+    assert decided(learned=Learned(taught("small:10", 1.0)), policy=FixedPolicy()).decision.arm == BALANCED
 
 
 def test_edge_work_counts_steps_by_size_on_the_edge_alone() -> None:
@@ -52,12 +53,12 @@ def test_edge_work_counts_steps_by_size_on_the_edge_alone() -> None:
 
 def test_linucb_takes_what_paid_and_leaves_what_did_not() -> None:
     greedy = LinUcbPolicy(alpha=0.0)
-    assert decided(posterior=taught("small:10", 0.9), policy=greedy).decision.arm == "small:10"
-    assert decided(posterior=taught(BALANCED, -0.9), policy=greedy).decision.arm != BALANCED
+    assert decided(learned=Learned(taught("small:10", 0.9)), policy=greedy).decision.arm == "small:10"
+    assert decided(learned=Learned(taught(BALANCED, -0.9)), policy=greedy).decision.arm != BALANCED
 
 
 def test_linucb_explores_what_it_does_not_know() -> None:
-    record = decided(posterior=taught(BALANCED, 0.1, times=200), policy=LinUcbPolicy(alpha=2.0))
+    record = decided(learned=Learned(taught(BALANCED, 0.1, times=200)), policy=LinUcbPolicy(alpha=2.0))
     assert record.decision.arm == CHEAP
 
 
@@ -67,7 +68,7 @@ def test_linucb_ties_go_to_the_arm_listed_first_with_certainty() -> None:
 
 
 def test_linucb_logs_its_view_of_every_arm_that_can_run() -> None:
-    record = decided(among=fleet(worker()), posterior=taught("large:10", 0.3), policy=LinUcbPolicy(alpha=0.5))
+    record = decided(among=fleet(worker()), learned=Learned(taught("large:10", 0.3)), policy=LinUcbPolicy(alpha=0.5))
     for view in record.candidates:
         if view.masked:
             assert view.score is None
@@ -79,12 +80,14 @@ def test_linucb_logs_its_view_of_every_arm_that_can_run() -> None:
 
 def test_linucb_never_chooses_a_masked_arm() -> None:
     posterior = taught(BALANCED, 1.0)
-    assert decided(among=fleet(worker()), posterior=posterior, policy=LinUcbPolicy()).decision.arm.startswith("large:")
-    assert "+" not in decided(among=fleet(worker()), posterior=posterior, policy=LinUcbPolicy()).decision.arm
+    assert decided(among=fleet(worker()), learned=Learned(posterior), policy=LinUcbPolicy()).decision.arm.startswith(
+        "large:"
+    )
+    assert "+" not in decided(among=fleet(worker()), learned=Learned(posterior), policy=LinUcbPolicy()).decision.arm
 
 
 def test_a_scaled_arm_is_ranked_by_the_record_of_the_arm_it_comes_from() -> None:
-    record = decided(question(steps=10), posterior=taught(CHEAP, 0.9), policy=LinUcbPolicy(alpha=0.0))
+    record = decided(question(steps=10), learned=Learned(taught(CHEAP, 0.9)), policy=LinUcbPolicy(alpha=0.0))
     assert record.decision.arm == "large:2@1.5+finisher:3"
 
 
@@ -97,7 +100,7 @@ def test_drawn_choices_are_as_frequent_as_their_propensities() -> None:
     propensities: dict[str, float] = {}
     jobs = 400
     for index in range(jobs):
-        decision = decided(question(job_id=f"job-{index}"), posterior=posterior, policy=policy).decision
+        decision = decided(question(job_id=f"job-{index}"), learned=Learned(posterior), policy=policy).decision
         counts[decision.arm] += 1
         propensities[decision.arm] = decision.propensity
     assert set(counts) == {BALANCED, CHEAP}

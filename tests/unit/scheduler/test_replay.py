@@ -16,12 +16,13 @@ from rise_contracts.decisions import DecisionRecord
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.context import FEATURES, vector
 from rise_scheduler.learn import settle
+from rise_scheduler.learned import Learned
 from rise_scheduler.placing import place_arms
 from rise_scheduler.policies import LinUcbPolicy, Question
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.posterior_json import dump, load
 from rise_scheduler.reward import reward
-from tests.unit.scheduler.builders import decided, family, fleet, nothing_learned, outcome_of, question
+from tests.unit.scheduler.builders import asking, decided, family, fleet, nothing_learned, outcome_of, question
 
 JOBS = 400
 REFERENCE_S = 2.0
@@ -47,7 +48,7 @@ def situation(hard: int, preference: float) -> tuple[Question, DecisionRecord]:
     record = decided(asked)
     candidates, _ = place_arms(ARMS, asked, FAMILY, fleet(), nothing_learned())
     x = vector(record.decision.context)
-    return Question(candidates, x, nothing_learned(), FAMILY, preference, draw=""), record
+    return asking(candidates, FAMILY, x=x, preference=preference, draw=""), record
 
 
 def utility(arm: str, hard: int, preference: float) -> float:
@@ -79,7 +80,7 @@ class Run:
 
     def _ask(self, policy: LinUcbPolicy, index: int, hard: int, preference: float, noise: float) -> str:
         asked, template = situation(hard, preference)
-        choice = policy.choose(replace(asked, posterior=self.posterior))
+        choice = policy.choose(replace(asked, learned=Learned(self.posterior)))
         arm = asked.candidates[choice.index].arm.name
         decision = template.decision.model_copy(update={"id": f"d{index}", "arm": arm})
         record = template.model_copy(update={"decision": decision, "learns": arm})

@@ -14,7 +14,8 @@ class Candidate(Part):
     """One arm as it was seen: why it was left out (`masked`, empty where it was not), what was predicted, how it was
     ranked.
 
-    `mean`, `width` and `score` are those of a policy that learns: mean reward, its deviation, and the optimistic sum.
+    `mean`, `width` and `score` are those of a policy that learns: mean reward, its deviation, and the optimistic sum,
+    less the `price` of the edge's time where the policy charges one.
     """
 
     arm: str
@@ -24,6 +25,7 @@ class Candidate(Part):
     mean: float | None = None
     width: float | None = None
     score: float | None = None
+    price: float | None = None
 
 
 class Settlement(Part):
@@ -33,6 +35,23 @@ class Settlement(Part):
 
     quality: float
     final: bool
+
+
+class Basis(Part):
+    """What the chosen arm was expected to do before anything learned was put to it, so that its outcome can be learned
+    from later and elsewhere.
+
+    `clock` is how many outcomes were known; `features` are those of arm and prompt (0 left out), `quality` what sizes
+    and steps let expect, the seconds those of the formula: each stage, the wait before it, and each handoff.
+    """
+
+    clock: int = Field(ge=0)
+    features: dict[str, float]
+    quality: float
+    reference_s: float = Field(gt=0, description="the latency of the whole job that counts as 1")
+    stage_seconds: tuple[Seconds | None, ...]
+    waits: tuple[Seconds, ...]
+    moves: tuple[Seconds, ...]
 
 
 class DecisionRecord(Message):
@@ -49,6 +68,7 @@ class DecisionRecord(Message):
     expected_quality: float
     learns: str = ""
     candidates: tuple[Candidate, ...] = ()
+    basis: Basis | None = None
     at: float
     waited_s: Seconds = Field(default=0.0, description="from the job's acceptance until this decision")
     outcome: Outcome | None = None

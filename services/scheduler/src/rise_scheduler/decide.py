@@ -5,46 +5,77 @@ arguments.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rise_contracts.decisions import Candidate as CandidateView
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import Busy
-from rise_contracts.messages import Configure, Decision
+from rise_contracts.messages import Configure, Decision, Predictions
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import arms_for, base_member, canonical_arms
+from rise_scheduler.composed.observe import basis_of
+from rise_scheduler.composed.price import Pacer, edge_wait
 from rise_scheduler.context import context_of, vector
 from rise_scheduler.fixed_jobs import fixed_arm
 from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.learned import Learned
 from rise_scheduler.placing import Candidate, Masked, place_arms
 from rise_scheduler.policies import Choice, Policy, Question
-from rise_scheduler.posterior import Posterior
+from rise_scheduler.prompt import prompt_features
 
 JOB_POLICY = "job"
 """The policy named in decisions on jobs that fixed their own stages."""
+
+
+class Answer(NamedTuple):
+    """A decision, and the price of the edge's time after it."""
+
+    record: DecisionRecord
+    pacer: Pacer
 
 
 def decide(
     question: Configure,
     family: ModelFamily,
     fleet: Fleet,
-    posterior: Posterior,
+    learned: Learned,
     policy: Policy,
     *,
     decision_id: str,
     at: float,
-) -> DecisionRecord:
-    """Choose a configuration. Raises InvalidInput for a job that can never run, Busy where workers are missing now."""
+    pacer: Pacer = Pacer(),  # noqa: B008 (frozen)
+    default_reference_s: float = 5.0,
+) -> Answer:
+    """Choose a configuration. Raises InvalidInput for a job that can never run, Busy where workers are missing now.
+
+    ``default_reference_s`` is the latency of one image that counts as 1 until the base member's own is known.
+    """
     spec = question.request.spec
     fixed = spec.relay.mode == "Fixed"
     arms = (fixed_arm(spec, family),) if fixed else arms_for(family, spec.steps)
-    candidates, masked = place_arms(arms, question, family, fleet, posterior)
+    candidates, masked = place_arms(arms, question, family, fleet, learned.posterior)
     if not candidates:
         raise Busy(_nobody(family.metadata.name, masked))
-    context = context_of(spec, fleet)
-    draw = f"{question.request.seed}/{question.request.job_id}/{question.attempt}"
+    context, prompt = context_of(spec, fleet), prompt_features(spec.prompt)
+    measured = _reference(family, fleet)
+    reference_s = spec.images * (learned.posterior.reference_s or measured or default_reference_s)
+    pacer = pacer.after(edge_wait(candidates, reference_s))
     choice = Choice(0)
     if not fixed:
-        choice = policy.choose(Question(candidates, vector(context), posterior, family, spec.preference, draw))
+        asked = Question(
+            candidates=candidates,
+            x=vector(context),
+            prompt=prompt,
+            learned=learned,
+            family=family,
+            preference=spec.preference,
+            draw=f"{question.request.seed}/{question.request.job_id}/{question.attempt}",
+            reference_s=reference_s,
+            deadline_s=spec.active_deadline_seconds,
+            price=pacer.price,
+            busy=pacer.busy,
+        )
+        choice = policy.choose(asked)
     chosen = candidates[choice.index]
     decision = Decision(
         id=decision_id,
@@ -54,23 +85,25 @@ def decide(
         policy=JOB_POLICY if fixed else policy.name,
         context=context,
         propensity=choice.propensity,
-        predictions=chosen.forecast.predictions(chosen.quality),
+        predictions=_predictions(chosen, choice, choice.index),
     )
     known = {arm.name for arm in canonical_arms(family)}
-    return DecisionRecord(
+    record = DecisionRecord(
         decision=decision,
         family=family.metadata.name,
         attempt=question.attempt,
         images=spec.images,
         preference=spec.preference,
-        reference_s=_reference(family, fleet),
+        reference_s=measured,
         expected_quality=chosen.quality,
         learns=chosen.arm.name if chosen.arm.name in known else "",
         candidates=_views(candidates, choice)
         + tuple(CandidateView(arm=item.arm.name, kind=item.arm.kind, masked=item.reason) for item in masked),
+        basis=basis_of(chosen, family, prompt, learned.composed, reference_s),
         at=at,
         waited_s=max(at - question.request.accepted_at, 0.0),
     )
+    return Answer(record, pacer)
 
 
 def _reference(family: ModelFamily, fleet: Fleet) -> float | None:
@@ -82,13 +115,23 @@ def _reference(family: ModelFamily, fleet: Fleet) -> float | None:
     return base.default_steps * place.seconds_per_step
 
 
+def _predictions(candidate: Candidate, choice: Choice, index: int) -> Predictions:
+    """By what the policy learned, where it says so, else by the formula and the mean of what was measured."""
+    predictions = candidate.forecast.predictions(candidate.quality)
+    if not choice.scores or choice.scores[index].quality is None:
+        return predictions
+    score = choice.scores[index]
+    return predictions.model_copy(update={"quality": score.quality, "latency_s": score.latency_s})
+
+
 def _views(candidates: Sequence[Candidate], choice: Choice) -> tuple[CandidateView, ...]:
     views = []
     for index, item in enumerate(candidates):
-        view = CandidateView(arm=item.arm.name, kind=item.arm.kind, predictions=item.forecast.predictions(item.quality))
+        view = CandidateView(arm=item.arm.name, kind=item.arm.kind, predictions=_predictions(item, choice, index))
         if choice.scores:
             score = choice.scores[index]
-            view = view.model_copy(update={"mean": score.mean, "width": score.width, "score": score.score})
+            update = {"mean": score.mean, "width": score.width, "score": score.score, "price": score.price}
+            view = view.model_copy(update=update)
         views.append(view)
     return tuple(views)
 

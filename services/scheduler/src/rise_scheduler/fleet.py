@@ -15,7 +15,8 @@ class Place:
 
     ``loaded`` says that a worker there holds the member now. ``seconds_per_step`` (one image) is None until one was
     measured. ``waiting`` is the tasks before this one, per worker of the pool: those at work count half, for they are
-    half done, and workers that several tasks share are worth as many as their ``gain`` says.
+    half done, and workers that several tasks share are worth as many as their ``gain`` says. ``backlog_s`` is the
+    seconds of work before it, where somebody reckons them.
     """
 
     tier: Tier
@@ -25,13 +26,16 @@ class Place:
     seconds_per_step: float | None
     waiting: float
     link: LinkQuality | None
+    backlog_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """All workers that gave a heartbeat lately."""
+    """All workers that gave a heartbeat lately. ``backlogs`` is by pool the seconds that one worker would take for what
+    was sent there, where that is reckoned."""
 
     workers: tuple[Heartbeat, ...] = ()
+    backlogs: Mapping[str, float] | None = None
 
     def open_to(self, request: JobRequest) -> Fleet:
         """Those that may work on a job: they know its family, and where its stages have workers of their own they are
@@ -39,7 +43,7 @@ class Fleet:
         wanted = request.job_id if request.spec.placement == "Dedicated" else ""
         family = request.spec.family
         fit = (worker for worker in self.workers if worker.dedicated == wanted)
-        return Fleet(tuple(worker for worker in fit if not worker.families or family in worker.families))
+        return Fleet(tuple(worker for worker in fit if not worker.families or family in worker.families), self.backlogs)
 
     def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
         """The workers of ``tier`` that pull work."""
@@ -89,13 +93,19 @@ class Fleet:
             return f"no {tier} worker has the labels {_labels_text(selector)}"
         wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
         places = [
-            _place_in(pool, workers, wanted, family, member) for pool in sorted({worker.pool for worker in wanted})
+            _place_in(pool, workers, wanted, family, member, self.backlogs)
+            for pool in sorted({worker.pool for worker in wanted})
         ]
         return min(places, key=lambda place: (not place.loaded, place.waiting, place.pool))
 
 
 def _place_in(
-    pool: str, ready: tuple[Heartbeat, ...], wanted: tuple[Heartbeat, ...], family: str, member: str
+    pool: str,
+    ready: tuple[Heartbeat, ...],
+    wanted: tuple[Heartbeat, ...],
+    family: str,
+    member: str,
+    backlogs: Mapping[str, float] | None,
 ) -> Place:
     everyone = [worker for worker in ready if worker.pool == pool]
     usable = [worker for worker in wanted if worker.pool == pool]
@@ -103,14 +113,16 @@ def _place_in(
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
     bound = best.worker if len(usable) < len(everyone) or best.dedicated else None
     speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
+    power = sum(_speed(w) for w in usable)
     return Place(
         tier=best.tier,
         pool=pool,
         worker=bound,
         loaded=any(member in worker.members for worker in usable),
         seconds_per_step=sum(speeds) / len(speeds) if speeds else None,
-        waiting=(_queue(ready, pool) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / sum(_speed(w) for w in usable),
+        waiting=(_queue(ready, pool) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / power,
         link=best.link,
+        backlog_s=None if backlogs is None else backlogs.get(pool, 0.0) / power,
     )
 
 

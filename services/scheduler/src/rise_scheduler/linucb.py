@@ -18,12 +18,16 @@ from rise_scheduler.posterior import Array, Posterior
 
 @dataclass(frozen=True, slots=True)
 class ArmScore:
-    """The view of one arm: mean reward, its standard width (before alpha) and the optimistic score that ranks it."""
+    """The view of one arm: mean reward, its standard width (before alpha) and the optimistic score that ranks it; and,
+    of a policy that thinks in these, the quality and latency expected, and the price charged."""
 
     arm: str
     mean: float
     width: float
     score: float
+    quality: float | None = None
+    latency_s: float | None = None
+    price: float | None = None
 
 
 def score_arms(posterior: Posterior, arms: Sequence[str], x: Array, *, alpha: float, ridge: float) -> list[ArmScore]:

@@ -19,7 +19,7 @@ from rise_scheduler.quality import expected_quality
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An arm that can run now. ``cold`` names a member that no worker at its place holds yet; empty when all are
-    loaded.
+    loaded. ``keys`` name its stages as pool/member, ``tiers`` where they run.
     """
 
     arm: Arm
@@ -27,6 +27,18 @@ class Candidate:
     forecast: Forecast
     quality: float
     cold: str
+    keys: tuple[str, ...]
+    tiers: tuple[Tier, ...]
+
+    @property
+    def wait_key(self) -> str:
+        """The name of the wait before its head."""
+        return "wait/" + self.keys[0].partition("/")[0]
+
+    @property
+    def rest_key(self) -> str:
+        """The name of what its formula leaves out."""
+        return "rest/" + self.arm.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,9 @@ def _placed(
     )
     predicted = forecast(arm.parts, places, spec.images, latent_bytes(spec, family, dtype))
     cold = next((part.member for part, place in zip(arm.parts, places, strict=True) if not place.loaded), "")
-    return Candidate(arm, configuration, predicted, expected_quality(arm, family, posterior), cold)
+    keys = tuple(f"{place.pool}/{part.member}" for part, place in zip(arm.parts, places, strict=True))
+    tiers = tuple(place.tier for place in places)
+    return Candidate(arm, configuration, predicted, expected_quality(arm, family, posterior), cold, keys, tiers)
 
 
 def _place(part: ArmPart, question: Configure, family: ModelFamily, fleet: Fleet) -> Place | str:

@@ -18,23 +18,33 @@ from typing import Protocol
 
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import base_member
+from rise_scheduler.learned import Learned
 from rise_scheduler.linucb import ArmScore, score_arms
 from rise_scheduler.placing import Candidate
-from rise_scheduler.posterior import Array, Posterior
+from rise_scheduler.posterior import Array
+from rise_scheduler.prompt import PromptFeatures
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a policy is asked: the arms that can run (at least one), the context (d,), what was learned, who is
-    asking.
+    """What a policy is asked: the arms that can run (at least one), the context (d,), the prompt, what was learned, who
+    is asking.
+
+    ``reference_s`` is the latency of the whole job that counts as 1; ``price`` is that of so many seconds of an edge
+    worker, in utility; ``busy`` says that the edge has more to do than is good.
     """
 
     candidates: Sequence[Candidate]
     x: Array
-    posterior: Posterior
+    prompt: PromptFeatures
+    learned: Learned
     family: ModelFamily
     preference: float
     draw: str
+    reference_s: float
+    deadline_s: float | None = None
+    price: float = 0.0
+    busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +102,20 @@ class LinUcbPolicy:
     def choose(self, question: Question) -> Choice:
         """The highest score, or a draw within the band."""
         arms = [candidate.arm.learns_as for candidate in question.candidates]
-        scores = score_arms(question.posterior, arms, question.x, alpha=self.alpha, ridge=self.ridge)
+        scores = score_arms(question.learned.posterior, arms, question.x, alpha=self.alpha, ridge=self.ridge)
         best = max(range(len(scores)), key=lambda i: scores[i].score)
         if self.epsilon <= 0.0:
             return Choice(best, 1.0, scores)
         near = [i for i, item in enumerate(scores) if item.score >= scores[best].score - self.band]
-        generator = random.Random(question.draw)
-        drawn = generator.choice(near) if generator.random() < self.epsilon else best
-        share = self.epsilon / len(near)
-        return Choice(drawn, share + (1.0 - self.epsilon if drawn == best else 0.0), scores)
+        chosen, propensity = drawn(near, best, self.epsilon, question.draw)
+        return Choice(chosen, propensity, scores)
+
+
+def drawn(near: Sequence[int], best: int, epsilon: float, draw: str) -> tuple[int, float]:
+    """``best``, or in a share ``epsilon`` of the cases any of ``near`` (``best`` among them); and its probability."""
+    generator = random.Random(draw)
+    chosen = generator.choice(near) if generator.random() < epsilon else best
+    return chosen, epsilon / len(near) + (1.0 - epsilon if chosen == best else 0.0)
 
 
 def edge_work(candidate: Candidate, family: ModelFamily) -> tuple[float, float]:

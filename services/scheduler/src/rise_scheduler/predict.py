@@ -1,8 +1,10 @@
 """Latency by formula, from what the workers measured: waiting + steps x seconds per step x images, and the handoffs
 between.
 
-    T = sum over stages of (waiting tasks x a stage's own seconds + steps x s/step x images) + sum over handoffs of
-    (round trips + bytes / rate)
+    T = sum over stages of (wait + steps x s/step x images) + sum over handoffs of (round trips + bytes / rate)
+
+A stage waits for as many tasks like itself as the workers report; where somebody reckons the seconds of work before it,
+for the mean of both: reports are a second old, and reckonings do not see others' work.
 
 Encoding the prompt and decoding the picture are not in it (heartbeats do not state them), so a prediction is a little
 low for very short jobs. A stage whose member nobody has measured yet makes the sums None: an unknown number is not
@@ -28,9 +30,15 @@ _BYTES: dict[WireDtype, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "q8": 1}
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Seconds, by stage (waiting not included) and in all. None is "not measured yet"."""
+    """Seconds, by stage and in all. None is "not measured yet".
+
+    ``waits`` is what each stage waits for others' work (0 where its own seconds are unknown), ``moves`` what each
+    handoff takes: one less than stages.
+    """
 
     stage_seconds: tuple[float | None, ...]
+    waits: tuple[float, ...]
+    moves: tuple[float, ...]
     latency_s: float | None
     edge_s: float | None
 
@@ -65,13 +73,18 @@ def forecast(parts: Sequence[ArmPart], places: Sequence[Place], images: int, han
         None if place.seconds_per_step is None else part.steps * place.seconds_per_step * images
         for part, place in zip(parts, places, strict=True)
     )
+    waits = tuple(_wait(place, seconds) for place, seconds in zip(places, stages, strict=True))
+    moves = tuple(_transfer(a, b, handoff_bytes) for a, b in pairwise(places))
     known = [seconds for seconds in stages if seconds is not None]
     if len(known) != len(stages):
-        return Forecast(stages, None, None)
-    waiting = sum(place.waiting * seconds for place, seconds in zip(places, known, strict=True))
-    moving = sum(_transfer(a, b, handoff_bytes) for a, b in pairwise(places))
+        return Forecast(stages, waits, moves, None, None)
     edge = sum(seconds for place, seconds in zip(places, known, strict=True) if place.tier == "edge")
-    return Forecast(stages, waiting + sum(known) + moving, edge)
+    return Forecast(stages, waits, moves, sum(waits) + sum(known) + sum(moves), edge)
+
+
+def _wait(place: Place, seconds: float | None) -> float:
+    reported = 0.0 if seconds is None else place.waiting * seconds
+    return reported if place.backlog_s is None else 0.5 * (place.backlog_s + reported)
 
 
 def _transfer(sender: Place, receiver: Place, nbytes: int) -> float:

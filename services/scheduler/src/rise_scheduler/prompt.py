@@ -7,7 +7,7 @@ for the prompt, and hand-made weights would be a guess (a learner that wants mor
 from __future__ import annotations
 
 import re
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 _WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
 _QUOTED = re.compile(r"\"[^\"]+\"|\u201c[^\u201d]+\u201d")
@@ -54,8 +54,22 @@ class PromptFeatures:
     @property
     def complexity(self) -> float:
         """The mean of the features, 0..1."""
-        values: tuple[float, ...] = astuple(self)
+        values = self.values()
         return sum(values) / len(values)
+
+    def values(self) -> tuple[float, ...]:
+        """The features in the order of the fields."""
+        return (
+            self.tokens,
+            self.phrases,
+            self.things,
+            self.attributes,
+            self.numbers,
+            self.spatial,
+            self.quoted_text,
+            self.style,
+            self.negations,
+        )
 
 
 def _share(count: int, full: int) -> float:

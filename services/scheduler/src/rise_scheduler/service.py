@@ -18,10 +18,13 @@ from rise_runtime.bus import Bus, Subscription
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer, Delivery
+from rise_scheduler.composed.knowledge import Learning
+from rise_scheduler.composed.price import Pacer
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.policies import Policy
 from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.reckoning import Reckoning
 from rise_scheduler.store import Store, UnknownDecision
 
 log = logging.getLogger(__name__)
@@ -35,10 +38,14 @@ NEWER_STATE_RETRY_S = 60.0
 class Scheduler:
     """One replica. ``start`` returns when it answers; ``stop`` ends it and gives back what it had not finished."""
 
-    def __init__(self, bus: Bus, policy: Policy, *, default_reference_s: float) -> None:
+    def __init__(
+        self, bus: Bus, policy: Policy, *, default_reference_s: float, learning: Learning | None = None
+    ) -> None:
         self._bus, self._policy = bus, policy
         self._workers = Workers(bus)
-        self._store = Store(bus, default_reference_s=default_reference_s)
+        self._default_reference_s = default_reference_s
+        self._store = Store(bus, default_reference_s=default_reference_s, learning=learning)
+        self._reckoning, self._pacer = Reckoning(), Pacer()
         self.families = Families(bus)
         self._outcomes = Consumer(
             bus,
@@ -79,15 +86,19 @@ class Scheduler:
     async def configure(self, question: Configure) -> Decision:
         """Decide, log, answer: nothing is answered that is not in the log. Raises what ``decide`` raises."""
         family = await self.families.get(question.request.spec.family)
-        record = decide(
+        learned, now = await self._store.learned(family.metadata.name), time.time()
+        record, self._pacer = decide(
             question,
             family,
-            Fleet(self._workers.alive()).open_to(question.request),
-            await self._store.posterior(family.metadata.name),
+            Fleet(self._workers.alive(), self._reckoning.backlogs(now)).open_to(question.request),
+            learned,
             self._policy,
             decision_id=uuid.uuid4().hex,
-            at=time.time(),
+            at=now,
+            pacer=self._pacer,
+            default_reference_s=self._default_reference_s,
         )
+        self._reckoning.note(record)
         await self._store.note(record)
         log.info("job %s attempt %d: %s", question.request.job_id, question.attempt, record.decision.arm)
         return record.decision
@@ -102,6 +113,7 @@ class Scheduler:
         """Learn from one outcome. Acknowledged when it is stored, or when it never can be."""
         try:
             outcome = codec.decode(Outcome, delivery.data)
+            self._reckoning.over(outcome.decision_id)
             verdict = await self._store.learn(outcome)
         except (InvalidInput, UnknownDecision) as error:
             log.warning("an outcome is dropped: %s", error)

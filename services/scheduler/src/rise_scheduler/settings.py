@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rise_contracts.errors import InvalidInput
+from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 
-POLICIES = ("fixed", "linucb")
+POLICIES = ("fixed", "linucb", "composed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Settings:
     nats_url: str = "nats://127.0.0.1:4222"
     token: str | None = None
     policy: str = "fixed"
-    alpha: float = 0.02
+    alpha: float | None = None
     ridge: float = 1.0
     epsilon: float = 0.0
     band: float = 0.05
@@ -33,7 +34,11 @@ class Settings:
         """The policy these settings name."""
         if self.policy == "fixed":
             return FixedPolicy()
-        return LinUcbPolicy(alpha=self.alpha, ridge=self.ridge, epsilon=self.epsilon, band=self.band)
+        if self.policy == "composed":
+            composed = ComposedPolicy(epsilon=self.epsilon, band=self.band)
+            return composed if self.alpha is None else replace(composed, alpha=self.alpha)
+        linucb = LinUcbPolicy(ridge=self.ridge, epsilon=self.epsilon, band=self.band)
+        return linucb if self.alpha is None else replace(linucb, alpha=self.alpha)
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
@@ -42,10 +47,12 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser = argparse.ArgumentParser(prog="rise_scheduler", description="Answers jobs with relay configurations.")
     parser.add_argument("--nats-url", default=environment.get("RISE_NATS_URL", default.nats_url))
     parser.add_argument("--policy", choices=POLICIES, default=environment.get("RISE_POLICY", default.policy))
-    parser.add_argument("--alpha", type=float, default=default.alpha, help="linucb: weight of the width (0.02)")
+    parser.add_argument("--alpha", type=float, help="weight of the width (linucb 0.02, composed 1)")
     parser.add_argument("--ridge", type=float, default=default.ridge, help="linucb: precision of the prior (1)")
-    parser.add_argument("--epsilon", type=float, default=default.epsilon, help="linucb: share of drawn choices (0)")
-    parser.add_argument("--band", type=float, default=default.band, help="linucb: score range to draw in (0.05)")
+    parser.add_argument(
+        "--epsilon", type=float, default=default.epsilon, help="share of choices to draw in the band (0)"
+    )
+    parser.add_argument("--band", type=float, default=default.band, help="score range to draw in (0.05)")
     parser.add_argument(
         "--reference-seconds",
         type=float,
@@ -59,7 +66,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         nats_url=given.nats_url,
         token=environment.get("RISE_NATS_TOKEN") or None,
         policy=given.policy,
-        alpha=_in_range("alpha", given.alpha, 0.0, 100.0),
+        alpha=None if given.alpha is None else _in_range("alpha", given.alpha, 0.0, 100.0),
         ridge=_in_range("ridge", given.ridge, 1e-9, 1e9),
         epsilon=_in_range("epsilon", given.epsilon, 0.0, 1.0),
         band=_in_range("band", given.band, 0.0, 2.0),

@@ -1,0 +1,125 @@
+"""The composed policy's knowledge as bytes and back: NumPy's own archive (never a pickle), with a JSON header.
+
+Features are stored by name, so a record made with other arms or members is read as it is, and mapped by name when it is
+solved.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from rise_scheduler.composed.change import Drift
+from rise_scheduler.composed.evidence import NAMES_KEPT, Level, Ridge
+from rise_scheduler.composed.knowledge import Knowledge
+from rise_scheduler.posterior import Array
+from rise_scheduler.posterior_json import StateRefused
+
+SCHEMA = 1
+
+
+def dump(known: Knowledge) -> bytes:
+    """The record; floats come back as the same floats."""
+    ridge = known.quality
+    header = {
+        "schema": SCHEMA,
+        "clock": known.clock,
+        "features": ridge.names,
+        "quality": [ridge.n, ridge.clock],
+        "levels": {name: _level(level) for name, level in known.levels.items()},
+        "drifts": {name: [drift.low, drift.high, drift.alarms] for name, drift in known.drifts.items()},
+        "noise": _level(known.noise),
+        "settled": known.settled,
+    }
+    text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
+    buffer = io.BytesIO()
+    # Half of a symmetric matrix says all.
+    upper = ridge.xtx[np.triu_indices(len(ridge.names))]
+    np.savez_compressed(buffer, header=np.frombuffer(text, np.uint8), xtx=upper, rx=ridge.rx)
+    return buffer.getvalue()
+
+
+def load(data: bytes) -> Knowledge:
+    """Read a record. Raises StateRefused for one that is damaged, or of a newer release."""
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            header = json.loads(archive["header"].tobytes())
+            if isinstance(header["schema"], int) and header["schema"] > SCHEMA:
+                raise StateRefused(
+                    f"the learned state has schema {header['schema']}, this scheduler reads up to {SCHEMA}; "
+                    "run a newer release",
+                    newer=True,
+                )
+            return _read(header, archive["xtx"], archive["rx"])
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        EOFError,
+        OSError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise StateRefused(f"the learned state is damaged ({type(error).__name__}: {error})") from error
+
+
+def _read(header: dict[str, Any], upper: Array, rx: Array) -> Knowledge:
+    names = tuple(str(name) for name in header["features"])
+    return Knowledge(
+        clock=_count(header["clock"]),
+        quality=_ridge(names, upper, rx, *header["quality"]),
+        levels={str(name): _read_level(value) for name, value in header["levels"].items()},
+        drifts={str(name): _read_drift(*value) for name, value in header["drifts"].items()},
+        noise=_read_level(header["noise"]),
+        settled={str(name): bool(value) for name, value in header["settled"].items()},
+    )
+
+
+def _ridge(names: tuple[str, ...], upper: Array, rx: Array, n: float, clock: int) -> Ridge:
+    dim = len(names)
+    if dim > NAMES_KEPT or len(set(names)) != dim:
+        raise ValueError(f"wanted up to {NAMES_KEPT} features, each once, got {dim}")
+    if upper.shape != (dim * (dim + 1) // 2,) or rx.shape != (dim,):
+        raise ValueError(f"wanted sums over {dim} features, got shapes {upper.shape} and {rx.shape}")
+    if not np.isfinite(upper).all() or not np.isfinite(rx).all():
+        raise ValueError("a sum is not finite")
+    half = np.zeros((dim, dim))
+    half[np.triu_indices(dim)] = upper
+    xtx = half + np.triu(half, 1).T
+    if dim and np.linalg.eigvalsh(xtx)[0] < -1e-6 * max(1.0, float(np.trace(xtx))):
+        raise ValueError("xtx is not positive semi-definite")
+    return Ridge(names, xtx, rx.astype(np.float64), _finite(n), _count(clock))
+
+
+def _level(level: Level) -> list[float]:
+    return [level.n, level.total, level.square, level.clock]
+
+
+def _read_level(value: Any) -> Level:
+    n, total, square, clock = value
+    if _finite(n) < 0 or _finite(square) < 0:
+        raise ValueError("a level has less than no evidence")
+    return Level(float(n), _finite(total), float(square), _count(clock))
+
+
+def _read_drift(low: Any, high: Any, alarms: Any) -> Drift:
+    return Drift(_finite(low), _finite(high), _count(alarms))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"wanted a finite number, got {number}")
+    return number
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"wanted a count, got {value!r}")
+    return value

@@ -1,0 +1,71 @@
+"""Between messages and the composed policy: what a decision was based on, and what its outcome tells. Pure."""
+
+from __future__ import annotations
+
+import math
+
+from rise_contracts.decisions import Basis, DecisionRecord
+from rise_contracts.messages import Outcome
+from rise_contracts.resources import ModelFamily
+from rise_scheduler.composed.features import design_for
+from rise_scheduler.composed.knowledge import Knowledge, Observation
+from rise_scheduler.placing import Candidate
+from rise_scheduler.prompt import PromptFeatures
+
+
+def basis_of(
+    candidate: Candidate, family: ModelFamily, prompt: PromptFeatures, known: Knowledge, reference_s: float
+) -> Basis:
+    """What a decision for ``candidate`` is based on."""
+    design, forecast = design_for(family), candidate.forecast
+    static, base = design.rows_of([candidate.arm])
+    row = design.matrix(static, prompt)[0]
+    return Basis(
+        clock=known.clock,
+        features={name: float(value) for name, value in zip(design.names, row, strict=True) if value},
+        quality=float(base[0]),
+        reference_s=reference_s,
+        stage_seconds=forecast.stage_seconds,
+        waits=forecast.waits,
+        moves=forecast.moves,
+    )
+
+
+def observed(record: DecisionRecord, outcome: Outcome) -> Observation | None:
+    """What ``outcome`` tells, or None where the decision left nothing to learn from, or they do not fit, or a number is
+    out of range: such an outcome must not come near the sums."""
+    basis, decision = record.basis, record.decision
+    same = (outcome.decision_id, outcome.job_id, outcome.arm) == (decision.id, decision.job_id, decision.arm)
+    numbers = (outcome.latency_s, outcome.wait_s, *outcome.stage_seconds)
+    judged = outcome.quality is None or 0.0 <= outcome.quality <= 1.0  # False for NaN too
+    if basis is None or not same or not judged or not all(math.isfinite(number) for number in numbers):
+        return None
+    stages = decision.configuration.stages
+    # What came before the decision, a suspension or a failed attempt, is none of its doing.
+    latency = max(outcome.latency_s - record.waited_s, sum(outcome.stage_seconds), 0.0)
+    return Observation(
+        decision_id=decision.id,
+        clock=basis.clock,
+        arm=decision.arm,
+        kind=_kind(record),
+        members=tuple(stage.member for stage in stages),
+        pool=stages[0].pool,
+        features=basis.features,
+        base_quality=basis.quality,
+        reference_s=basis.reference_s,
+        keys=tuple(f"{stage.pool}/{stage.member}" for stage in stages),
+        predicted=basis.stage_seconds,
+        waits=basis.waits,
+        moves=basis.moves,
+        latency_s=latency,
+        seconds=outcome.stage_seconds if len(outcome.stage_seconds) == len(stages) else (),
+        wait_s=max(outcome.wait_s - record.waited_s, 0.0),
+        quality=outcome.quality,
+        failed=outcome.failed,
+        settled=None if record.outcome is None else record.outcome.failed or record.outcome.quality is not None,
+    )
+
+
+def _kind(record: DecisionRecord) -> str:
+    stages = record.decision.configuration.stages
+    return "relay" if len(stages) > 1 else f"{stages[0].tier}-only"
