@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from rise_contracts.configuration import ArmStage, format_arm
 from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Solver, Tier, WireDtype
 from rise_contracts.resources import Member, ModelFamily, StageSpec
+from rise_scheduler.memo import per_family
 
 Kind = Literal["edge-only", "device-only", "relay"]
 
@@ -51,11 +52,11 @@ class Arm:
     learns_as: str
     solver: Solver | None = None
     wire_dtype: WireDtype | None = None
+    name: str = field(init=False)
+    """``member:steps@sigma`` of each part, joined by ``+``."""
 
-    @property
-    def name(self) -> str:
-        """``member:steps@sigma`` of each part, joined by ``+``."""
-        return arm_name(self.parts)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", arm_name(self.parts))
 
 
 def arm_name(parts: Iterable[ArmPart]) -> str:
@@ -72,6 +73,7 @@ def base_member(family: ModelFamily) -> Member:
     return max(pool, key=lambda member: member.parameters or 0)
 
 
+@per_family
 def canonical_arms(family: ModelFamily) -> tuple[Arm, ...]:
     """All arms of a family, relays first, each name once. Raises InvalidInput for a relay that a member cannot take
     part in.

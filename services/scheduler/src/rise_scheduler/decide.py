@@ -4,7 +4,7 @@ arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rise_contracts.decisions import Candidate as CandidateView
@@ -19,7 +19,8 @@ from rise_scheduler.context import context_of, vector
 from rise_scheduler.fixed_jobs import fixed_arm
 from rise_scheduler.fleet import Fleet, Place
 from rise_scheduler.learned import Learned
-from rise_scheduler.placing import Candidate, Masked, place_arms
+from rise_scheduler.linucb import ArmScore
+from rise_scheduler.placing import Candidate, Masked, configuration_of, place_arms
 from rise_scheduler.policies import Choice, Policy, Question
 from rise_scheduler.prompt import prompt_features
 
@@ -77,15 +78,16 @@ def decide(
         )
         choice = policy.choose(asked)
     chosen = candidates[choice.index]
+    scores: Sequence[ArmScore | None] = choice.scores or [None] * len(candidates)
     decision = Decision(
         id=decision_id,
         job_id=question.request.job_id,
         arm=chosen.arm.name,
-        configuration=chosen.configuration,
+        configuration=configuration_of(chosen, question, family),
         policy=JOB_POLICY if fixed else policy.name,
         context=context,
         propensity=choice.propensity,
-        predictions=_predictions(chosen, choice, choice.index),
+        predictions=_predictions(chosen, scores[choice.index]),
     )
     known = {arm.name for arm in canonical_arms(family)}
     record = DecisionRecord(
@@ -97,8 +99,10 @@ def decide(
         reference_s=measured,
         expected_quality=chosen.quality,
         learns=chosen.arm.name if chosen.arm.name in known else "",
-        candidates=_views(candidates, choice)
-        + tuple(CandidateView(arm=item.arm.name, kind=item.arm.kind, masked=item.reason) for item in masked),
+        candidates=(
+            *_views(candidates, scores),
+            *(CandidateView(arm=item.arm.name, kind=item.arm.kind, masked=item.reason) for item in masked),
+        ),
         basis=basis_of(chosen, family, prompt, learned.composed, reference_s),
         at=at,
         waited_s=max(at - question.request.accepted_at, 0.0),
@@ -115,25 +119,28 @@ def _reference(family: ModelFamily, fleet: Fleet) -> float | None:
     return base.default_steps * place.seconds_per_step
 
 
-def _predictions(candidate: Candidate, choice: Choice, index: int) -> Predictions:
+def _predictions(candidate: Candidate, score: ArmScore | None) -> Predictions:
     """By what the policy learned, where it says so, else by the formula and the mean of what was measured."""
-    predictions = candidate.forecast.predictions(candidate.quality)
-    if not choice.scores or choice.scores[index].quality is None:
-        return predictions
-    score = choice.scores[index]
-    return predictions.model_copy(update={"quality": score.quality, "latency_s": score.latency_s})
+    if score is None or score.quality is None:
+        return candidate.forecast.predictions(candidate.quality)
+    return candidate.forecast.predictions(score.quality, score.latency_s)
 
 
-def _views(candidates: Sequence[Candidate], choice: Choice) -> tuple[CandidateView, ...]:
-    views = []
-    for index, item in enumerate(candidates):
-        view = CandidateView(arm=item.arm.name, kind=item.arm.kind, predictions=_predictions(item, choice, index))
-        if choice.scores:
-            score = choice.scores[index]
-            update = {"mean": score.mean, "width": score.width, "score": score.score, "price": score.price}
-            view = view.model_copy(update=update)
-        views.append(view)
-    return tuple(views)
+def _views(candidates: Sequence[Candidate], scores: Sequence[ArmScore | None]) -> Iterator[CandidateView]:
+    for item, score in zip(candidates, scores, strict=True):
+        predictions = _predictions(item, score)
+        if score is None:
+            yield CandidateView(arm=item.arm.name, kind=item.arm.kind, predictions=predictions)
+        else:
+            yield CandidateView(
+                arm=item.arm.name,
+                kind=item.arm.kind,
+                predictions=predictions,
+                mean=score.mean,
+                width=score.width,
+                score=score.score,
+                price=score.price,
+            )
 
 
 def _nobody(family: str, masked: Sequence[Masked]) -> str:

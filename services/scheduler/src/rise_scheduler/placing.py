@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.messages import Configure
-from rise_contracts.model import Tier
-from rise_contracts.resources import ModelFamily
+from rise_contracts.model import Tier, WireDtype
+from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.arms import Arm, ArmPart
 from rise_scheduler.fleet import Fleet, Place
 from rise_scheduler.posterior import Posterior
@@ -18,27 +19,28 @@ from rise_scheduler.quality import expected_quality
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An arm that can run now. ``cold`` names a member that no worker at its place holds yet; empty when all are
-    loaded. ``keys`` name its stages as pool/member, ``tiers`` where they run.
+    """An arm that can run now, at ``places``, one per part. ``cold`` names a member that no worker at its place holds
+    yet; empty when all are loaded. ``keys`` name its stages as pool/member.
     """
 
     arm: Arm
-    configuration: Configuration
+    places: tuple[Place, ...]
     forecast: Forecast
     quality: float
-    cold: str
-    keys: tuple[str, ...]
-    tiers: tuple[Tier, ...]
+    cold: str = field(init=False)
+    keys: tuple[str, ...] = field(init=False)
+    tiers: tuple[Tier, ...] = field(init=False)
+    wait_key: str = field(init=False)
+    rest_key: str = field(init=False)
 
-    @property
-    def wait_key(self) -> str:
-        """The name of the wait before its head."""
-        return "wait/" + self.keys[0].partition("/")[0]
-
-    @property
-    def rest_key(self) -> str:
-        """The name of what its formula leaves out."""
-        return "rest/" + self.arm.kind
+    def __post_init__(self) -> None:
+        both = tuple(zip(self.arm.parts, self.places, strict=True))
+        put = partial(object.__setattr__, self)
+        put("cold", next((part.member for part, place in both if not place.loaded), ""))
+        put("keys", tuple(f"{place.pool}/{part.member}" for part, place in both))
+        put("tiers", tuple(place.tier for place in self.places))
+        put("wait_key", f"wait/{self.places[0].pool}")
+        put("rest_key", f"rest/{self.arm.kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,9 @@ def place_arms(
     An arm that would first have to load a member is left out while another needs no loading: a load costs more than
     any choice between arms wins. When nothing is loaded, every arm that has workers may run.
     """
-    placed = [_placed(arm, question, family, fleet, posterior) for arm in arms]
+    finder = _Finder(question, family, fleet)
+    spec = question.request.spec
+    placed = [_placed(arm, finder, spec, family, posterior) for arm in arms]
     candidates = [item for item in placed if isinstance(item, Candidate)]
     masked = [item for item in placed if isinstance(item, Masked)]
     warm = [item for item in candidates if not item.cold]
@@ -67,43 +71,66 @@ def place_arms(
     return candidates, masked
 
 
+def configuration_of(candidate: Candidate, question: Configure, family: ModelFamily) -> Configuration:
+    """The configuration that a candidate stands for."""
+    spec, arm = question.request.spec, candidate.arm
+    return Configuration(
+        arm=arm.name,
+        stages=_stages(arm, candidate.places, question, family),
+        solver=spec.relay.solver or arm.solver or family.spec.solver,
+        grid=family.spec.grid,
+        wire_dtype=_wire_dtype(arm, spec),
+    )
+
+
 def _placed(
-    arm: Arm, question: Configure, family: ModelFamily, fleet: Fleet, posterior: Posterior
+    arm: Arm, finder: _Finder, spec: RelayJobSpec, family: ModelFamily, posterior: Posterior
 ) -> Candidate | Masked:
     places: list[Place] = []
     for part in arm.parts:
-        place = _place(part, question, family, fleet)
+        place = finder.place(part)
         if isinstance(place, str):
             return Masked(arm, place)
         places.append(place)
-    spec = question.request.spec
-    dtype = spec.relay.wire_dtype or arm.wire_dtype or "fp16"
-    configuration = Configuration(
-        arm=arm.name,
-        stages=_stages(arm, places, question, family),
-        solver=spec.relay.solver or arm.solver or family.spec.solver,
-        grid=family.spec.grid,
-        wire_dtype=dtype,
-    )
-    predicted = forecast(arm.parts, places, spec.images, latent_bytes(spec, family, dtype))
-    cold = next((part.member for part, place in zip(arm.parts, places, strict=True) if not place.loaded), "")
-    keys = tuple(f"{place.pool}/{part.member}" for part, place in zip(arm.parts, places, strict=True))
-    tiers = tuple(place.tier for place in places)
-    return Candidate(arm, configuration, predicted, expected_quality(arm, family, posterior), cold, keys, tiers)
+    nbytes = finder.latent_bytes(_wire_dtype(arm, spec)) if len(places) > 1 else 0
+    predicted = forecast(arm.parts, places, spec.images, nbytes)
+    return Candidate(arm, tuple(places), predicted, expected_quality(arm, family, posterior))
 
 
-def _place(part: ArmPart, question: Configure, family: ModelFamily, fleet: Fleet) -> Place | str:
-    other: Tier = "device" if part.tier == "edge" else "edge"
-    first = _place_in(part, part.tier, question, family, fleet)
-    if isinstance(first, Place) or not part.movable:
-        return first
-    second = _place_in(part, other, question, family, fleet)
-    return second if isinstance(second, Place) else first
+def _wire_dtype(arm: Arm, spec: RelayJobSpec) -> WireDtype:
+    return spec.relay.wire_dtype or arm.wire_dtype or "fp16"
 
 
-def _place_in(part: ArmPart, tier: Tier, question: Configure, family: ModelFamily, fleet: Fleet) -> Place | str:
-    selector = question.request.spec.device_selector if tier == "device" else None
-    return fleet.place(tier, family.metadata.name, part.member, avoid=question.avoid, selector=selector)
+class _Finder:
+    """Where the parts of one job's arms could run; arms share members, so each place is looked for once."""
+
+    def __init__(self, question: Configure, family: ModelFamily, fleet: Fleet) -> None:
+        self._question, self._family, self._fleet = question, family, fleet
+        self._places: dict[tuple[str, Tier], Place | str] = {}
+        self._bytes: dict[WireDtype, int] = {}
+
+    def place(self, part: ArmPart) -> Place | str:
+        """The place of ``part``, or what is missing."""
+        first = self._place_in(part.member, part.tier)
+        if isinstance(first, Place) or not part.movable:
+            return first
+        second = self._place_in(part.member, "device" if part.tier == "edge" else "edge")
+        return second if isinstance(second, Place) else first
+
+    def latent_bytes(self, dtype: WireDtype) -> int:
+        """The size of the job's latents on the wire."""
+        if dtype not in self._bytes:
+            self._bytes[dtype] = latent_bytes(self._question.request.spec, self._family, dtype)
+        return self._bytes[dtype]
+
+    def _place_in(self, member: str, tier: Tier) -> Place | str:
+        found = self._places.get((member, tier))
+        if found is None:
+            selector = self._question.request.spec.device_selector if tier == "device" else None
+            avoid, family = self._question.avoid, self._family.metadata.name
+            found = self._fleet.place(tier, family, member, avoid=avoid, selector=selector)
+            self._places[member, tier] = found
+        return found
 
 
 def _stages(arm: Arm, places: Sequence[Place], question: Configure, family: ModelFamily) -> tuple[Stage, ...]:

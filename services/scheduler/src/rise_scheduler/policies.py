@@ -123,6 +123,6 @@ def edge_work(candidate: Candidate, family: ModelFamily) -> tuple[float, float]:
     costs more).
     """
     sizes = {member.name: float(member.parameters or 1) for member in family.spec.members}
-    stages = candidate.configuration.stages
-    work = sum(stage.steps * sizes[stage.member] for stage in stages if stage.tier == "edge")
-    return (work, -stages[0].sigma_to)
+    parts = candidate.arm.parts
+    on_edge = (part for part, tier in zip(parts, candidate.tiers, strict=True) if tier == "edge")
+    return (sum(part.steps * sizes[part.member] for part in on_edge), -(parts[0].until_sigma or 0.0))

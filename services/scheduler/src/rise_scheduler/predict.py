@@ -42,12 +42,12 @@ class Forecast:
     latency_s: float | None
     edge_s: float | None
 
-    def predictions(self, quality: float) -> Predictions:
-        """The message form."""
+    def predictions(self, quality: float, latency_s: float | None = None) -> Predictions:
+        """The message form, with the latency that somebody learned better than the formula knows, if one did."""
         stages = self.stage_seconds
         known = tuple(seconds for seconds in stages if seconds is not None)
         return Predictions(
-            latency_s=self.latency_s,
+            latency_s=self.latency_s if latency_s is None else latency_s,
             edge_s=self.edge_s,
             quality=quality,
             stage_seconds=known if len(known) == len(stages) else (),

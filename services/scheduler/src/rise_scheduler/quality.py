@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 
 from rise_contracts.resources import Member, ModelFamily
-from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, base_member
+from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, base_member, canonical_arms
+from rise_scheduler.memo import per_family
 from rise_scheduler.posterior import Posterior
 
 _FULL = 0.9
@@ -20,8 +21,16 @@ _FINISHING = 0.97
 
 def expected_quality(arm: Arm, family: ModelFamily, posterior: Posterior) -> float:
     """The mean of the arm's measured qualities and one measurement at the prior, 0..1."""
-    sums = posterior.arm(arm.learns_as)
-    return (sums.quality_sum + prior_quality(arm, family)) / (sums.quality_n + 1)
+    prior = _canonical(family).get(arm.name)
+    if prior is None:
+        prior = prior_quality(arm, family)
+    sums = posterior.arms.get(arm.learns_as)
+    return prior if sums is None else (sums.quality_sum + prior) / (sums.quality_n + 1)
+
+
+@per_family
+def _canonical(family: ModelFamily) -> dict[str, float]:
+    return {arm.name: prior_quality(arm, family) for arm in canonical_arms(family)}
 
 
 def prior_quality(arm: Arm, family: ModelFamily) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, canonical_arms
+from rise_scheduler.memo import per_family
 from rise_scheduler.posterior import Array
 from rise_scheduler.prompt import PromptFeatures
 from rise_scheduler.quality import prior_quality
@@ -78,18 +79,8 @@ class Design:
         return whole
 
 
-_DESIGNS: dict[str, Design] = {}
-
-
+@per_family
 def design_for(family: ModelFamily) -> Design:
-    """The design of a family, kept while the family is the same."""
-    design = _DESIGNS.get(family.metadata.name)
-    if design is None or design.family is not family:
-        design = _DESIGNS[family.metadata.name] = design_of(family)
-    return design
-
-
-def design_of(family: ModelFamily) -> Design:
     """The design of the family's canonical arms."""
     arms = canonical_arms(family)
     described = [arm_features(arm, family) for arm in arms]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,61 +21,70 @@ from rise_scheduler.posterior import Array
 UNKNOWN_SD = 1.0
 """The deviation of the logarithm of a stage that nobody has measured: anything from a third to three times."""
 
-Multipliers = dict[str, tuple[float, float]]
-_LEARNED: WeakKeyDictionary[Knowledge, Multipliers] = WeakKeyDictionary()
+
+@dataclass(frozen=True, slots=True)
+class Slowness:
+    """``times`` by level: exp of its mean (for the rest: the mean itself) and its variance; ``failing``: by arm, the
+    share of its jobs that end without a picture, where any did."""
+
+    times: dict[str, tuple[float, float]]
+    failing: dict[str, float]
 
 
-def multipliers(known: Knowledge, how: Learning) -> Multipliers:
-    """Of each level on latency: exp of its mean (for the rest: the mean itself), and its variance; of each arm, the
-    share of failures."""
-    kept = _LEARNED.get(known)
-    if kept is None:
-        kept = {name: _multiplier(known, name, how) for name in known.levels}
-        _LEARNED[known] = kept
-    return kept
-
-
-def _multiplier(known: Knowledge, name: str, how: Learning) -> tuple[float, float]:
-    if name.startswith("failed/"):
-        level = known.level(name, how.failure_memory)
-        return level.total / (level.n + FAILURES_AMONG), 0.0
-    mean, variance = known.level(name, how.latency_memory).posterior(how.latency_prior_sd, how.latency_noise_sd)
-    return (mean if name.startswith("rest/") else math.exp(mean)), variance
-
+_SLOWNESS: WeakKeyDictionary[Knowledge, Slowness] = WeakKeyDictionary()
 
 FAILURES_AMONG = 20.0
 """An arm counts as one that works: as if so many of its jobs had ended well."""
+
+
+def slowness_of(known: Knowledge, how: Learning) -> Slowness:
+    """What was learned of latencies, worked out once for each state of it."""
+    kept = _SLOWNESS.get(known)
+    if kept is None:
+        kept = _SLOWNESS[known] = _slowness(known, how)
+    return kept
+
+
+def _slowness(known: Knowledge, how: Learning) -> Slowness:
+    times, failing = {}, {}
+    for name in known.levels:
+        kind, _, rest = name.partition("/")
+        if kind == "failed":
+            level = known.level(name, how.failure_memory)
+            if level.total > 0:
+                failing[rest] = level.total / (level.n + FAILURES_AMONG)
+        else:
+            mean, variance = known.level(name, how.latency_memory).posterior(how.latency_prior_sd, how.latency_noise_sd)
+            times[name] = (mean if kind == "rest" else math.exp(mean)), variance
+    return Slowness(times, failing)
 
 
 def latencies(
     candidates: Sequence[Candidate], known: Knowledge, how: Learning, reference_s: float
 ) -> tuple[Array, Array, Array]:
     """Per candidate (K,): seconds, their variance, and the seconds of edge workers in it."""
-    learned = multipliers(known, how)
-    fresh = (1.0, how.latency_prior_sd**2)
-    rest_fresh = (0.0, how.latency_prior_sd**2 / 4)
-    floor = WAIT_FLOOR * reference_s
-    found = np.empty((len(candidates), 3))
-    for row, candidate in enumerate(candidates):
+    times = slowness_of(known, how).times
+    fresh, rest_fresh = (1.0, how.latency_prior_sd**2), (0.0, how.latency_prior_sd**2 / 4)
+    floor, square = WAIT_FLOOR * reference_s, reference_s * reference_s
+    totals, variances, edges = [], [], []
+    for candidate in candidates:
         forecast = candidate.forecast
-        total = sum(forecast.moves)
-        variance = edge = 0.0
-        for key, tier, seconds, wait in zip(
-            candidate.keys, candidate.tiers, forecast.stage_seconds, forecast.waits, strict=True
-        ):
-            times, spread = learned.get(key, fresh)
+        total, variance, edge = sum(forecast.moves) + sum(forecast.waits), 0.0, 0.0
+        for key, tier, seconds in zip(candidate.keys, candidate.tiers, forecast.stage_seconds, strict=True):
+            factor, spread = times.get(key, fresh)
             if seconds is None:
                 seconds, spread = reference_s, UNKNOWN_SD
-            seconds *= times
-            total += seconds + wait
+            seconds *= factor
+            total += seconds
             variance += seconds * seconds * spread
             if tier == "edge":
                 edge += seconds
         wait = forecast.waits[0]
-        times, spread = learned.get(candidate.wait_key, fresh)
-        waited = max((wait + floor) * times - floor, 0.0)
-        rest, rest_spread = learned.get(candidate.rest_key, rest_fresh)
-        total = max(total + waited - wait + rest * reference_s, 1e-3 * reference_s)
-        variance += waited * waited * spread + rest_spread * reference_s * reference_s
-        found[row] = total, variance, edge
-    return found[:, 0], found[:, 1], found[:, 2]
+        factor, spread = times.get(candidate.wait_key, fresh)
+        rest, rest_spread = times.get(candidate.rest_key, rest_fresh)
+        waited = wait * factor + floor * (factor - 1.0)
+        waited = max(0.0, waited)
+        totals.append(total + waited - wait + rest * reference_s)
+        variances.append(variance + waited * waited * spread + rest_spread * square)
+        edges.append(edge)
+    return np.maximum(totals, 1e-3 * reference_s), np.array(variances), np.array(edges)

@@ -21,7 +21,7 @@ from scipy.special import ndtr
 from rise_scheduler.composed.change import noise_variance
 from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Learning
-from rise_scheduler.composed.latency import latencies, multipliers
+from rise_scheduler.composed.latency import latencies, slowness_of
 from rise_scheduler.composed.prior import solved
 from rise_scheduler.linucb import ArmScore
 from rise_scheduler.policies import Choice, Question, drawn
@@ -138,6 +138,5 @@ class ComposedPolicy:
 
 def _failing(question: Question, how: Learning) -> Array | None:
     """The probability that each arm's job ends without a picture (K,); None where none ever did."""
-    learned = multipliers(question.learned.composed, how)
-    shares = [learned.get(f"failed/{candidate.arm.name}", (0.0, 0.0))[0] for candidate in question.candidates]
-    return np.array(shares) if any(shares) else None
+    failing = slowness_of(question.learned.composed, how).failing
+    return np.array([failing.get(item.arm.name, 0.0) for item in question.candidates]) if failing else None
