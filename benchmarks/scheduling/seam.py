@@ -6,18 +6,16 @@ link. Truth stays in the world.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from rise_contracts.configuration import Configuration, Stage
-from rise_contracts.model import Tier
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import Arm
 from rise_scheduler.context import FEATURES
+from rise_scheduler.fleet import Place
 from rise_scheduler.learned import Learned
 from rise_scheduler.placing import Candidate
 from rise_scheduler.policies import Question
@@ -124,7 +122,6 @@ class Desk:
         self._bytes = latent_bytes
         fresh = Posterior(FEATURES)
         self.expected = [expected_quality(arm, family, fresh) for arm in arms]
-        self._tiers = [tuple(part.tier for part in arm.parts) for arm in arms]
 
     rich_dim = len(RICH)
 
@@ -133,7 +130,8 @@ class Desk:
     ) -> Asked:
         """The question about a job; ``available`` (arms,) bool says which can run."""
         indices = np.flatnonzero(available)
-        candidates = [self._candidate(int(index), told) for index in indices]
+        places = self._places(told)
+        candidates = [self._candidate(int(index), places, told) for index in indices]
         x, rich = self._contexts(prompt, preference, told)
         question = Question(
             candidates=candidates,
@@ -149,23 +147,26 @@ class Desk:
         edge = np.array([item.forecast.edge_s for item in candidates])
         return Asked(job, at, question, indices, rich, latency, edge)
 
-    def _candidate(self, index: int, told: Announced) -> Candidate:
-        arm, tiers = self.arms[index], self._tiers[index]
-        stages = tuple(part.steps * told.step_s[part.member] for part in arm.parts)
-        waits = tuple(told.edge_backlog_s if tier == "edge" else told.device_backlog_s for tier in tiers)
-        move = told.rtt_s + self._bytes / told.rate
-        moves = (move,) * (len(stages) - 1)
-        edge = sum(seconds for seconds, tier in zip(stages, tiers, strict=True) if tier == "edge")
-        pools = tuple(EDGE_POOL if tier == "edge" else told.device_pool for tier in tiers)
-        return Candidate(
-            arm=arm,
-            configuration=_configuration(arm, pools),
-            forecast=Forecast(stages, waits, moves, sum(stages) + sum(waits) + sum(moves), edge),
-            quality=self.expected[index],
-            cold="",
-            keys=tuple(f"{pool}/{part.member}" for pool, part in zip(pools, arm.parts, strict=True)),
-            tiers=tiers,
-        )
+    def _candidate(self, index: int, places: Mapping[str, Place], told: Announced) -> Candidate:
+        parts = self.arms[index].parts
+        where = tuple(places[part.member] for part in parts)
+        stages = tuple(part.steps * told.step_s[part.member] for part in parts)
+        waits = tuple(told.edge_backlog_s if place.tier == "edge" else told.device_backlog_s for place in where)
+        moves = (told.rtt_s + self._bytes / told.rate,) * (len(parts) - 1)
+        edge = sum(seconds for seconds, place in zip(stages, where, strict=True) if place.tier == "edge")
+        seen = Forecast(stages, waits, moves, sum(stages) + sum(waits) + sum(moves), edge)
+        return Candidate(self.arms[index], where, seen, self.expected[index])
+
+    def _places(self, told: Announced) -> dict[str, Place]:
+        """Where each member runs. Seconds of backlog are announced as such, so no tasks are counted."""
+        found = {}
+        for member in self.family.spec.members:
+            edge = member.tier == "edge"
+            backlog = told.edge_backlog_s if edge else told.device_backlog_s
+            pool = EDGE_POOL if edge else told.device_pool
+            step_s = told.step_s.get(member.name)
+            found[member.name] = Place(member.tier, pool, None, True, step_s, 0.0, None, backlog)
+        return found
 
     def _contexts(self, prompt: PromptFeatures, preference: float, told: Announced) -> tuple[Array, Array]:
         """The product's context, whose load is L / (1 + L) of L tasks per slot; and the same with more behind it."""
@@ -187,22 +188,3 @@ class Desk:
                 preference * transfer,
             ]
         )
-
-
-@lru_cache(maxsize=4096)
-def _configuration(arm: Arm, pools: tuple[str, ...]) -> Configuration:
-    stages: list[Stage] = []
-    for index, (part, pool) in enumerate(zip(arm.parts, pools, strict=True)):
-        tier: Tier = "edge" if pool == EDGE_POOL else "device"
-        stages.append(
-            Stage(
-                index=index,
-                member=part.member,
-                tier=tier,
-                pool=pool,
-                steps=part.steps,
-                sigma_from=stages[-1].sigma_to if stages else None,
-                sigma_to=part.until_sigma or 0.0,
-            )
-        )
-    return Configuration(arm=arm.name, stages=tuple(stages), wire_dtype=arm.wire_dtype or "fp16")

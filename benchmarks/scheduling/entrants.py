@@ -1,0 +1,156 @@
+"""Every policy of the contest: how its player is made, and the settings that tuning may choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import product as every
+from typing import Any
+
+from benchmarks.scheduling import linear, plain, product
+from benchmarks.scheduling.seam import Player
+from benchmarks.scheduling.squarecb import SquareCb
+from benchmarks.scheduling.world import Prior, World
+from rise_scheduler.composed.policy import ComposedPolicy
+from rise_scheduler.policies import LinUcbPolicy
+
+Settings = Mapping[str, Any]
+Make = Callable[[World, int, Settings], Player]
+
+OURS, PAPER, FORMULA = "composed", "linucb", "analytic"
+NEVER = 1e9
+"""A memory, in outcomes, that forgets nothing, and a CUSUM limit that is never reached."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A policy. ``grid`` holds the values of each setting; with none there is nothing to tune. ``settings_of`` names the
+    entrant whose tuned settings it takes instead of its own."""
+
+    name: str
+    make: Make
+    grid: Mapping[str, tuple[Any, ...]] | None = None
+    settings_of: str = ""
+    learns: bool = True
+
+    def choices(self) -> Iterator[dict[str, Any]]:
+        """All combinations of the grid."""
+        grid = self.grid or {}
+        for values in every(*grid.values()):
+            yield dict(zip(grid, values, strict=True))
+
+
+def _ranked(*kinds: str) -> Make:
+    def make(world: World, seed: int, settings: Settings) -> Player:
+        arms = world.desk.arms
+        of_kind = [arm.name for arm in arms if arm.kind == kinds[0]]
+        named = [of_kind[settings["place"] % len(of_kind)]]
+        return plain.Ranked(plain.first_of(arms, kinds, named))
+
+    return make
+
+
+def _edge_fewer(world: World, seed: int, settings: Settings) -> Player:
+    """The base member with fewer steps than usual, or a smaller member of the edge."""
+    arms = world.desk.arms
+    names = [arm.name for arm in arms if arm.kind == "edge-only"][1:]
+    return plain.Ranked(plain.first_of(arms, ("edge-only",), [names[settings["place"] % len(names)]]))
+
+
+def _edge_only(world: World, seed: int, settings: Settings) -> Player:
+    return plain.Ranked(plain.first_of(world.desk.arms, ("edge-only", "device-only")))
+
+
+def _linucb(world: World, seed: int, settings: Settings) -> Player:
+    return product.PaperLinUcb(world.desk, LinUcbPolicy(**settings))
+
+
+def _composed(
+    prior: Callable[[Prior], Prior | None] = lambda prior: prior,
+    *,
+    priced: bool = False,
+    **learning: float,
+) -> Make:
+    """``priced`` charges for the edge's time; ``learning`` overrides fields of how it learns."""
+
+    def make(world: World, seed: int, settings: Settings) -> Player:
+        own = dict(settings)
+        weight = own.pop("weight")
+        base = ComposedPolicy()
+        policy = replace(base, alpha=own.pop("alpha"), learning=replace(base.learning, **{**own, **learning}))
+        return product.composed(world.desk, prior(world.prior), policy, weight=weight, priced=priced)
+
+    return make
+
+
+_FEATURES = ("paper", "rich")
+_OURS_GRID = {"alpha": (0.1, 0.5, 1.0), "weight": (50.0, 200.0), "quality_memory": (500.0, 1000.0)}
+
+ENTRANTS: dict[str, Entrant] = {
+    item.name: item
+    for item in (
+        Entrant("device-only", _ranked("device-only", "edge-only"), {"place": (0, 1, 2, 3)}, learns=False),
+        Entrant("edge-only", _edge_only, learns=False),
+        Entrant("edge-fewer", _edge_fewer, {"place": (0, 1, 2, 3, 4)}, learns=False),
+        Entrant("random", lambda world, seed, settings: plain.Random(seed), learns=False),
+        Entrant("static-best", lambda world, seed, settings: plain.Ranked(plain.best_in_hindsight(world)), learns=False),
+        Entrant("shortest", lambda world, seed, settings: plain.Shortest(), learns=False),
+        Entrant(
+            "epsilon-greedy",
+            lambda world, seed, settings: linear.EpsilonGreedy(world.desk, seed, **settings),
+            {"epsilon": (0.01, 0.03, 0.1), "ridge": (0.1, 1.0), "features": _FEATURES},
+        ),
+        Entrant(
+            "lints",
+            lambda world, seed, settings: linear.LinTS(world.desk, seed, **settings),
+            {"v": (0.02, 0.05, 0.1, 0.2), "ridge": (0.1, 1.0), "features": _FEATURES},
+        ),
+        Entrant(PAPER, _linucb, {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)}),
+        Entrant(
+            "linucb-rich",
+            lambda world, seed, settings: linear.LinUcb(world.desk, features="rich", **settings),
+            {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)},
+        ),
+        Entrant(
+            "d-linucb",
+            lambda world, seed, settings: linear.DLinUcb(world.desk, **settings),
+            {"alpha": (0.05, 0.2, 0.5), "gamma": (0.997, 0.9995), "features": _FEATURES},
+        ),
+        Entrant(
+            "squarecb",
+            lambda world, seed, settings: SquareCb(world.desk, seed, **settings),
+            {
+                "gamma": (100.0, 1000.0, 10000.0),
+                "rate": (0.5, 2.0),
+                "formula": (True,),
+                "waits": (False, True),
+            },
+        ),
+        Entrant(
+            FORMULA,
+            lambda world, seed, settings: plain.Analytic(world.prior, world.desk.reference_s, **settings),
+            {"end": (0.0, 0.03, 0.06), "shrink": (0.0, 0.25, 0.5)},
+            learns=False,
+        ),
+        Entrant(OURS, _composed(), _OURS_GRID),
+        Entrant("composed-no-prior", _composed(lambda prior: None), {**_OURS_GRID, "weight": (50.0,)}),
+        Entrant("composed-inverted", _composed(lambda prior: prior.inverted()), settings_of=OURS),
+    )
+}
+
+ABLATIONS: dict[str, Entrant] = {
+    item.name: item
+    for item in (
+        Entrant("without-forgetting", _composed(quality_memory=NEVER, latency_memory=NEVER), settings_of=OURS),
+        Entrant("without-cusum", _composed(drift_alarm=NEVER), settings_of=OURS),
+        Entrant("without-exploring", _composed(), {"alpha": (0.0,)}, settings_of=OURS),
+        Entrant("with-price", _composed(priced=True), settings_of=OURS),
+    )
+}
+
+
+def chosen(entrant: Entrant, tuned: Mapping[str, Settings]) -> dict[str, Any]:
+    """The settings of an entrant: those tuned, its own where its grid has one value."""
+    settings = dict(tuned.get(entrant.settings_of or entrant.name, {}))
+    fixed = {name: values[0] for name, values in (entrant.grid or {}).items() if len(values) == 1}
+    return {**settings, **fixed} if entrant.settings_of else {**fixed, **settings}
