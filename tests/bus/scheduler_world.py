@@ -17,6 +17,8 @@ from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
 from rise_scheduler import posterior_json
+from rise_scheduler.composed import knowledge_npz
+from rise_scheduler.composed.knowledge import Knowledge
 from rise_scheduler.context import FEATURES
 from rise_scheduler.policies import FixedPolicy, Policy
 from rise_scheduler.posterior import Posterior
@@ -26,6 +28,7 @@ from tests.unit.scheduler.builders import family, worker
 
 PATIENCE_S = 60.0
 LEARNED = "linucb.rise-shapes"
+COMPOSED = "composed.rise-shapes"
 
 
 @asynccontextmanager
@@ -81,6 +84,17 @@ async def learned(bus: Bus, outcomes: int, *, settled_finally: int = 0) -> Poste
             final = sum(1 for settled in posterior.settled.values() if settled.final)
             if posterior.outcomes >= outcomes and final >= settled_finally:
                 return posterior
+    raise AssertionError("the watch ended")
+
+
+async def known(bus: Bus, outcomes: int) -> Knowledge:
+    """What the composed policy has learned, once it holds so many outcomes."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for entry in Bucket(bus, subjects.KV_SCHEDULER).watch(COMPOSED):
+            if entry is not None and entry.value is not None:
+                knowledge = knowledge_npz.load(entry.value)
+                if knowledge.clock >= outcomes:
+                    return knowledge
     raise AssertionError("the watch ended")
 
 

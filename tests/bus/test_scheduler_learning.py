@@ -7,6 +7,7 @@ import json
 import time
 
 import numpy as np
+import pytest
 
 from rise_contracts import codec, subjects
 from rise_contracts.decisions import DecisionRecord
@@ -15,13 +16,30 @@ from rise_runtime import streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_scheduler import posterior_json
+from rise_scheduler.composed import knowledge_npz
+from rise_scheduler.composed.knowledge import Knowledge
+from rise_scheduler.composed.knowledge import learned as add
+from rise_scheduler.composed.observe import observed
+from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.context import FEATURES
 from rise_scheduler.learn import settle
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.posterior_json import SCHEMA
-from tests.bus.scheduler_world import LEARNED, PATIENCE_S, ask, learned, prepare, process, replica, send
+from tests.bus.scheduler_world import (
+    COMPOSED,
+    LEARNED,
+    PATIENCE_S,
+    ask,
+    known,
+    learned,
+    prepare,
+    process,
+    replica,
+    send,
+)
 from tests.servers import Server
 from tests.unit.scheduler.builders import decided, nothing_learned, outcome_of, question
+from tests.unit.scheduler.composed.seen import HOW
 
 
 def decisions(count: int) -> list[DecisionRecord]:
@@ -53,6 +71,23 @@ def same(a: Posterior, b: Posterior) -> None:
     for name in a.arms:
         np.testing.assert_allclose(a.arm(name).xtx, b.arm(name).xtx, rtol=0, atol=1e-12)
         np.testing.assert_allclose(a.arm(name).rx, b.arm(name).rx, rtol=0, atol=1e-12)
+
+
+def one_composed_learner(records: list[DecisionRecord]) -> Knowledge:
+    knowledge = Knowledge()
+    for record, outcome in zip(records, outcomes_of(records), strict=True):
+        seen = observed(record, outcome)
+        assert seen is not None
+        knowledge = add(knowledge, seen, HOW)
+    return knowledge
+
+
+def same_seconds(a: Knowledge, b: Knowledge) -> None:
+    """All but the qualities, whose alarms depend on the order."""
+    assert (a.clock, set(a.levels), dict.fromkeys(a.settled)) == (b.clock, set(b.levels), dict.fromkeys(b.settled))
+    for name in a.levels:
+        one, two = a.level(name, HOW), b.level(name, HOW)
+        assert (one.n, one.total) == pytest.approx((two.n, two.total), abs=1e-9)
 
 
 async def marked(bus: Bus, decision_id: str, *, final: bool) -> DecisionRecord:
@@ -124,8 +159,9 @@ async def test_two_replicas_learn_as_one(nats_server: Server, bus: Bus) -> None:
     await log(bus, records)
     async with replica(nats_server), replica(nats_server):
         await send(bus, *outcomes_of(records))
-        posterior = await learned(bus, 40)
+        posterior, composed = await learned(bus, 40), await known(bus, 40)
     same(posterior, one_learner(records))
+    same_seconds(composed, one_composed_learner(records))
 
 
 async def test_a_scheduler_killed_while_it_learns_loses_and_repeats_nothing(nats_server: Server, bus: Bus) -> None:
@@ -140,10 +176,11 @@ async def test_a_scheduler_killed_while_it_learns_loses_and_repeats_nothing(nats
     await first.wait()
     second = await process(nats_server)
     await send(bus, *outcomes[30:], *outcomes[:5])
-    posterior = await learned(bus, 60)
+    posterior, composed = await learned(bus, 60), await known(bus, 60)
     second.terminate()
     assert await asyncio.wait_for(second.wait(), PATIENCE_S) == 0
     same(posterior, one_learner(records))
+    same_seconds(composed, one_composed_learner(records))
 
 
 async def test_a_damaged_record_is_set_aside_and_learning_goes_on(nats_server: Server, bus: Bus) -> None:
@@ -164,6 +201,54 @@ async def test_a_damaged_record_is_set_aside_and_learning_goes_on(nats_server: S
     kept = await bucket.get(f"damaged.rise-shapes.{revision}")
     assert kept is not None
     assert kept.value == b"{broken"
+
+
+async def test_damaged_knowledge_of_the_composed_policy_is_set_aside_too(nats_server: Server, bus: Bus) -> None:
+    await prepare(bus)
+    bucket = Bucket(bus, subjects.KV_SCHEDULER)
+    revision = await bucket.put(COMPOSED, b"PK broken")
+    (record,) = decisions(1)
+    await log(bus, [record])
+    async with replica(nats_server, ComposedPolicy()):
+        assert (await ask(bus, question())).policy == "composed"
+        await send(bus, outcome_of(record, 1.0, quality=0.5))
+        await marked(bus, record.decision.id, final=True)
+        composed = await known_now(bus)
+    assert composed.clock == 1
+    kept = await bucket.get(f"damaged.rise-shapes.{revision}")
+    assert kept is not None
+    assert kept.value == b"PK broken"
+
+
+async def test_a_policy_decides_by_what_it_learned_before_another_decided(nats_server: Server, bus: Bus) -> None:
+    """Both learners learn whichever decides, so a change of policy starts from all that was seen."""
+    await prepare(bus)
+    async with replica(nats_server):
+        first = await ask(bus, question())
+        for index in range(30):
+            decision = await ask(bus, question(job_id=f"job-{index}"))
+            await send(
+                bus,
+                Outcome(
+                    decision_id=decision.id,
+                    job_id=decision.job_id,
+                    arm=decision.arm,
+                    latency_s=0.73,
+                    edge_s=0.6,
+                    stage_seconds=(0.6, 0.12),
+                    quality=0.02,
+                ),
+            )
+        await known(bus, 30)
+    async with replica(nats_server, ComposedPolicy(alpha=0.0)):
+        assert (await ask(bus, question(job_id="later"))).arm != first.arm
+
+
+async def known_now(bus: Bus) -> Knowledge:
+    entry = await Bucket(bus, subjects.KV_SCHEDULER).get(COMPOSED)
+    assert entry is not None
+    assert entry.value is not None
+    return knowledge_npz.load(entry.value)
 
 
 async def test_a_record_of_a_newer_release_is_left_alone_and_outcomes_wait(nats_server: Server, bus: Bus) -> None:

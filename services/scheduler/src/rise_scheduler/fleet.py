@@ -81,7 +81,8 @@ class Fleet:
     ) -> Place | str:
         """The best place for ``member`` in ``tier``, or one line that says what is missing.
 
-        Pools that hold the member come first, then those with less to do, then by name. ``selector`` binds to workers
+        Pools that hold the member come first, then those that would soonest be done with a stage, then those with less
+        to do, then by name. ``selector`` binds to workers
         with those labels. Workers in ``avoid`` are passed over while others can do the work, and taken when there is
         nobody else.
         """
@@ -96,7 +97,7 @@ class Fleet:
             _place_in(pool, workers, wanted, family, member, self.backlogs)
             for pool in sorted({worker.pool for worker in wanted})
         ]
-        return min(places, key=lambda place: (not place.loaded, place.waiting, place.pool))
+        return min(places, key=lambda place: (not place.loaded, _done_in(place), place.waiting, place.pool))
 
 
 def _place_in(
@@ -124,6 +125,17 @@ def _place_in(
         link=best.link,
         backlog_s=None if backlogs is None else backlogs.get(pool, 0.0) / power,
     )
+
+
+USUAL_STEPS = 10
+"""Of a stage, for the order of pools alone."""
+
+
+def _done_in(place: Place) -> float:
+    """Seconds until a stage of the usual length would be done; as waiting alone tells where no step was measured."""
+    stage = USUAL_STEPS * (place.seconds_per_step or 0.0)
+    waits = place.waiting * stage
+    return stage + (waits if place.backlog_s is None else 0.5 * (place.backlog_s + waits))
 
 
 def seconds_per_step(worker: Heartbeat, family: str, member: str) -> float | None:

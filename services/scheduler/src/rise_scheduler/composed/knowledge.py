@@ -41,6 +41,10 @@ class Learning:
     drift_alarm: float = 6.0
     drift_keep: float = 0.1
 
+    def memory(self, level: str) -> float:
+        """How long a level remembers, by its name."""
+        return self.failure_memory if level.startswith("failed/") else self.latency_memory
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -83,9 +87,9 @@ class Knowledge:
     noise: Level = field(default_factory=Level)
     settled: Mapping[str, bool] = field(default_factory=dict)
 
-    def level(self, name: str, memory: float) -> Level:
+    def level(self, name: str, how: Learning) -> Level:
         """A level as of now."""
-        return self.levels.get(name, Level(clock=self.clock)).at(self.clock, memory)
+        return self.levels.get(name, Level(clock=self.clock)).at(self.clock, how.memory(name))
 
 
 def learned(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
@@ -107,13 +111,10 @@ def _levels(known: Knowledge, seen: Observation, how: Learning) -> dict[str, Lev
     levels = dict(known.levels)
     age = known.clock - seen.clock
 
-    def add(name: str, value: float, memory: float, weight: float = 1.0) -> None:
-        level = levels.get(name, Level(clock=known.clock)).at(known.clock, memory)
-        levels[name] = level.plus(value, weight * faded(age, memory))
-
-    add(f"failed/{seen.arm}", float(seen.failed), how.failure_memory)
-    for name, value, weight in _slownesses(seen):
-        add(name, value, how.latency_memory, weight)
+    told = [(f"failed/{seen.arm}", float(seen.failed), 1.0), *_slownesses(seen)]
+    for name, value, weight in told:
+        level = levels.get(name, Level(clock=known.clock)).at(known.clock, how.memory(name))
+        levels[name] = level.plus(value, weight * faded(age, how.memory(name)))
     return levels
 
 

@@ -49,12 +49,12 @@ def _slowness(known: Knowledge, how: Learning) -> Slowness:
     times, failing = {}, {}
     for name in known.levels:
         kind, _, rest = name.partition("/")
+        level = known.level(name, how)
         if kind == "failed":
-            level = known.level(name, how.failure_memory)
             if level.total > 0:
                 failing[rest] = level.total / (level.n + FAILURES_AMONG)
         else:
-            mean, variance = known.level(name, how.latency_memory).posterior(how.latency_prior_sd, how.latency_noise_sd)
+            mean, variance = level.posterior(how.latency_prior_sd, how.latency_noise_sd)
             times[name] = (mean if kind == "rest" else math.exp(mean)), variance
     return Slowness(times, failing)
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rise_scheduler.composed.knowledge import Knowledge
+from rise_scheduler.composed.knowledge_npz import SCHEMA, dump, load
+from rise_scheduler.posterior_json import StateRefused
+from tests.unit.scheduler.composed.seen import after, seen
+
+KNOWN = after(
+    [seen(str(i), clock=i, quality=0.5 + 0.01 * i) for i in range(20)]
+    + [seen("f", clock=20, failed=True, quality=None), seen("late", clock=20, quality=None)]
+)
+
+
+def changed(**header: Any) -> bytes:
+    """The record with other values in its header."""
+    with np.load(io.BytesIO(dump(KNOWN)), allow_pickle=False) as archive:
+        values = json.loads(archive["header"].tobytes()) | header
+        arrays = {name: archive[name] for name in ("xtx", "rx")}
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.frombuffer(json.dumps(values).encode(), np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def with_arrays(**arrays: Any) -> bytes:
+    with np.load(io.BytesIO(dump(KNOWN)), allow_pickle=False) as archive:
+        values = {name: archive[name] for name in ("header", "xtx", "rx")} | arrays
+    buffer = io.BytesIO()
+    np.savez(buffer, **values)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("known", [KNOWN, Knowledge()])
+def test_a_record_comes_back_as_it_was(known: Knowledge) -> None:
+    back = load(dump(known))
+    assert (back.clock, back.levels, back.drifts, back.noise) == (known.clock, known.levels, known.drifts, known.noise)
+    assert dict(back.settled) == dict(known.settled)
+    assert (back.quality.names, back.quality.n, back.quality.clock) == (
+        known.quality.names,
+        known.quality.n,
+        known.quality.clock,
+    )
+    np.testing.assert_array_equal(back.quality.xtx, known.quality.xtx)
+    np.testing.assert_array_equal(back.quality.rx, known.quality.rx)
+    assert dump(back) == dump(known), "the same knowledge is the same bytes"
+
+
+def test_a_newer_record_is_left_alone() -> None:
+    with pytest.raises(StateRefused) as refused:
+        load(changed(schema=SCHEMA + 1))
+    assert refused.value.newer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"PK\x03\x04 no archive",
+        dump(KNOWN)[:-40],
+        changed(clock=-1),
+        changed(clock="many"),
+        changed(features=["one"]),
+        changed(features=["one"] * 5),
+        changed(quality=[float("1e999"), 0]),
+        changed(levels={"x": [1.0, 2.0]}),
+        changed(levels={"x": [-1.0, 2.0, 1.0, 0]}),
+        changed(levels=7),
+        with_arrays(xtx=np.full(15, np.nan)),
+        with_arrays(xtx=-np.ones(15)),
+        with_arrays(rx=np.zeros(3)),
+        with_arrays(header=np.frombuffer(b"{}", np.uint8)),
+        with_arrays(header=np.array([{}], dtype=object)),
+    ],
+)
+def test_a_damaged_record_is_refused(data: bytes) -> None:
+    with pytest.raises(StateRefused) as refused:
+        load(data)
+    assert not refused.value.newer
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_do_more_than_be_refused(data: bytes) -> None:
+    with pytest.raises(StateRefused):
+        load(data)
+
+
+def test_nothing_is_unpickled() -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, header=np.array([print], dtype=object))
+    with pytest.raises(StateRefused, match="pickle"):
+        load(buffer.getvalue())
