@@ -10,12 +10,12 @@ from typing import Any
 from benchmarks.scheduling import linear, plain, product
 from benchmarks.scheduling.seam import Player
 from benchmarks.scheduling.squarecb import SquareCb
-from benchmarks.scheduling.world import Prior, World
+from benchmarks.scheduling.world import Prior, Venue
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import LinUcbPolicy
 
 Settings = Mapping[str, Any]
-Make = Callable[[World, int, Settings], Player]
+Make = Callable[[Venue, int, Settings], Player]
 
 OURS, PAPER, FORMULA = "composed", "linucb", "analytic"
 NEVER = 1e9
@@ -41,8 +41,8 @@ class Entrant:
 
 
 def _ranked(*kinds: str) -> Make:
-    def make(world: World, seed: int, settings: Settings) -> Player:
-        arms = world.desk.arms
+    def make(venue: Venue, seed: int, settings: Settings) -> Player:
+        arms = venue.desk.arms
         of_kind = [arm.name for arm in arms if arm.kind == kinds[0]]
         named = [of_kind[settings["place"] % len(of_kind)]]
         return plain.Ranked(plain.first_of(arms, kinds, named))
@@ -50,19 +50,19 @@ def _ranked(*kinds: str) -> Make:
     return make
 
 
-def _edge_fewer(world: World, seed: int, settings: Settings) -> Player:
+def _edge_fewer(venue: Venue, seed: int, settings: Settings) -> Player:
     """The base member with fewer steps than usual, or a smaller member of the edge."""
-    arms = world.desk.arms
+    arms = venue.desk.arms
     names = [arm.name for arm in arms if arm.kind == "edge-only"][1:]
     return plain.Ranked(plain.first_of(arms, ("edge-only",), [names[settings["place"] % len(names)]]))
 
 
-def _edge_only(world: World, seed: int, settings: Settings) -> Player:
-    return plain.Ranked(plain.first_of(world.desk.arms, ("edge-only", "device-only")))
+def _edge_only(venue: Venue, seed: int, settings: Settings) -> Player:
+    return plain.Ranked(plain.first_of(venue.desk.arms, ("edge-only", "device-only")))
 
 
-def _linucb(world: World, seed: int, settings: Settings) -> Player:
-    return product.PaperLinUcb(world.desk, LinUcbPolicy(**settings))
+def _linucb(venue: Venue, seed: int, settings: Settings) -> Player:
+    return product.PaperLinUcb(venue.desk, LinUcbPolicy(**settings))
 
 
 def _composed(
@@ -73,12 +73,12 @@ def _composed(
 ) -> Make:
     """``priced`` charges for the edge's time; ``learning`` overrides fields of how it learns."""
 
-    def make(world: World, seed: int, settings: Settings) -> Player:
+    def make(venue: Venue, seed: int, settings: Settings) -> Player:
         own = dict(settings)
         weight = own.pop("weight")
         base = ComposedPolicy()
         policy = replace(base, alpha=own.pop("alpha"), learning=replace(base.learning, **{**own, **learning}))
-        return product.composed(world.desk, prior(world.prior), policy, weight=weight, priced=priced)
+        return product.composed(venue.desk, prior(venue.prior), policy, weight=weight, priced=priced)
 
     return make
 
@@ -92,33 +92,33 @@ ENTRANTS: dict[str, Entrant] = {
         Entrant("device-only", _ranked("device-only", "edge-only"), {"place": (0, 1, 2, 3)}, learns=False),
         Entrant("edge-only", _edge_only, learns=False),
         Entrant("edge-fewer", _edge_fewer, {"place": (0, 1, 2, 3, 4)}, learns=False),
-        Entrant("random", lambda world, seed, settings: plain.Random(seed), learns=False),
-        Entrant("static-best", lambda world, seed, settings: plain.Ranked(plain.best_in_hindsight(world)), learns=False),
-        Entrant("shortest", lambda world, seed, settings: plain.Shortest(), learns=False),
+        Entrant("random", lambda venue, seed, settings: plain.Random(seed), learns=False),
+        Entrant("static-best", lambda venue, seed, settings: plain.Ranked(venue.ranking), learns=False),
+        Entrant("shortest", lambda venue, seed, settings: plain.Shortest(), learns=False),
         Entrant(
             "epsilon-greedy",
-            lambda world, seed, settings: linear.EpsilonGreedy(world.desk, seed, **settings),
+            lambda venue, seed, settings: linear.EpsilonGreedy(venue.desk, seed, **settings),
             {"epsilon": (0.01, 0.03, 0.1), "ridge": (0.1, 1.0), "features": _FEATURES},
         ),
         Entrant(
             "lints",
-            lambda world, seed, settings: linear.LinTS(world.desk, seed, **settings),
+            lambda venue, seed, settings: linear.LinTS(venue.desk, seed, **settings),
             {"v": (0.02, 0.05, 0.1, 0.2), "ridge": (0.1, 1.0), "features": _FEATURES},
         ),
         Entrant(PAPER, _linucb, {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)}),
         Entrant(
             "linucb-rich",
-            lambda world, seed, settings: linear.LinUcb(world.desk, features="rich", **settings),
+            lambda venue, seed, settings: linear.LinUcb(venue.desk, features="rich", **settings),
             {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)},
         ),
         Entrant(
             "d-linucb",
-            lambda world, seed, settings: linear.DLinUcb(world.desk, **settings),
+            lambda venue, seed, settings: linear.DLinUcb(venue.desk, **settings),
             {"alpha": (0.05, 0.2, 0.5), "gamma": (0.997, 0.9995), "features": _FEATURES},
         ),
         Entrant(
             "squarecb",
-            lambda world, seed, settings: SquareCb(world.desk, seed, **settings),
+            lambda venue, seed, settings: SquareCb(venue.desk, seed, **settings),
             {
                 "gamma": (100.0, 1000.0, 10000.0),
                 "rate": (0.5, 2.0),
@@ -128,7 +128,7 @@ ENTRANTS: dict[str, Entrant] = {
         ),
         Entrant(
             FORMULA,
-            lambda world, seed, settings: plain.Analytic(world.prior, world.desk.reference_s, **settings),
+            lambda venue, seed, settings: plain.Analytic(venue.prior, venue.desk.reference_s, **settings),
             {"end": (0.0, 0.03, 0.06), "shrink": (0.0, 0.25, 0.5)},
             learns=False,
         ),

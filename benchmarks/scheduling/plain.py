@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.scheduling.seam import Asked, Chosen, News
-from benchmarks.scheduling.world import Prior, World, utilities
+from benchmarks.scheduling.world import Prior, utilities
 from rise_scheduler.arms import Arm
 
 
@@ -81,9 +81,3 @@ def first_of(arms: Sequence[Arm], kinds: Sequence[str], names: Sequence[str] = (
 
     return sorted(range(len(arms)), key=rank)
 
-
-def best_in_hindsight(world: World) -> list[int]:
-    """Arms by what each would have earned over the whole run, where it could run."""
-    earned = np.where(world.available, world.utility, np.nan)
-    order: list[int] = np.argsort(-np.nanmean(earned, axis=0), kind="stable").tolist()
-    return order

@@ -65,7 +65,7 @@ class Asked:
     job: int
     at: float
     question: Question
-    arms: Array
+    arms: np.ndarray
     rich: Array
     latency: Array
     edge: Array
@@ -126,16 +126,31 @@ class Desk:
     rich_dim = len(RICH)
 
     def ask(
-        self, job: int, at: float, prompt: PromptFeatures, preference: float, told: Announced, available: Array
+        self, job: int, at: float, prompt: PromptFeatures, preference: float, told: Announced, available: np.ndarray
     ) -> Asked:
         """The question about a job; ``available`` (arms,) bool says which can run."""
         indices = np.flatnonzero(available)
         places = self._places(told)
         candidates = [self._candidate(int(index), places, told) for index in indices]
-        x, rich = self._contexts(prompt, preference, told)
+        return self.put(job, at, prompt, preference, candidates, indices, told)
+
+    def put(
+        self,
+        job: int,
+        at: float,
+        prompt: PromptFeatures,
+        preference: float,
+        candidates: Sequence[Candidate],
+        indices: np.ndarray,
+        told: Announced,
+        x: Array | None = None,
+    ) -> Asked:
+        """The question with these ``candidates``, which are the arms ``indices``. ``x`` is the product's context where it
+        made one itself."""
+        own, rich = self._contexts(prompt, preference, told)
         question = Question(
             candidates=candidates,
-            x=x,
+            x=own if x is None else x,
             prompt=prompt,
             learned=NOTHING,
             family=self.family,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from benchmarks.scheduling import synthetic_family, workload, world
+import numpy as np
+from numpy.random import Generator
+
+from benchmarks.scheduling import prompts, synthetic_family, workload, world
 from benchmarks.scheduling.shifts import Options
 from benchmarks.scheduling.truth import Truth, difficulty
-from benchmarks.scheduling.world import Profile, World
+from benchmarks.scheduling.world import Prior, Profile, World
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.prompt import prompt_features
 
@@ -33,25 +36,34 @@ def profile() -> Profile:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What a seed makes of the family: the jobs, how hard each is, the hidden quality, and the prior."""
+
+    profile: Profile
+    jobs: workload.Jobs
+    hard: np.ndarray
+    truth: Truth
+    prior: Prior
+
+
+def draw(options: Options, rng: Generator, *, rate: float, cv: float) -> Draw:
+    """Jobs that come at ``rate`` per second with coefficient of variation ``cv``, and all that is hidden."""
+    setting = profile()
+    jobs = workload.jobs(rng, options.jobs, rate=rate, cv=cv, change_at=options.shifts.network[0])
+    truth = Truth.draw(setting.arms, rng)
+    hard = difficulty(jobs.features, jobs.prompts, rng)
+    texts = prompts.draw(rng, options.prior_prompts)
+    features = [prompt_features(text) for text in texts]
+    before = truth.quality(difficulty(features, texts, rng))
+    return Draw(setting, jobs, hard, truth, world.prior_table(features, before, options.scorer_sd, rng))
+
+
 def make(seed: int, options: Options) -> World:
     """The same seed and options, the same world."""
     rng = np.random.default_rng([seed, 1])
-    setting = profile()
-    shifts = options.shifts
-    jobs = workload.jobs(
-        rng,
-        options.jobs,
-        rate=JOBS_PER_REFERENCE / setting.reference_s,
-        cv=1.0,
-        change_at=shifts.network[0],
-    )
-    truth = Truth.draw(setting.arms, rng)
-    hard = difficulty(jobs.features, jobs.prompts, rng)
-    dropped = shifts.drop * shifts.within(shifts.quality_drop, jobs.count)
-    quality = truth.quality(hard, dropped)
+    drawn = draw(options, rng, rate=JOBS_PER_REFERENCE / profile().reference_s, cv=1.0)
+    shifts, jobs = options.shifts, drawn.jobs
+    quality = drawn.truth.quality(drawn.hard, shifts.drop * shifts.within(shifts.quality_drop, jobs.count))
     scored = np.clip(quality + rng.normal(0.0, options.scorer_sd, quality.shape), 0.0, 1.0)
-    texts = workload.prompts.draw(rng, options.prior_prompts)
-    features = [prompt_features(text) for text in texts]
-    before = truth.quality(difficulty(features, texts, rng))
-    prior = world.prior_table(features, before, options.scorer_sd, rng)
-    return world.build("synthetic", setting, jobs, quality, scored, prior, options, rng)
+    return world.build("synthetic", drawn.profile, jobs, quality, scored, drawn.prior, options, rng)

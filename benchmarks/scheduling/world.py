@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
@@ -64,6 +65,17 @@ class Prior:
         return Prior(self.prompts, np.clip(2.0 * self.scores.mean(axis=1, keepdims=True) - self.scores, 0.0, 1.0))
 
 
+class Venue(Protocol):
+    """Where a policy is put to work: the desk that asks, the prior, and an order of the arms for those who fix one."""
+
+    @property
+    def desk(self) -> Desk: ...
+    @property
+    def prior(self) -> Prior: ...
+    @property
+    def ranking(self) -> list[int]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class World:
     """Arrays are (jobs, arms) unless said otherwise. ``quality`` is expected, ``scored`` what a scorer would say;
@@ -90,6 +102,13 @@ class World:
         """The utility of the best arm that was available, (jobs,)."""
         found: np.ndarray = np.where(self.available, self.utility, -np.inf).max(axis=1)
         return found
+
+    @property
+    def ranking(self) -> list[int]:
+        """Arms by what each would have earned over the whole run, where it could run."""
+        earned = np.where(self.available, self.utility, np.nan)
+        order: list[int] = np.argsort(-np.nanmean(earned, axis=0), kind="stable").tolist()
+        return order
 
 
 def utilities(quality: np.ndarray, latency: np.ndarray, preference: np.ndarray, reference_s: float) -> np.ndarray:
