@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.scheduling import synthetic, workload
-from benchmarks.scheduling.seam import EDGE_POOL, Announced, Asked, Desk, News, Player
+from benchmarks.scheduling.seam import EDGE_POOL, Asked, Desk, News, Player
 from benchmarks.scheduling.shifts import Options, Shifts
 from benchmarks.scheduling.synthetic import Draw
 from benchmarks.scheduling.told import Platform, Seen
@@ -86,9 +86,7 @@ class Loop:
         self._noise = {tier: self._rng.choice(profile.spread, jobs.count) for tier in ("edge", "device")}
         arms, pools = len(profile.arms), len(workload.DEVICES)
         self._off_arm = np.exp(self._rng.normal(0.0, ARM_TIME_SD, (arms, 2)))
-        self._off_place = {
-            name: np.exp(self._rng.normal(0.0, PLACE_TIME_SD, pools)) for name in profile.step_s
-        }
+        self._off_place = {name: np.exp(self._rng.normal(0.0, PLACE_TIME_SD, pools)) for name in profile.step_s}
         self._platform = Platform(self.desk, profile)
         self._pools = {EDGE_POOL: Pool(EDGES)} | {name: Pool(DEVICES_EACH) for name in workload.DEVICES}
         self._jobs: dict[int, Job] = {}
@@ -126,9 +124,7 @@ class Loop:
                 latency[index], arms[index] = now - jobs.at[index], job.asked.arms[job.place]
                 self._report(index, now)
         rows = np.arange(jobs.count)
-        utility = utilities(
-            self.quality[rows, arms][:, None], latency[:, None], jobs.preference, self.desk.reference_s
-        )
+        utility = utilities(self.quality[rows, arms][:, None], latency[:, None], jobs.preference, self.desk.reference_s)
         middle, high, highest = np.quantile(latency, [0.5, 0.95, 0.99])
         span = float((jobs.at + latency).max())
         return Result(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.scheduling.entrants import ABLATIONS, ENTRANTS, Settings, chosen
+from benchmarks.scheduling.entrants import EVERYONE, Settings, chosen
 from benchmarks.scheduling.replay import play
 from benchmarks.scheduling.shifts import Options
 from benchmarks.scheduling.worlds import world_of
@@ -40,8 +40,7 @@ class Score:
 def score(entry: Entry) -> Score:
     """Play one entry."""
     world = world_of(entry.kind, entry.seed, entry.options)
-    entrant = {**ENTRANTS, **ABLATIONS}[entry.entrant]
-    played = play(entrant.make(world, entry.seed, entry.settings), world)
+    played = play(EVERYONE[entry.entrant].make(world, entry.seed, entry.settings), world)
     count = len(played.regret)
     spans = {name: slice(round(a * count), round(b * count)) for name, (a, b) in world.phases.items()}
     return Score(
@@ -58,9 +57,8 @@ def contest(
     kind: str, names: Sequence[str], tuned: Mapping[str, Settings], seeds: int, options: Options, pool: Executor
 ) -> dict[str, list[Score]]:
     """By entrant, a score of each seed."""
-    everyone = {**ENTRANTS, **ABLATIONS}
     entries = [
-        Entry(kind, name, chosen(everyone[name], tuned), seed, options) for seed in range(seeds) for name in names
+        Entry(kind, name, chosen(EVERYONE[name], tuned), seed, options) for seed in range(seeds) for name in names
     ]
     found: dict[str, list[Score]] = {name: [] for name in names}
     # A chunk is a seed: whoever takes it makes its world once.

@@ -17,21 +17,21 @@ from rise_scheduler.policies import LinUcbPolicy
 Settings = Mapping[str, Any]
 Make = Callable[[Venue, int, Settings], Player]
 
-OURS, PAPER, FORMULA = "composed", "linucb", "analytic"
+OURS, PRICED, PAPER, FORMULA = "composed", "composed-priced", "linucb", "analytic"
+NO_PRIOR, INVERTED = "composed-no-prior", "composed-inverted"
 NEVER = 1e9
 """A memory, in outcomes, that forgets nothing, and a CUSUM limit that is never reached."""
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A policy. ``grid`` holds the values of each setting; with none there is nothing to tune. ``settings_of`` names the
-    entrant whose tuned settings it takes instead of its own."""
+    """A policy. ``grid`` holds the values of each setting; with none there is nothing to tune. ``settings_of`` names
+    the entrant whose tuned settings it takes instead of its own."""
 
     name: str
     make: Make
     grid: Mapping[str, tuple[Any, ...]] | None = None
     settings_of: str = ""
-    learns: bool = True
 
     def choices(self) -> Iterator[dict[str, Any]]:
         """All combinations of the grid."""
@@ -65,36 +65,37 @@ def _linucb(venue: Venue, seed: int, settings: Settings) -> Player:
     return product.PaperLinUcb(venue.desk, LinUcbPolicy(**settings))
 
 
+def composed_policy(settings: Settings, **learning: float) -> tuple[ComposedPolicy, float]:
+    """The policy with tuned settings, and what its prior weighs; ``learning`` overrides fields of how it learns."""
+    own = dict(settings)
+    weight, alpha, base = own.pop("weight"), own.pop("alpha"), ComposedPolicy()
+    return replace(base, alpha=alpha, learning=replace(base.learning, **{**own, **learning})), weight
+
+
 def _composed(
-    prior: Callable[[Prior], Prior | None] = lambda prior: prior,
-    *,
-    priced: bool = False,
-    **learning: float,
+    prior: Callable[[Prior], Prior | None] = lambda prior: prior, *, priced: bool = False, **learning: float
 ) -> Make:
-    """``priced`` charges for the edge's time; ``learning`` overrides fields of how it learns."""
+    """``priced`` charges for the edge's time."""
 
     def make(venue: Venue, seed: int, settings: Settings) -> Player:
-        own = dict(settings)
-        weight = own.pop("weight")
-        base = ComposedPolicy()
-        policy = replace(base, alpha=own.pop("alpha"), learning=replace(base.learning, **{**own, **learning}))
+        policy, weight = composed_policy(settings, **learning)
         return product.composed(venue.desk, prior(venue.prior), policy, weight=weight, priced=priced)
 
     return make
 
 
 _FEATURES = ("paper", "rich")
-_OURS_GRID = {"alpha": (0.1, 0.5, 1.0), "weight": (50.0, 200.0), "quality_memory": (500.0, 1000.0)}
+_OURS_GRID = {"alpha": (0.1, 0.5), "weight": (50.0, 200.0), "quality_memory": (500.0, 1000.0)}
 
 ENTRANTS: dict[str, Entrant] = {
     item.name: item
     for item in (
-        Entrant("device-only", _ranked("device-only", "edge-only"), {"place": (0, 1, 2, 3)}, learns=False),
-        Entrant("edge-only", _edge_only, learns=False),
-        Entrant("edge-fewer", _edge_fewer, {"place": (0, 1, 2, 3, 4)}, learns=False),
-        Entrant("random", lambda venue, seed, settings: plain.Random(seed), learns=False),
-        Entrant("static-best", lambda venue, seed, settings: plain.Ranked(venue.ranking), learns=False),
-        Entrant("shortest", lambda venue, seed, settings: plain.Shortest(), learns=False),
+        Entrant("device-only", _ranked("device-only", "edge-only"), {"place": (0, 1, 2, 3)}),
+        Entrant("edge-only", _edge_only),
+        Entrant("edge-fewer", _edge_fewer, {"place": (0, 1, 2, 3, 4)}),
+        Entrant("random", lambda venue, seed, settings: plain.Random(seed)),
+        Entrant("static-best", lambda venue, seed, settings: plain.Ranked(venue.ranking)),
+        Entrant("shortest", lambda venue, seed, settings: plain.Shortest()),
         Entrant(
             "epsilon-greedy",
             lambda venue, seed, settings: linear.EpsilonGreedy(venue.desk, seed, **settings),
@@ -130,11 +131,11 @@ ENTRANTS: dict[str, Entrant] = {
             FORMULA,
             lambda venue, seed, settings: plain.Analytic(venue.prior, venue.desk.reference_s, **settings),
             {"end": (0.0, 0.03, 0.06), "shrink": (0.0, 0.25, 0.5)},
-            learns=False,
         ),
         Entrant(OURS, _composed(), _OURS_GRID),
-        Entrant("composed-no-prior", _composed(lambda prior: None), {**_OURS_GRID, "weight": (50.0,)}),
-        Entrant("composed-inverted", _composed(lambda prior: prior.inverted()), settings_of=OURS),
+        Entrant(NO_PRIOR, _composed(lambda prior: None), {**_OURS_GRID, "alpha": (0.1, 0.5, 1.5), "weight": (50.0,)}),
+        Entrant(INVERTED, _composed(lambda prior: prior.inverted()), settings_of=OURS),
+        Entrant(PRICED, _composed(priced=True), settings_of=OURS),
     )
 }
 
@@ -144,9 +145,13 @@ ABLATIONS: dict[str, Entrant] = {
         Entrant("without-forgetting", _composed(quality_memory=NEVER, latency_memory=NEVER), settings_of=OURS),
         Entrant("without-cusum", _composed(drift_alarm=NEVER), settings_of=OURS),
         Entrant("without-exploring", _composed(), {"alpha": (0.0,)}, settings_of=OURS),
-        Entrant("with-price", _composed(priced=True), settings_of=OURS),
     )
 }
+
+
+EVERYONE: dict[str, Entrant] = {**ENTRANTS, **ABLATIONS}
+
+IN_THE_LOOP = ("edge-fewer", "static-best", "shortest", PAPER, "linucb-rich", "squarecb", FORMULA, OURS, PRICED)
 
 
 def chosen(entrant: Entrant, tuned: Mapping[str, Settings]) -> dict[str, Any]:

@@ -66,9 +66,7 @@ class Rewards:
         x = self.x(news.asked)
         if news.first:
             quality = self._guessed[job] = self._qualities.expected(arm)
-            value = reward(
-                quality, news.latency_s, preference=question.preference, reference_s=self._desk.reference_s
-            )
+            value = reward(quality, news.latency_s, preference=question.preference, reference_s=self._desk.reference_s)
             return Credit(arm, job, x, 1.0, value)
         assert news.quality is not None
         self._qualities.add(arm, news.quality)
@@ -76,8 +74,8 @@ class Rewards:
 
 
 class Disjoint:
-    """One ridge per arm. ``A`` (arms, d, d) begins at ``ridge`` times the identity; its inverse and the solution are made
-    anew for an arm whose sums have changed."""
+    """One ridge per arm. ``A`` (arms, d, d) begins at ``ridge`` times the identity; its inverse and the solution are
+    made anew for an arm whose sums have changed."""
 
     def __init__(self, desk: Desk, features: Features, ridge: float) -> None:
         self.rewards = Rewards(desk, features)
@@ -112,8 +110,8 @@ class EpsilonGreedy(Disjoint):
 
 
 class LinTS(Disjoint):
-    """Thompson sampling (Agrawal and Goyal, 2013): theta ~ N(A^-1 b, v^2 A^-1). Of each arm only theta . x counts, which
-    is normal too, so that is drawn."""
+    """Thompson sampling (Agrawal and Goyal, 2013): theta ~ N(A^-1 b, v^2 A^-1). Of each arm only theta . x counts,
+    which is normal too, so that is drawn."""
 
     def __init__(self, desk: Desk, seed: int, *, v: float, features: Features, ridge: float = 1.0) -> None:
         super().__init__(desk, features, ridge)

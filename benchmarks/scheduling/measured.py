@@ -2,8 +2,8 @@
 
 A job's prompt is one that was drawn; what a player is told of its picture is what the judge said of one real picture of
 that prompt by that arm. The expected quality, which regret is counted in, is the mean over the pictures of the prompts
-about as complex. Times are those of real workers, the factor of each job's stages a measured one over its median. Links,
-loads and shifts are the synthetic world's.
+about as complex. Times are those of real workers, the factor of each job's stages a measured one over its median.
+Links, loads and shifts are the synthetic world's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ JOBS_PER_REFERENCE = 1.2
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Judged pictures: ``quality`` (prompts, seeds, arms); ``arms`` are names; ``cell`` (prompts,) is each one's group."""
+    """Judged pictures: ``quality`` (prompts, seeds, arms); ``arms`` are names; ``cell`` (prompts,) is each one's
+    group."""
 
     prompts: tuple[str, ...]
     features: tuple[PromptFeatures, ...]
@@ -65,7 +66,9 @@ def table_of(rows: list[Measured]) -> Table:
         found[row.prompt_index, row.arm].append(row.quality)
     counts = {len(values) for values in found.values()}
     if len(found) != len(texts) * len(arms) or len(counts) != 1:
-        raise ValueError(f"wanted as many pictures of every prompt by every arm, got {sorted(counts)}: measure the rest")
+        raise ValueError(
+            f"wanted as many pictures of every prompt by every arm, got {sorted(counts)}: measure the rest"
+        )
     indices = sorted(texts)
     quality = np.array([[found[index, arm] for arm in arms] for index in indices]).transpose(0, 2, 1)
     features = tuple(prompt_features(texts[index]) for index in indices)
@@ -153,7 +156,8 @@ def make(seed: int, options: Options) -> World:
 
 
 def _lost(profile: Profile, options: Options, count: int) -> np.ndarray:
-    """The share of pictures that the base member silently spoils, (jobs, arms): as much as it has of the noise range."""
+    """The share of pictures that the base member silently spoils, (jobs, arms): as much as it has of the noise
+    range."""
     base = base_member(profile.family).name
     shares = []
     for arm in profile.arms:
@@ -165,7 +169,7 @@ def _lost(profile: Profile, options: Options, count: int) -> np.ndarray:
 
 
 def _prior(table: Table, kept: np.ndarray, options: Options, rng: Generator) -> Prior:
-    """Pictures of prompts that were kept back, all seeds: as many prompts as the options say, times three, for a judge's
-    yes or no tells less than a score."""
+    """Pictures of prompts that were kept back, all seeds: as many prompts as the options say, times three, for a
+    judge's yes or no tells less than a score."""
     rows = rng.permutation(kept)[: 3 * options.prior_prompts]
     return Prior(tuple(table.features[row] for row in rows), table.quality[rows].mean(axis=1))

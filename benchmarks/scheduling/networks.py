@@ -49,7 +49,8 @@ def mbps(link: LinkSet, rng: Generator, seconds: int) -> np.ndarray:
     """Megabits per second at each of ``seconds`` seconds."""
     slow, quick = (_ar1(rng, seconds, keeps) for keeps in (link.keeps, link.quick))
     process = np.sqrt(link.slow) * slow + np.sqrt(1.0 - link.slow) * quick
-    return np.interp(ndtr(process), RANKS, link.mbps)
+    found: np.ndarray = np.interp(ndtr(process), RANKS, link.mbps)
+    return found
 
 
 def round_trips(link: LinkSet, rng: Generator, count: int) -> np.ndarray:
@@ -59,7 +60,8 @@ def round_trips(link: LinkSet, rng: Generator, count: int) -> np.ndarray:
 
 def bytes_per_s(megabits: np.ndarray) -> np.ndarray:
     """What a transfer gets."""
-    return np.maximum(megabits, OUTAGE_MBPS) * 1e6 / 8.0
+    found: np.ndarray = np.maximum(megabits, OUTAGE_MBPS) * 1e6 / 8.0
+    return found
 
 
 def _ar1(rng: Generator, count: int, keeps: float) -> np.ndarray:

@@ -51,8 +51,8 @@ class Shortest(_Unmoved):
 
 
 class Analytic(_Unmoved):
-    """The formula and a table of mean qualities, greedily; nothing is learned. ``end`` is added to the formula for every
-    stage, as a share of the reference latency: encoding and decoding, which it leaves out."""
+    """The formula and a table of mean qualities, greedily; nothing is learned. ``end`` is added to the formula for
+    every stage, as a share of the reference latency: encoding and decoding, which it leaves out."""
 
     def __init__(self, prior: Prior, reference_s: float, end: float = 0.0, shrink: float = 0.0) -> None:
         means = prior.scores.mean(axis=0)
@@ -68,11 +68,13 @@ class Analytic(_Unmoved):
         stages = np.array([len(item.keys) for item in asked.question.candidates])
         latency = asked.latency + self._end_s * stages
         preference = np.array([asked.question.preference])
-        return utilities(self._quality[asked.arms], latency, preference, self._reference_s)[0]
+        found: np.ndarray = utilities(self._quality[asked.arms], latency, preference, self._reference_s)[0]
+        return found
 
 
 def first_of(arms: Sequence[Arm], kinds: Sequence[str], names: Sequence[str] = ()) -> list[int]:
-    """An order that begins with ``names``, then goes by ``kinds``, then takes the rest, each in the order of the list."""
+    """An order that begins with ``names``, then goes by ``kinds``, then takes the rest, each in the order of the
+    list."""
 
     def rank(index: int) -> tuple[int, int, int]:
         arm = arms[index]
@@ -80,4 +82,3 @@ def first_of(arms: Sequence[Arm], kinds: Sequence[str], names: Sequence[str] = (
         return named, kinds.index(arm.kind) if arm.kind in kinds else len(kinds), index
 
     return sorted(range(len(arms)), key=rank)
-

@@ -1,7 +1,7 @@
 """The product's own policies as players: LinUCB as in the paper, and the composed policy.
 
-What is called is the product's code: the policies choose from the product's question, outcomes are added by the product's
-sums. Only the bus and the messages are left out.
+What is called is the product's code: the policies choose from the product's question, outcomes are added by the
+product's sums. Only the bus and the messages are left out.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Knowledge, Learning, Observation, learned
 from rise_scheduler.composed.observe import basis_of
-from rise_scheduler.composed.policy import ComposedPolicy
+from rise_scheduler.composed.policy import ComposedPolicy, Scores
 from rise_scheduler.composed.price import Pacer, edge_wait
 from rise_scheduler.context import FEATURES
 from rise_scheduler.learned import Learned
 from rise_scheduler.placing import Candidate
 from rise_scheduler.policies import LinUcbPolicy, Question
-from rise_scheduler.posterior import ArmSums, Posterior, Settled
+from rise_scheduler.posterior import ArmSums, Array, Posterior, Settled
 from rise_scheduler.quality import prior_quality
 from rise_scheduler.reward import reward
 
@@ -36,6 +36,15 @@ class PaperLinUcb:
         self._desk, self._policy = desk, policy
         self._posterior = Posterior(FEATURES)
         self._prior = [prior_quality(arm, desk.family) for arm in desk.arms]
+
+    @property
+    def policy(self) -> LinUcbPolicy:
+        return self._policy
+
+    @property
+    def posterior(self) -> Posterior:
+        """What it has learned."""
+        return self._posterior
 
     def choose(self, asked: Asked) -> Chosen:
         choice = self._policy.choose(replace(asked.question, learned=Learned(self._posterior)))
@@ -71,6 +80,13 @@ class Composed:
         self._desk, self._policy, self._priced = desk, policy, priced
         self._known, self._pacer = Knowledge(), Pacer()
         self._decided: dict[int, _Decided] = {}
+        self.expected: Array | None = None
+        """The utility that the last decision expected of each candidate, as the decision log has it."""
+
+    @property
+    def policy(self) -> ComposedPolicy:
+        """With its prior."""
+        return self._policy
 
     @property
     def known(self) -> Knowledge:
@@ -86,6 +102,7 @@ class Composed:
         self._pacer = self._pacer.after(edge_wait(asked.question.candidates, self._desk.reference_s))
         question = self.question(asked)
         choice = self._policy.choose(question)
+        self.expected = choice.scores.mean if isinstance(choice.scores, Scores) else None
         candidate = question.candidates[choice.index]
         basis = basis_of(candidate, question.family, question.prompt, self._known, question.reference_s)
         self._decided[asked.job] = _Decided(basis, candidate)

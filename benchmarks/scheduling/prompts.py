@@ -85,12 +85,13 @@ def lengths(rng: Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _at(table: tuple[tuple[float, float], ...], ranks: np.ndarray) -> np.ndarray:
     shares, values = zip(*table, strict=True)
-    return np.interp(ranks, shares, values)
+    found: np.ndarray = np.interp(ranks, shares, values)
+    return found
 
 
 def _text(rng: Generator, words: int, phrases: int) -> str:
     """A first phrase that says what is seen, then styles and further things, to so many words in so many phrases."""
-    ends = np.sort(rng.choice(np.arange(1, words), size=phrases - 1, replace=False)) if phrases > 1 else []
+    ends = sorted(rng.choice(np.arange(1, words), size=phrases - 1, replace=False).tolist()) if phrases > 1 else []
     sizes = np.diff([0, *ends, words])
     parts = [_phrase(rng, int(size), first=index == 0) for index, size in enumerate(sizes)]
     return ", ".join(parts)

@@ -43,8 +43,8 @@ RICH = (
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the platform says before a job: seconds per step by member (the job's own device for device members), seconds
-    of work before it on the edge and on its device, and the link between them."""
+    """What the platform says before a job: seconds per step by member (the job's own device for device members),
+    seconds of work before it on the edge and on its device, and the link between them."""
 
     step_s: dict[str, float]
     edge_backlog_s: float
@@ -145,8 +145,8 @@ class Desk:
         told: Announced,
         x: Array | None = None,
     ) -> Asked:
-        """The question with these ``candidates``, which are the arms ``indices``. ``x`` is the product's context where it
-        made one itself."""
+        """The question with these ``candidates``, which are the arms ``indices``. ``x`` is the product's context
+        where it made one itself."""
         own, rich = self._contexts(prompt, preference, told)
         question = Question(
             candidates=candidates,

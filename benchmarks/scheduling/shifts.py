@@ -43,7 +43,8 @@ class Shifts:
         device = np.array([[any(part.tier == "device" for part in arm.parts) for arm in arms]])
         missing = self.within(self.member_gone, count)[:, None] & needs
         away = self.within(self.devices_away, count)[:, None] & device
-        return ~(missing | away)
+        found: np.ndarray = ~(missing | away)
+        return found
 
     def phases(self) -> dict[str, Span]:
         """By name, the spans that regret is also told of; ``calm`` is what comes before the first shift."""

@@ -16,7 +16,8 @@ from rise_scheduler.reward import reward
 
 class SquareCb:
     """``gamma`` scales how fast it stops exploring, ``rate`` is the learning rate. With ``waits`` a job is learned from
-    when its quality is judged, and not at all where it never is; without, at once with the quality expected of its arm."""
+    when its quality is judged, and not at all where it never is; without, at once with the quality expected of its
+    arm."""
 
     def __init__(self, desk: Desk, seed: int, *, gamma: float, rate: float, formula: bool, waits: bool) -> None:
         self._desk, self._waits, self._formula = desk, waits, formula
@@ -25,7 +26,9 @@ class SquareCb:
         self._asked: dict[int, tuple[list[str], float]] = {}
         self._names = [f"arm{index}" for index in range(len(desk.arms))]
         self._made_of = [
-            " ".join(f"{stage}_{part.member} {stage}_steps:{part.steps / 20:.3f}" for stage, part in enumerate(arm.parts))
+            " ".join(
+                f"{stage}_{part.member} {stage}_steps:{part.steps / 20:.3f}" for stage, part in enumerate(arm.parts)
+            )
             for arm in desk.arms
         ]
         crossed = "-q ca -q cm -q cf -q mf" if formula else "-q ca -q cm"
@@ -51,9 +54,7 @@ class SquareCb:
         lines, chance = self._asked.pop(news.asked.job)
         quality = self._qualities.expected(news.arm) if news.quality is None else news.quality
         question = news.asked.question
-        value = reward(
-            quality, news.latency_s, preference=question.preference, reference_s=self._desk.reference_s
-        )
+        value = reward(quality, news.latency_s, preference=question.preference, reference_s=self._desk.reference_s)
         told = list(lines)
         told[news.place + 1] = f"0:{(1.0 - value) / 2.0:.5f}:{chance:.5f} {told[news.place + 1]}"
         self._vw.learn(told)

@@ -46,8 +46,9 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
 
 
 def jobs_until(regret: np.ndarray, random: np.ndarray, share: float) -> int | None:
-    """After how many jobs WINDOW jobs in a row have a mean regret of ``share`` of that of random choices or less, and so
-    the utility is within ``share`` of the oracle's on the way up from random; None where it never is. Arrays (jobs,).
+    """After how many jobs WINDOW jobs in a row have a mean regret of ``share`` of that of random choices or less, and
+    so the utility is within ``share`` of the oracle's on the way up from random; None where it never is. Arrays
+    (jobs,).
 
     Both are smoothed over the window; random's is the mean over all jobs given, for chance does not learn.
     """

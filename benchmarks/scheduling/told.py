@@ -1,11 +1,12 @@
-"""What the platform of the closed loop tells of itself, by the product's own code: heartbeats, dead reckoning, places."""
+"""What the platform of the closed loop tells of itself, by the product's own code: heartbeats, dead reckoning,
+places."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
-from typing import Protocol, Sized
+from typing import Protocol
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from benchmarks.scheduling.seam import EDGE_POOL, Announced, Asked, Desk
 from benchmarks.scheduling.world import Profile
 from rise_contracts.decisions import Basis, DecisionRecord
 from rise_contracts.messages import Configure, Decision, Heartbeat, JobRequest, LinkQuality
+from rise_contracts.model import Tier
 from rise_contracts.resources import RelayJobSpec
 from rise_scheduler.context import context_of, vector
 from rise_scheduler.fleet import Fleet
@@ -100,12 +102,34 @@ class Platform:
         """Take in what was decided."""
         candidate = asked.question.candidates[place]
         forecast = candidate.forecast
-        basis = Basis.model_construct(
-            stage_seconds=forecast.stage_seconds, waits=forecast.waits, moves=forecast.moves
+        basis = Basis(
+            clock=0,
+            features={},
+            quality=candidate.quality,
+            reference_s=asked.question.reference_s,
+            stage_seconds=forecast.stage_seconds,
+            waits=forecast.waits,
+            moves=forecast.moves,
         )
-        configuration = configuration_of(candidate, self._question(seen), self._desk.family)
-        decision = Decision.model_construct(id=asked.id, configuration=configuration)
-        self._reckoning.note(DecisionRecord.model_construct(decision=decision, basis=basis, at=seen.at))
+        question, family = self._question(seen), self._desk.family
+        decision = Decision(
+            id=asked.id,
+            job_id=question.request.job_id,
+            arm=candidate.arm.name,
+            configuration=configuration_of(candidate, question, family),
+            policy="player",
+        )
+        record = DecisionRecord(
+            decision=decision,
+            family=family.metadata.name,
+            attempt=1,
+            images=1,
+            preference=seen.preference,
+            expected_quality=candidate.quality,
+            basis=basis,
+            at=seen.at,
+        )
+        self._reckoning.note(record)
 
     def over(self, index: int) -> None:
         """A job has ended."""
@@ -134,7 +158,7 @@ class Platform:
 
 def _heartbeat(
     worker: str,
-    tier: str,
+    tier: Tier,
     pool: str,
     steps: Mapping[str, float],
     link: LinkQuality,
@@ -144,6 +168,8 @@ def _heartbeat(
 ) -> Heartbeat:
     return Heartbeat.model_construct(
         worker=worker,
+        pid=1,
+        at=0.0,
         tier=tier,
         pool=pool,
         members=tuple(steps),

@@ -84,29 +84,33 @@ class Truth:
         is what the base member has silently lost."""
         plain = np.stack([self._plain(arm, hard, dropped) for arm in self.arms], axis=1)
         wave = WAVE_SD * math.sqrt(2.0) * np.sin(2 * np.pi * (hard[:, None] * self.pitch + self.phase))
-        return np.clip(plain + self.offset + wave, 0.02, 0.98)
+        found: np.ndarray = np.clip(plain + self.offset + wave, 0.02, 0.98)
+        return found
 
     def _plain(self, arm: Arm, hard: np.ndarray, dropped: np.ndarray | None) -> np.ndarray:
         head = arm.parts[0]
         share = noise_share(head.until_sigma)
-        lost = {"full": dropped} if dropped is not None else {}
+        lost = dropped if dropped is not None and head.member == "full" else np.zeros_like(hard)
         if len(arm.parts) == 1:
-            return self._side(head.member, hard, head.steps, 1.0) - lost.get(head.member, np.zeros_like(hard))
+            alone: np.ndarray = self._side(head.member, hard, head.steps, 1.0) - lost
+            return alone
         tail = arm.parts[-1]
         binds = 1.0 - math.exp(-((share / HEAD_BINDS) ** 1.3))
         first = self._side(head.member, hard, head.steps, share)
         # With the structure settled by the head, a prompt is only as hard for the tail as what is left of it.
         second = self._side(tail.member, hard * (1.0 - 0.8 * binds), tail.steps, 1.0 - share)
-        joined = 1.0 / (binds / np.maximum(first, 0.05) + (1.0 - binds) / np.maximum(second, 0.05))
+        joined: np.ndarray = 1.0 / (binds / np.maximum(first, 0.05) + (1.0 - binds) / np.maximum(second, 0.05))
         seam = 0.012 if head.member == "full" else 0.022
-        return joined - seam * (1.0 - binds) - binds * lost.get(head.member, np.zeros_like(hard))
+        joined -= seam * (1.0 - binds) + binds * lost
+        return joined
 
     def _side(self, member: str, hard: np.ndarray, steps: int, share: float) -> np.ndarray:
         strength = STRENGTHS[member]
         best = strength.best + self.shift[member] - strength.falls * hard**strength.power
         whole = strength.usual if member == "finisher" else strength.usual * share**0.8
         half = 0.14 * whole * (0.7 + 0.6 * hard)
-        return best * steps**1.7 / (steps**1.7 + half**1.7)
+        found: np.ndarray = best * steps**1.7 / (steps**1.7 + half**1.7)
+        return found
 
 
 def noise_share(until_sigma: float | None) -> float:

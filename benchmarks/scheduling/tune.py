@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean
 
 from benchmarks.scheduling.entrants import ENTRANTS, Settings
@@ -52,6 +51,4 @@ def best(trials: Sequence[Trial], regrets: Sequence[float]) -> dict[str, Setting
     for trial, total in zip(trials, regrets, strict=True):
         of_entrant = found.setdefault(trial.entrant, {})
         of_entrant.setdefault(repr(trial.settings), (trial.settings, []))[1].append(total)
-    return {
-        name: min(choices.values(), key=lambda choice: fmean(choice[1]))[0] for name, choices in found.items()
-    }
+    return {name: min(choices.values(), key=lambda choice: fmean(choice[1]))[0] for name, choices in found.items()}

@@ -55,8 +55,8 @@ class Jobs:
 def jobs(
     rng: Generator, count: int, *, rate: float, cv: float, texts: list[str] | None = None, change_at: float = 1.0
 ) -> Jobs:
-    """Draw jobs that come at ``rate`` per second. ``texts`` replaces the prompts; ``change_at`` is the share of the jobs
-    after which the networks change."""
+    """Draw jobs that come at ``rate`` per second. ``texts`` replaces the prompts; ``change_at`` is the share of the
+    jobs after which the networks change."""
     drawn = prompts.draw(rng, count) if texts is None else texts
     at = arrivals(rng, count, rate, cv)
     device = rng.integers(len(DEVICES), size=count)
@@ -79,7 +79,8 @@ def jobs(
 
 
 def arrivals(rng: Generator, count: int, rate: float, cv: float) -> np.ndarray:
-    """Seconds at which jobs come: Gamma intervals of mean 1 / ``rate`` and coefficient of variation ``cv`` (1: Poisson)."""
+    """Seconds at which jobs come: Gamma intervals of mean 1 / ``rate`` and coefficient of variation ``cv`` (1:
+    Poisson)."""
     shape = 1.0 / cv**2
     return np.cumsum(rng.gamma(shape, 1.0 / (rate * shape), size=count))
 
@@ -87,8 +88,8 @@ def arrivals(rng: Generator, count: int, rate: float, cv: float) -> np.ndarray:
 def background(rng: Generator, at: np.ndarray, scale_s: float, busy: float) -> np.ndarray:
     """The seconds of work before a job that comes at ``at``, from others' jobs on two servers.
 
-    Others come in Gamma bursts (CV 1.5) whose rate swings by SWING three times in the run, each with ``scale_s`` of work
-    on average; ``busy`` is the servers' mean utilisation.
+    Others come in Gamma bursts (CV 1.5) whose rate swings by SWING three times in the run, each with ``scale_s`` of
+    work on average; ``busy`` is the servers' mean utilisation.
     """
     span = float(at[-1]) + 1.0
     rate = 2.0 * busy / scale_s

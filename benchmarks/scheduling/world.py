@@ -1,8 +1,8 @@
 """A world in full: for every job and every arm what would have come of it, and how each job looks to players.
 
 Latency, in truth, is waiting + stages + moving, each with hidden factors: the seconds announced are a profile that the
-shifts make wrong, links and backlogs are told late, encoding and decoding are in no formula, and every stage of every job
-has a factor drawn from ``spread`` (of the machine at that moment, the same for all arms).
+shifts make wrong, links and backlogs are told late, encoding and decoding are in no formula, and every stage of every
+job has a factor drawn from ``spread`` (of the machine at that moment, the same for all arms).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ STALE_SD = 0.2
 @dataclass(frozen=True)
 class Profile:
     """What runs cost where nothing is wrong. ``step_s`` by member at slowness 1; ``begin_s`` and ``end_s`` are encoding
-    and decoding by tier, which no formula holds; ``hand_s`` is a handoff beside its link; ``spread`` are factors (n,) of
-    mean 1 to draw from; ``load`` is the utilisation of the edge by others."""
+    and decoding by tier, which no formula holds; ``hand_s`` is a handoff beside its link; ``spread`` are factors (n,)
+    of mean 1 to draw from; ``load`` is the utilisation of the edge by others."""
 
     family: ModelFamily
     arms: tuple[Arm, ...]
@@ -84,6 +84,7 @@ class World:
 
     name: str
     desk: Desk
+    texts: tuple[str, ...]
     asked: tuple[Asked, ...]
     waits: np.ndarray
     stages: np.ndarray
@@ -114,7 +115,8 @@ class World:
 def utilities(quality: np.ndarray, latency: np.ndarray, preference: np.ndarray, reference_s: float) -> np.ndarray:
     """The product's reward as arrays: w q - (1 - w) / 2 min(T / T_ref, 2)."""
     w = preference[:, None]
-    return w * quality - (1.0 - w) * 0.5 * np.minimum(latency / reference_s, LATENCY_CAP)
+    found: np.ndarray = w * quality - (1.0 - w) * 0.5 * np.minimum(latency / reference_s, LATENCY_CAP)
+    return found
 
 
 def build(
@@ -142,6 +144,7 @@ def build(
     return World(
         name=name,
         desk=desk,
+        texts=jobs.prompts,
         asked=asked,
         waits=waits[:, :, 0],
         stages=stages,
@@ -175,9 +178,7 @@ def _backlogs(profile: Profile, jobs: workload.Jobs, rng: Generator) -> Backlogs
     return Backlogs(edge, device, np.exp(rng.normal(0.0, STALE_SD, jobs.count)))
 
 
-def _announced(
-    profile: Profile, jobs: workload.Jobs, backlogs: Backlogs, options: Options
-) -> list[Announced]:
+def _announced(profile: Profile, jobs: workload.Jobs, backlogs: Backlogs, options: Options) -> list[Announced]:
     tiers = {member.name: member.tier for member in profile.family.spec.members}
     by_pool = [
         {
