@@ -12,10 +12,10 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nodes check format bench train crds chart-values kind-up kind-down install lock clean
+.PHONY: help setup run test test-nodes check format bench demo-scheduler train crds chart-values kind-up kind-down install lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Make .venv from the locked requirements (needs Python >= 3.11; quick when nothing changed)
 	@requirements/setup
@@ -43,6 +43,9 @@ format: setup ## Put the code into the one format, and mend what the linter can 
 
 bench: setup ## Measure the relay against the large model alone: out/bench-relay.json, a table and a plot
 	$(BIN)/rise bench relay --json out/bench-relay.json $(ARGS)
+
+demo-scheduler: setup ## The scheduler against every static configuration, on a real platform: half an hour, and a plot in out/
+	$(BIN)/python -m benchmarks.demo_scheduler --json out/demo-scheduler.json $(ARGS)
 
 train: setup ## Train the embedded family from nothing (hours on CPU; resumable, goes on where it stopped)
 	$(BIN)/python -m rise_shapes.training $(ARGS)

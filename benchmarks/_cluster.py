@@ -18,13 +18,11 @@ from pathlib import Path
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from rise_cli.local import nats_server
+from benchmarks._bus import PATIENCE_S, start_nats
 from tests.kube.children import Child, DidNotStart, free_ports
 from tests.kube.controlplane import ControlPlane
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0
-"""Seconds for one process to be up."""
 OPERATOR, SCHEDULER = "operator", "scheduler"
 
 
@@ -43,7 +41,7 @@ class Installed:
     def start_operator(self) -> None:
         """Return when it serves its metrics."""
         self.operator.start()
-        self.operator.wait_until(self._answers, PATIENCE, f"answer {self.health}")
+        self.operator.wait_until(self._answers, PATIENCE_S, f"answer {self.health}")
 
     def check(self) -> None:
         """Raise DidNotStart where a part has ended."""
@@ -81,7 +79,7 @@ def installed(folder: Path, family: str, slots: int) -> Iterator[Installed]:
         plane.kubectl().run("apply", "--server-side", "-f", str(ROOT / "crds"))
         plane.kubectl().run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
         token = secrets.token_hex(16)
-        nats, url = _start_nats(folder, token, closing)
+        nats, url = start_nats(folder, token, closing)
         (port,) = free_ports(1)
         health = f"127.0.0.1:{port}"
         environ = {**os.environ, "RISE_NATS_TOKEN": token, "PYTHONPATH": str(ROOT)}
@@ -99,17 +97,3 @@ def installed(folder: Path, family: str, slots: int) -> Iterator[Installed]:
             if name != OPERATOR:
                 parts[name].start()
         yield Installed(plane, parts, health)
-
-
-def _start_nats(folder: Path, token: str, closing: ExitStack) -> tuple[Child, str]:
-    own = folder / "nats"
-    own.mkdir()
-    settings = nats_server.Settings(own, own / "store", own, token)
-    program = nats_server.prepare(settings, nats_server.find_binary())
-    child = Child(program.name, program.command, program.log)
-    closing.callback(child.kill)
-    child.start()
-    child.wait_until(lambda: nats_server.address_in(own) is not None, PATIENCE, "listen")
-    url = nats_server.address_in(own)
-    assert url is not None
-    return child, url

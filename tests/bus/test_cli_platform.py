@@ -69,14 +69,43 @@ def test_a_submitted_job_keeps_its_handoff_and_its_preview_for_whoever_fetches_i
     assert (home.out / f"{job}-handoff.png").is_file()
 
 
+def settlement(home: cli.Home, job: str) -> object:
+    """How the scheduler has settled the job's decision, once that is final."""
+    settled = None
+    for _ in range(30):  # it learns when it gets to it
+        settled = home.rise("explain", job, "--json").json()["decision"]["settlement"]
+        if settled is not None and settled["final"]:
+            break
+    return settled
+
+
 def test_the_judges_word_reaches_the_scheduler(home: cli.Home) -> None:
     report = home.run(PROMPT, "--json").json()
     assert report["runs"][0]["policy"] == "fixed"
-    for _ in range(30):  # it learns when it gets to it
-        settled = home.rise("explain", report["runs"][0]["job"], "--json").json()["decision"]["settlement"]
-        if settled is not None and settled["final"]:
-            break
-    assert settled == {"quality": 1.0, "final": True}
+    assert settlement(home, report["runs"][0]["job"]) == {"quality": 1.0, "final": True}
+
+
+def test_a_picture_that_nobody_waits_for_is_judged_too(home: cli.Home) -> None:
+    job = submitted(home, PROMPT)
+    assert settlement(home, job) == {"quality": 1.0, "final": True}
+
+
+def test_the_policy_is_shown_and_its_decisions_are_drawn(home: cli.Home) -> None:
+    job = home.run(PROMPT, "--json").json()["runs"][0]["job"]
+    told = home.rise("policy", "--json").json()
+    (family,) = told["families"]
+    assert (told["policy"], family["family"]) == ("fixed", "rise-shapes")
+    assert family["chosen"] in [arm["seen"]["arm"] for arm in family["arms"]]
+    png = home.folder / "plots" / "policy.png"
+    said = home.rise("policy", "--png", str(png))
+    assert said.code == 0, said.err
+    assert f"plot     {png}" in said.out
+    assert png.read_bytes().startswith(b"\x89PNG")
+    why = home.rise("explain", job).out
+    assert "why      fixed ranks nothing: it goes by the preference, 0.5" in why
+    assert "STAGES" in why
+    wrong = home.rise("policy", "--family", "rise-shape")
+    assert (wrong.code, "did you mean 'rise-shapes'" in wrong.one_line()) == (2, True)
 
 
 def test_a_run_uses_the_platform_that_is_up(home: cli.Home) -> None:

@@ -34,6 +34,15 @@ VALUES: dict[str, Object] = {
         "stage": {"image": {"digest": DIGEST}},
         "nats": {"image": {"digest": DIGEST}},
     },
+    "http": {
+        "scheduler": {
+            "http": {
+                "enabled": True,
+                "existingSecret": "asking",
+                "from": [{"podSelector": {"matchLabels": {"app": "studio"}}}],
+            }
+        }
+    },
     "everything-off": {
         "crds": {"install": False},
         "nats": {"persistence": {"enabled": False}},

@@ -113,6 +113,18 @@ def test_the_scheduler_reads_what_the_chart_tells_it(renderings: dict[str, Rende
     assert told.policy == "linucb" and told.patience == 300
 
 
+def test_http_is_served_where_it_is_wanted_and_opened_by_a_secret(renderings: dict[str, Rendered]) -> None:
+    pod = renderings["http"].pod("Deployment/rise-scheduler")
+    container = pod.main()
+    told = scheduler_settings.read(container["args"], {**environment_of(container), "RISE_HTTP_TOKEN": "s3cret"})
+    assert told.http == ("0.0.0.0", 8081)
+    assert {"name": "http", "containerPort": 8081} in container["ports"]
+    (token,) = [item for item in container["env"] if item["name"] == "RISE_HTTP_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"] == {"name": "asking", "key": "token"}
+    plain = renderings["defaults"].pod("Deployment/rise-scheduler").main()
+    assert not [item for item in plain["env"] if item["name"].startswith("RISE_HTTP")]
+
+
 def test_an_upgrade_restarts_only_what_it_changes(plain: Rendered) -> None:
     for pod in plain.pods():
         assert "helm.sh/chart" not in pod.labels and "app.kubernetes.io/version" not in pod.labels, pod.name

@@ -124,6 +124,15 @@ def test_health_is_for_everybody_unless_the_values_say_who(renderings: dict[str,
         assert peer == {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 
 
+def test_http_is_for_those_whom_the_values_name(renderings: dict[str, Rendered]) -> None:
+    health, http = renderings["http"].one("NetworkPolicy", "rise-scheduler")["spec"]["ingress"]
+    assert (health["ports"][0]["port"], http["ports"][0]["port"]) == ("health", "http")
+    assert http["from"] == [{"podSelector": {"matchLabels": {"app": "studio"}}}]
+    (port,) = renderings["http"].one("Service", "rise-scheduler")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (8081, "http")
+    assert "rise-scheduler" not in {body["metadata"]["name"] for body in renderings["defaults"].all("Service")}
+
+
 def test_the_monitor_selects_the_services_that_lead_to_metrics(renderings: dict[str, Rendered]) -> None:
     found = renderings["everything-on"]
     (monitor,) = found.all("ServiceMonitor")

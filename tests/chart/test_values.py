@@ -30,6 +30,8 @@ WRONG = {
     "nats.url=http://bus": "'/nats/url': 'http://bus' does not match",
     "test.seed=-1": "'/test/seed': minimum: got -1, want 0",
     "crds.install=maybe": "'/crds/install': got string, want boolean",
+    "scheduler.http.port=1": "additional properties 'port' not allowed",
+    "scheduler.http.enabled=true": "scheduler.http.existingSecret: wanted the name of a Secret",
     "nats.enabled=false": "nats.url: wanted the URL of a NATS server",
     "nats.enabled=false,nats.url=nats://bus:4222": "nats.existingSecret: wanted the name of a Secret",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.chart import charts
 from tests.chart.charts import HelmFailed, Pod
 from tests.chart.conftest import VALUES
-from tests.cluster.installed import Release, Rights, rules_of
+from tests.cluster.installed import Release, Rights, granted, rules_of
 from tests.kube import assets
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import Kubectl, KubectlFailed, until
@@ -140,6 +141,40 @@ def test_the_operator_may_do_this_and_nothing_else(release: Release) -> None:
 @pytest.mark.parametrize("account", ["rise-scheduler", "rise-stage", "rise-nats"])
 def test_the_other_processes_may_do_nothing(release: Release, account: str) -> None:
     assert release.rights(account, release.namespace) == {}
+
+
+@pytest.mark.parametrize("name", ["defaults", "some-namespaces", "everything-off"])
+def test_every_account_may_do_what_the_chart_says_and_nothing_else(
+    strict: Kubectl, release: Release, tmp_path: Path, name: str
+) -> None:
+    """In the API server's words, for each account, in each namespace that it has to do with and in one more."""
+    home = f"rights-{name}"
+    rendered = charts.render("--namespace", home, values=VALUES[name], folder=tmp_path)
+    bindings = [*rendered.all("ClusterRoleBinding"), *rendered.all("RoleBinding")]
+    bound = {(binding["roleRef"]["kind"], binding["roleRef"]["name"]) for binding in bindings}
+    roles = [body for body in rendered.objects if (body["kind"], body["metadata"]["name"]) in bound]
+    accounts = rendered.all("ServiceAccount")
+    kubectl = strict.within("")
+    kubectl.run("create", "namespace", home)
+    made = [placed(body, home) for body in (*accounts, *roles, *bindings)]
+    kubectl.apply(*made)
+
+    installed = replace(release, namespace=home)
+    names = [body["metadata"]["name"] for body in accounts]
+    assert {"rise-operator", "rise-scheduler", "rise-stage"} <= set(names)
+    for account in names:
+        for namespace in (home, "team-a", "team-b", "default"):
+            wanted = granted(rendered, account, home, namespace)
+            assert installed.rights(account, namespace) == wanted, (account, namespace)
+            assert bool(wanted) == (account == "rise-operator")
+    kubectl.run("delete", "-f", "-", stdin=charts.as_text(*made))
+
+
+def placed(body: charts.Object, home: str) -> charts.Object:
+    """With the namespace that Helm would make it in, spelt out."""
+    if body["kind"].startswith("Cluster"):
+        return body
+    return {**body, "metadata": {"namespace": home, **body["metadata"]}}
 
 
 def test_people_may_do_with_jobs_what_they_may_do_in_a_namespace(release: Release) -> None:

@@ -7,24 +7,19 @@ real nats-server beside the cluster, for the containers of NATS need what proces
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import IMAGES, TIER
-from tests.cluster.installed import Release, written
+from tests.cluster.conftest import IMAGES
+from tests.cluster.installed import OPERATOR, Release, bring_defaults, pool_is, values, written
 from tests.kube import assets
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
 from tests.kube.pod_status import Image
 from tests.kube.process_node import ProcessNode
 from tests.servers import Server
-
-OPERATOR = "rise-operator"
 
 
 @pytest.fixture
@@ -38,47 +33,14 @@ def release(tmp_path: Path) -> Iterator[Release]:
     plane.close()
 
 
-def values(server: Server) -> dict[str, Any]:
-    """An external bus, and pools whose workers find room here."""
-    pools = {tier: {"tier": tier, "replicas": 1, "resources": None} for tier in ("edge", "device")}
-    return {
-        "nats": {"enabled": False, "url": server.url, "existingSecret": "bus"},
-        "operator": {"leaseSeconds": 3},
-        "pools": pools,
-        "test": {"timeoutSeconds": 120},
-    }
-
-
-def bring_defaults(release: Release, account: Path) -> str:
-    """What the init container of the operator's pods does, as the chart calls it; process nodes have none."""
-    pod = release.kubectl.get("deployment", OPERATOR)["spec"]["template"]["spec"]
-    (container,) = pod["initContainers"]
-    command = [sys.executable, *container["command"][1:], *container["args"]]
-    environment = {"RISE_NAMESPACE": release.namespace, "RISE_KUBECONFIG": str(account)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
 @pytest.fixture
 def nodes(release: Release, tmp_path: Path) -> Iterator[list[ProcessNode]]:
-    """One node for each tier, not started yet. What the operator's process connects with is its account's token."""
-    account = release.plane.folder / f"account-{release.namespace}-{OPERATOR}.kubeconfig"
-    operator = Image(IMAGES[OPERATOR].argv, {**IMAGES[OPERATOR].env, "RISE_KUBECONFIG": str(account)})
-    made = []
-    for tier in ("edge", "device"):
-        own = release.plane.kubeconfig_for(f"system:node:{tier}-1", ["system:nodes"])
-        images = {**IMAGES, OPERATOR: operator}
-        folder = tmp_path / f"{tier}-1"
-        made.append(ProcessNode(f"{tier}-1", release.plane.kubectl(), own, folder, images, labels={TIER: tier}))
+    """One node for each tier, not started yet."""
+    operator = Image(IMAGES[OPERATOR].argv, {**IMAGES[OPERATOR].env, **release.operators_environment()})
+    made = release.nodes(tmp_path, {**IMAGES, OPERATOR: operator})
     yield made
     for node in made:
         node.close()
-
-
-def pool_is(status: str, pool: dict[str, Any]) -> bool:
-    conditions = pool.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == status for each in conditions)
 
 
 def logs(nodes: list[ProcessNode], container: str) -> str:
@@ -93,8 +55,7 @@ def test_an_installation_draws_a_picture_and_goes_without_a_trace_of_work(
     kubectl.run("create", "secret", "generic", "bus", f"--from-literal=token={nats_server.token}")
     release.install("--values", written(tmp_path, chosen))
 
-    account = release.plane.kubeconfig_for_service_account(release.namespace, OPERATOR)
-    bring_defaults(release, account)
+    bring_defaults(release)
     for node in nodes:
         node.start()
     for tier in ("edge", "device"):
@@ -110,13 +71,13 @@ def test_an_installation_draws_a_picture_and_goes_without_a_trace_of_work(
     kubectl.run("scale", "stagepool", "edge", "--replicas=0")
     chosen["pools"]["device"] = None
     release.upgrade("--values", written(tmp_path, chosen))
-    assert "StagePool edge was made from this manifest already" in bring_defaults(release, account)
+    assert "StagePool edge was made from this manifest already" in bring_defaults(release)
     assert kubectl.get("stagepool", "edge")["spec"]["replicas"] == 0
     until(lambda: [pool["metadata"]["name"] for pool in kubectl.list("stagepools")], ["edge"].__eq__, 30, "pools")
     # What the values say anew counts.
     chosen["pools"]["edge"]["drainSeconds"] = 10
     release.upgrade("--values", written(tmp_path, chosen))
-    assert "StagePool edge is as the chart has it" in bring_defaults(release, account)
+    assert "StagePool edge is as the chart has it" in bring_defaults(release)
     assert kubectl.get("stagepool", "edge")["spec"]["drainSeconds"] == 10
 
     # All of that with the chart's rights, and without a word of the API server's against it.

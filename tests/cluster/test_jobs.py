@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +14,17 @@ from PIL import Image
 
 import rise_shapes
 from rise_contracts import manifest
+from rise_contracts.resources import LatentContract
 from rise_shapes import grammar, judge
 from tests.cluster.rise import PICTURE, ROOT, Rise, condition, job_id
+from tests.kube import assets
 from tests.kube.clusters import Cluster
 from tests.kube.kubectl import until
 from tests.kube.process_node import ProcessNode
 
 SLOW = {"mode": "Fixed", "stages": [{"member": "large", "tier": "edge", "steps": 200}]}
 """Two hundred steps of the large member: seconds, in which a job can be met under way."""
+ACCOUNT = "rise-stage"
 MANY: dict[str, Any] = {"relay": SLOW, "images": 4}
 
 
@@ -37,7 +41,8 @@ def rise(
     rise = Rise(cluster, tmp_path_factory.mktemp("rise"), "rise")
     try:
         rise.start()
-        rise.operator("operator-a", "--resync-seconds=30")
+        rise.kubectl.run("create", "serviceaccount", ACCOUNT)
+        rise.operator("operator-a", "--resync-seconds=30", f"--stage-service-account={ACCOUNT}")
         rise.kubectl.apply(pool("edge", "edge"), pool("device", "device"))
         for name in ("edge", "device"):
             rise.kubectl.wait(f"stagepool/{name}", "condition=Ready", 240)
@@ -231,6 +236,47 @@ def test_a_pool_says_what_is_wrong_with_it(rise: Rise, more: dict[str, Any], rea
         assert words in condition(seen, "Ready")["message"]  # type: ignore[index]
     finally:
         rise.kubectl.delete("stagepool", name)
+
+
+def test_a_pool_in_another_namespace_says_what_it_lacks_there(rise: Rise, namespace: str) -> None:
+    """And each time what it says is done, word for word."""
+    there = rise.kubectl.within(namespace)
+    there.apply(pool("edge", "edge"))
+
+    def waits_for(reason: str) -> str:
+        seen = there.until(
+            "stagepool", "edge", lambda seen: (condition(seen, "Ready") or {}).get("reason") == reason, 120
+        )
+        return str(condition(seen, "Ready")["message"])  # type: ignore[index]
+
+    def do(message: str) -> None:
+        command = message[message.index("kubectl create") :]
+        kubectl = f'kubectl() {{ "{assets.find("kubectl")}" --kubeconfig "{rise.cluster.kubeconfig}" "$@"; }}'
+        subprocess.run(["bash", "-ec", f"{kubectl}\n{command}"], check=True, timeout=60)
+
+    do(waits_for("Forbidden"))
+    do(waits_for("SecretMissing"))
+    waits_for("Ready")
+    there.delete("stagepool", "edge")
+
+
+def test_a_family_whose_latents_are_not_what_it_says_is_told_so_by_its_workers(rise: Rise) -> None:
+    name, family = fresh("wrong"), rise_shapes.family()
+    stated = LatentContract(channels=99, downscale=8, scaling_factor=1.0)
+    spec = family.spec.model_copy(update={"latent": stated})
+    wrong = family.model_copy(update={"metadata": family.metadata.model_copy(update={"name": name}), "spec": spec})
+    rise.kubectl.apply(manifest.dump(wrong), pool(name, "edge", family=name))
+    try:
+        seen = rise.kubectl.until(
+            "modelfamily", name, lambda seen: (condition(seen, "Ready") or {}).get("reason") == "LatentsDiffer", 90
+        )
+        failing = condition(rise.kubectl.get("stagepool", name), "Ready")
+        assert failing is not None and failing["reason"] == "WorkerFailing"
+        assert "channels=99" in failing["message"]
+        assert condition(seen, "Ready")["message"] in failing["message"]  # type: ignore[index]
+    finally:
+        rise.kubectl.delete("stagepool", name)
+        rise.kubectl.delete("modelfamily", name)
 
 
 def test_a_pool_that_is_deleted_takes_its_pods_along(rise: Rise) -> None:

@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.bus.runtime import small
-from tests.cluster.rise import Operator, Rise, condition, job_id
+from tests.cluster.rise import Operator, Rise, condition, job, job_id
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
+from tests.kube.slow_api import SlowApi
 
 LEASE = "--lease-seconds=10"
 FAILOVER_S = 15.0
@@ -109,6 +111,34 @@ def test_a_leader_that_was_frozen_does_nothing_when_it_wakes(rise: Rise) -> None
     assert [rise.events(name).count("Completed") for name in names] == [1] * 5
 
 
+def renewed_at(rise: Rise) -> datetime:
+    return datetime.fromisoformat(rise.kubectl.get("lease", "rise-operator")["spec"]["renewTime"])
+
+
+def test_hundreds_of_writes_that_wait_cost_no_leadership(rise: Rise) -> None:
+    """An operator whose every connection is taken by a write that the API server is slow to take."""
+    jobs, connections = 48, 32
+    slow = SlowApi(rise.kubeconfig).start()
+    try:
+        rise.kubeconfig = slow.kubeconfig
+        operator = rise.operator("operator-a", LEASE, f"--workers={jobs}")
+        leads(rise, operator)
+        slow.hold_writes()
+        rise.kubectl.apply(*[job(f"job-{number}") for number in range(jobs)])
+        until(lambda: slow.waiting, lambda waiting: waiting >= connections, 30, "no connection left")
+        began = renewed_at(rise)
+        until(lambda: renewed_at(rise), lambda last: (last - began).total_seconds() > 15, 30, "it goes on leading")
+        slow.let_go()
+        for number in range(jobs):
+            complete(rise, f"job-{number}")
+    finally:
+        slow.close()
+    assert operator.process.running
+    assert rise.kubectl.get("lease", "rise-operator")["spec"]["leaseTransitions"] == 0
+    assert [decisions(rise, record.job_id) for record in rise.records()] == [1] * jobs
+    assert operator.process.log.read_text().count("was not renewed") == 0
+
+
 def test_what_happened_while_no_operator_was_there_is_made_good(rise: Rise) -> None:
     first = rise.operator("operator-a", LEASE)
     leads(rise, first)
@@ -127,6 +157,18 @@ def test_what_happened_while_no_operator_was_there_is_made_good(rise: Rise) -> N
     complete(rise, "late")
     until(rise.records, lambda found: gone not in {record.job_id for record in found}, 30, "the record gone")
     assert {record.job_id: record.state for record in rise.records()}[asleep] == "Suspended"
+
+
+def test_a_job_that_no_operator_came_to_in_time_is_late(rise: Rise) -> None:
+    """Its time to start counts from its creation, and not from when somebody looked at it."""
+    rise.submit("late", startDeadlineSeconds=2)
+    rise.submit("patient", startDeadlineSeconds=600)
+    made = datetime.fromisoformat(rise.job("late")["metadata"]["creationTimestamp"])
+    until(lambda: datetime.now(UTC) - made, lambda age: age > timedelta(seconds=3), 10, "too late")
+    rise.operator("operator-a", LEASE)
+    failed = condition(rise.until("late", "Failed"), "Failed")
+    assert failed is not None and failed["reason"] == "StartDeadlineExceeded"
+    complete(rise, "patient")
 
 
 def test_without_a_scheduler_jobs_wait_with_a_reason_and_then_run(rise: Rise) -> None:
@@ -200,7 +242,7 @@ def test_a_cluster_without_the_definitions_is_refused_in_words(tmp_path_factory:
     finally:
         plane.close()
     assert done.returncode == 2
-    assert "definition of relayjobs" in done.stderr
+    assert "definition of modelfamilies" in done.stderr
     assert "kubectl apply -f crds/" in done.stderr
 
 
@@ -218,7 +260,7 @@ def test_missing_rights_are_refused_in_words(rise: Rise, own_control_plane: Cont
     weak = own_control_plane.kubeconfig_for("weak")
     done = run_operator(rise, f"--kubeconfig={weak}")
     assert done.returncode == 2
-    assert "right to list relayjobs" in done.stderr
+    assert "right to list modelfamilies" in done.stderr
 
 
 def test_a_second_installation_for_the_same_namespaces_is_refused(rise: Rise) -> None:

@@ -12,6 +12,10 @@ from tests.kube.api import Json
 PORT = "{port}"
 LONGEST_MESSAGE = 2048
 """Bytes of output that a kubelet takes as the termination message under FallbackToLogsOnError."""
+LONGEST_WORD = 4096
+"""Bytes that it takes of the file at `terminationMessagePath`."""
+LAST_WORD = "/dev/termination-log"
+"""Where that file is, unless the container says otherwise."""
 LONGEST_PAUSE = 300.0
 """Seconds between two restarts, at most."""
 
@@ -111,8 +115,9 @@ def pause_before_restart(restarts: int, first: float) -> float:
     return 0.0 if restarts == 0 else min(first * 2 ** (restarts - 1), LONGEST_PAUSE)
 
 
-def ended(code: int, began: str, now: str, output: bytes, policy: str) -> Json:
-    """The terminated state for a process's return code, negative where a signal ended it."""
+def ended(code: int, began: str, now: str, output: bytes, policy: str, word: bytes = b"") -> Json:
+    """The terminated state for a process's return code, negative where a signal ended it; `word` is what it left in
+    its file of last words."""
     exit_code = code if code >= 0 else 128 - code
     state: Json = {
         "exitCode": exit_code,
@@ -120,7 +125,9 @@ def ended(code: int, began: str, now: str, output: bytes, policy: str) -> Json:
         "startedAt": began,
         "finishedAt": now,
     }
-    if policy == "FallbackToLogsOnError" and exit_code != 0 and output:
+    if word:
+        state["message"] = word[:LONGEST_WORD].decode(errors="replace")
+    elif policy == "FallbackToLogsOnError" and exit_code != 0 and output:
         state["message"] = output[-LONGEST_MESSAGE:].decode(errors="replace")
     return {"terminated": state}
 

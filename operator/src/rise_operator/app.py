@@ -11,12 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from rise_contracts.errors import RiseError
 from rise_operator import settings as settings_module
 from rise_operator.api import Api, connected
+from rise_operator.candidacy import Candidacy, candidacy
 from rise_operator.leader import Leader
-from rise_operator.lease import Election
 from rise_operator.liveness import Liveness
 from rise_operator.settings import Settings
 from rise_operator.together import together
@@ -41,28 +42,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def run(chosen: Settings) -> None:
     """Stand by, lead, and end on SIGTERM or SIGINT. Raises NotLeader when leadership is lost."""
     stop = stop_on_signals()
-    async with connected(chosen.kubeconfig, chosen.context) as api:
-        election = Election(
-            api, chosen.namespace, chosen.lease, chosen.identity, chosen.lease_s, chosen.watch_namespaces
+    connect = partial(connected, chosen.kubeconfig, chosen.context)
+    async with connect() as api, candidacy(chosen, connect) as candidate:
+        log.info(
+            "%s is a candidate for the lease %s/%s at %s", chosen.identity, chosen.namespace, chosen.lease, api.host
         )
-        liveness = Liveness(election, chosen.namespace)
+        liveness = Liveness(candidate.election, chosen.namespace)
         health = telemetry.served_health(telemetry.health_address(), lambda: not stop.is_set(), liveness.problem)
         async with health:
-            await _campaign(chosen, api, election, liveness, stop)
+            await _campaign(chosen, api, candidate, liveness, stop)
 
 
-async def _campaign(chosen: Settings, api: Api, election: Election, liveness: Liveness, stop: asyncio.Event) -> None:
+async def _campaign(chosen: Settings, api: Api, candidate: Candidacy, liveness: Liveness, stop: asyncio.Event) -> None:
     async def until_stopped() -> None:
         await stop.wait()
 
-    async def lead() -> None:
-        await election.won.wait()
-        await Leader(chosen, api, election, liveness).run()
+    async def until_lost() -> None:
+        await asyncio.shield(candidate.ended)
 
-    log.info("%s is a candidate for the lease %s/%s at %s", election.identity, chosen.namespace, chosen.lease, api.host)
-    try:
-        await together(until_stopped(), election.run(), lead())
-        if not stop.is_set():
-            election.lost()
-    finally:
-        await election.release()
+    async def lead() -> None:
+        await candidate.won.wait()
+        await Leader(chosen, api, candidate.election, liveness).run()
+
+    await together(until_stopped(), until_lost(), lead())
+    if not stop.is_set():
+        candidate.election.lost()

@@ -12,13 +12,14 @@ from rise_contracts import subjects
 from rise_contracts.errors import BusUnavailable, NoResponder, RiseError, Waited
 from rise_operator import metrics
 from rise_operator.api import Api, ApiError
+from rise_operator.complaints import Complaints
 from rise_operator.families.reconcile import FamilyReconciler
 from rise_operator.jobs.reconcile import JobReconciler
-from rise_operator.lease import Election
+from rise_operator.lease import Election, NotLeader
 from rise_operator.liveness import Liveness
 from rise_operator.pools.reconcile import PoolReconciler
 from rise_operator.recorder import Recorder
-from rise_operator.resync import check_alone, check_definitions, resync
+from rise_operator.resync import check_alone, resync
 from rise_operator.settings import Settings
 from rise_operator.together import together
 from rise_operator.watch import watch
@@ -46,6 +47,7 @@ class Leader:
         self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
+        self._complaints = Complaints(log.warning)
         self._recorder = Recorder(api, election.identity)
         self._jobs = JobReconciler(api, self._connection, self._world, election, self._recorder, settings.stage)
         self._pools = PoolReconciler(api, self._world, election)
@@ -76,7 +78,6 @@ class Leader:
     async def _look_around(self) -> None:
         while True:
             try:
-                await check_definitions(self._api, self._settings)
                 await check_alone(self._api, self._settings, self._election)
                 await resync(self._api, self._world, self._settings)
             except ApiError as error:
@@ -90,7 +91,7 @@ class Leader:
             await asyncio.sleep(self._settings.resync_s)
             try:
                 await resync(self._api, self._world, self._settings)
-            except ApiError as error:
+            except RiseError as error:
                 log.warning("the regular look at everything failed: %s", error)
             self._world.wake_everything()
 
@@ -170,8 +171,10 @@ class Leader:
 
     def _failed(self, item: Item, error: Exception) -> None:
         what = f"{item.kind} {item.namespace}/{item.name}"
+        if isinstance(error, NotLeader):
+            return  # all that is left to say of it is said once, at the end of the process
         if isinstance(error, RiseError):
-            log.warning("%s: %s; trying again", what, error)
+            self._complaints.about(error.reason, f"{what}: {error}; trying again")
         else:
             log.error("%s: an error that nobody foresaw; trying again", what, exc_info=error)
 

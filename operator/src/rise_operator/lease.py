@@ -30,7 +30,9 @@ RENEW_SHARE = 1 / 6
 """Of the duration: how often the leader renews, and the others look."""
 HELD_SHARE = 2 / 3
 """Of the duration: how long after its last renewal a leader still takes itself for one. The rest is for requests that
-are on their way when it stops."""
+are on their way when it stops. It is also how long an answer is waited for: a later one would be of no use."""
+LATE_SHARE = 1 / 3
+"""Of the duration: how long after its last renewal a leader that goes without one says so."""
 
 
 class NotLeader(RiseError):
@@ -56,7 +58,12 @@ def may_take(sight: Sight, identity: str, lease_s: float, now: float) -> bool:
     holder = sight.spec.get("holderIdentity") or ""
     if holder in ("", identity):
         return True
-    return now - sight.since > float(sight.spec.get("leaseDurationSeconds") or lease_s)
+    return now > runs_out(sight, lease_s)
+
+
+def runs_out(sight: Sight, lease_s: float) -> float:
+    """When a Lease that is not renewed may be taken, by whom it is seen so."""
+    return sight.since + float(sight.spec.get("leaseDurationSeconds") or lease_s)
 
 
 class Election:
@@ -72,12 +79,16 @@ class Election:
         cares_for: Sequence[str] = (),
         *,
         clock: Callable[[], float] = time.monotonic,
+        on_won: Callable[[], object] = lambda: None,
     ) -> None:
         self._annotations = {WATCHES: ",".join(cares_for)}
         self._api, self._namespace, self._name = api, namespace, name
-        self.identity, self._lease_s, self._clock = identity, lease_s, clock
+        self.identity, self._lease_s, self._clock, self._on_won = identity, lease_s, clock, on_won
+        self._lease: Object | None = None
+        """As this replica wrote it last."""
         self._sight: Sight | None = None
         self._renewed_at = float("-inf")
+        self._trouble, self._told = "", ""
         self.won = asyncio.Event()
         self.uid = ""
         """Of the Lease: it tells this installation from every other."""
@@ -98,18 +109,66 @@ class Election:
             self.lost()
 
     async def run(self) -> None:
-        """Wait for leadership, then keep it; return when it is lost."""
-        pause = self._lease_s * RENEW_SHARE
-        while True:
-            began = self._clock()
-            try:
-                async with asyncio.timeout(pause * 2):
-                    await self._try(began)
-            except (ApiError, TimeoutError) as error:
-                log.warning("the lease %s/%s could not be renewed: %s", self._namespace, self._name, error)
-            if self.won.is_set() and not self.held:
-                return
-            await asyncio.sleep(max(0.0, pause - (self._clock() - began)))
+        """Wait for leadership, then keep it; return when it is lost.
+
+        A look is begun every so often, whether or not the one before it was answered: an answer that comes late still
+        counts, and a connection that is dead holds nothing up.
+        """
+        looks: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                began = self._clock()
+                looks.add(asyncio.ensure_future(self._look(began)))
+                await asyncio.wait(looks, timeout=self._lease_s * RENEW_SHARE, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.sleep(self._pause(began))
+                for look in [look for look in looks if look.done()]:
+                    looks.discard(look)
+                    look.result()
+                self._complain()
+                if self.won.is_set() and not self.held:
+                    # Where this process or the API server stood still, it may not be anybody else's yet.
+                    await self._look(self._clock())
+                    if not self.held:
+                        return
+        finally:
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+
+    def _pause(self, began: float) -> float:
+        """Seconds until the next look: as usual after the last one, or earlier where another's Lease runs out."""
+        now, due = self._clock(), began + self._lease_s * RENEW_SHARE
+        if not self.won.is_set() and self._sight is not None:
+            out = runs_out(self._sight, self._lease_s)
+            due = min(due, out) if out > now else due
+        return max(0.0, due - now)
+
+    async def _look(self, began: float) -> None:
+        try:
+            async with asyncio.timeout(self._lease_s * HELD_SHARE):
+                await self._try(began)
+        except TimeoutError:
+            self._trouble = f"no answer within {self._lease_s * HELD_SHARE:.3g} s"
+        except ApiError as error:
+            if error.status != 409:  # somebody was faster, or a look of our own was
+                self._trouble = str(error)
+
+    def _complain(self) -> None:
+        """Say once what keeps this replica from the Lease, and once that it does no more."""
+        silent, leads = self._clock() - self._renewed_at, self.won.is_set()
+        trouble = self._trouble
+        if leads:
+            trouble = trouble or "no answer" if silent > self._lease_s * LATE_SHARE else ""
+        if trouble == self._told or (leads and trouble and self._told):
+            return
+        lease = f"the lease {self._namespace}/{self._name}"
+        if trouble and leads:
+            log.warning("%s was not renewed for %.1f s: %s", lease, silent, trouble)
+        elif trouble:
+            log.warning("%s cannot be looked at: %s", lease, trouble)
+        else:
+            log.info("%s answers again", lease)
+        self._told = trouble
 
     async def release(self) -> None:
         """Give leadership back, so that nobody has to wait for the Lease to run out."""
@@ -128,7 +187,16 @@ class Election:
     async def _try(self, began: float) -> None:
         """Create, renew or take the Lease, if it may be. `began` counts as the time of renewal: the answer may have
         been long on its way."""
+        if self.held and self._lease is not None:
+            try:
+                await self._write(self._lease, began)
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise
+            else:
+                return
         there = await self._api.get(LEASES, self._namespace, self._name)
+        self._trouble = ""
         if there is None:
             body = {
                 "metadata": {"name": self._name, "labels": LABELS, "annotations": self._annotations},
@@ -140,20 +208,25 @@ class Election:
         if self._sight is None or self._sight.spec != spec:
             self._sight = Sight(spec, self._clock())
         if may_take(self._sight, self.identity, self._lease_s, self._clock()):
-            # The revision it was read at goes along: of two that try, one is refused.
-            there["spec"] = self._spec(spec)
-            for part, own in (("labels", LABELS), ("annotations", self._annotations)):
-                there["metadata"][part] = {**(there["metadata"].get(part) or {}), **own}
-            self._took(await self._api.replace(LEASES, self._namespace, self._name, there), began)
+            await self._write(there, began)
+
+    async def _write(self, there: Object, began: float) -> None:
+        """Renew or take the Lease as it was read. Its revision goes along: of two that try, one is refused."""
+        metadata = dict(there["metadata"])
+        for part, own in (("labels", LABELS), ("annotations", self._annotations)):
+            metadata[part] = {**(metadata.get(part) or {}), **own}
+        body = {**there, "metadata": metadata, "spec": self._spec(there.get("spec") or {})}
+        self._took(await self._api.replace(LEASES, self._namespace, self._name, body), began)
 
     def _took(self, lease: Object, began: float) -> None:
-        self._sight = Sight(lease["spec"], self._clock())
+        self._lease, self._sight, self._trouble = lease, Sight(lease["spec"], self._clock()), ""
         self.uid = lease["metadata"]["uid"]
-        self._renewed_at = began
+        self._renewed_at = max(self._renewed_at, began)
         self.renewals += 1
         if not self.won.is_set():
             log.info("%s leads (lease %s/%s)", self.identity, self._namespace, self._name)
             self.won.set()
+            self._on_won()
 
     def _spec(self, old: dict[str, Any] | None) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -5,7 +5,8 @@ The first look is before the watch begins, so that nothing is taken for gone tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from rise_contracts.errors import InvalidInput
@@ -30,7 +31,10 @@ STALE_S = 120.0
 
 
 async def resync(api: Api, world: World, settings: Settings) -> None:
-    """Bring `world` up to what the API server has now. Raises ApiError."""
+    """Bring `world` up to what the API server has now.
+
+    Raises InvalidInput where the resources are not defined or may not be read, ApiError where it cannot be asked.
+    """
     ours = f"{MANAGED_LABEL}={MANAGED_BY}"
     spaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
     uids = {key: job.meta.uid for key, job in world.jobs.items()}
@@ -47,25 +51,6 @@ async def resync(api: Api, world: World, settings: Settings) -> None:
     await _renew(api, DEPLOYMENTS, spaces, ours, world.see_deployment, world.lose_deployment, world.deployments)
     await _renew(api, PODS, spaces, ours, world.see_pod, world.lose_pod, world.pods)
     await _renew(api, RELAY_JOBS, spaces, "", world.see_job, lambda key: world.lose_job(key, uids[key]), uids)
-
-
-async def check_definitions(api: Api, settings: Settings) -> None:
-    """Raise InvalidInput unless the resources are defined, and may be read."""
-    space = settings.watch_namespaces[0] if settings.watch_namespaces else None
-    for kind in (RELAY_JOBS, STAGE_POOLS, MODEL_FAMILIES, PODS, DEPLOYMENTS):
-        try:
-            async for _ in api.list(kind, space, page=1):
-                break
-        except ApiError as error:
-            if error.status == 404:
-                hint = "install them: kubectl apply -f crds/, or Helm with crds.install=true"
-                raise InvalidInput("the cluster", f"a definition of {kind.plural}", "none", hint) from error
-            if error.status in (401, 403):
-                hint = "the chart's roles give this right; is the service account bound to them?"
-                raise InvalidInput(
-                    "the service account", f"the right to list {kind.plural}", error.text, hint
-                ) from error
-            raise
 
 
 async def check_alone(api: Api, settings: Settings, election: Election) -> None:
@@ -112,8 +97,24 @@ async def _renew(
     """See all objects of a kind; what was known before and is not among them is gone."""
     left = set(known)
     for space in spaces:
-        async for body in api.list(kind, space, labels=labels):
-            left.discard((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
-            see(body)
+        with _in_words(kind):
+            async for body in api.list(kind, space, labels=labels):
+                left.discard((body["metadata"].get("namespace", ""), body["metadata"]["name"]))
+                see(body)
     for key in left:
         lose(key)
+
+
+@contextlib.contextmanager
+def _in_words(kind: Kind) -> Iterator[None]:
+    """What the cluster lacks, for somebody who can do something about it."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status == 404:
+            hint = "install them: kubectl apply -f crds/, or Helm with crds.install=true"
+            raise InvalidInput("the cluster", f"a definition of {kind.plural}", "none", hint) from error
+        if error.status in (401, 403):
+            hint = "the chart's roles give this right; is the service account bound to them?"
+            raise InvalidInput("the service account", f"the right to list {kind.plural}", error.text, hint) from error
+        raise

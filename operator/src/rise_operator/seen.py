@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from rise_contracts import words
+from rise_contracts import termination, words
 from rise_contracts.pools import StagePoolSpec
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_contracts.status import JobCondition, ModelFamilyStatus, RelayJobStatus, StagePoolStatus
@@ -27,6 +27,8 @@ MANAGED_LABEL = "app.kubernetes.io/managed-by"
 MANAGED_BY = "rise-operator"
 DIGEST = "rise-relay.io/digest"
 """Of what a Deployment was made from."""
+LONGEST = 1000
+"""Characters of what a container said."""
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
@@ -90,25 +92,34 @@ class SeenFamily:
     status: ModelFamilyStatus
 
 
+class Trouble(NamedTuple):
+    """Why a pod is not ready: what kind, the words of whoever said so, and the reason that a worker left."""
+
+    kind: Literal["Unschedulable", "Image", "Config", "Failing", "Waiting"]
+    text: str
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class SeenPod:
-    """`trouble` is why it is not ready, as (what kind, the words of whoever said so)."""
-
     meta: Meta
     pool: str
     tier: str
     job_uid: str
     node: str
     ready: bool
-    trouble: tuple[str, str] | None
+    trouble: Trouble | None
     deletion_cost: str
 
 
 @dataclass(frozen=True, slots=True)
 class SeenDeployment:
+    """`refused` is why it cannot make pods, in the API server's words."""
+
     meta: Meta
     digest: str
     replicas: int
+    refused: str = ""
 
 
 def job(body: Object) -> SeenJob:
@@ -158,7 +169,10 @@ def pod(body: Object) -> SeenPod:
 def deployment(body: Object) -> SeenDeployment:
     annotations = body["metadata"].get("annotations") or {}
     spec = body.get("spec") or {}
-    return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)))
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    failures = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
+    refused = next((str(failure.get("message") or "")[:LONGEST] for failure in failures), "")
+    return SeenDeployment(_meta(body), annotations.get(DIGEST, ""), int(spec.get("replicas", 1)), refused)
 
 
 def timestamp(text: str | None) -> float | None:
@@ -169,22 +183,33 @@ def timestamp(text: str | None) -> float | None:
 _PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
 
-def _trouble(status: Mapping[str, Any]) -> tuple[str, str] | None:
+def _trouble(status: Mapping[str, Any]) -> Trouble | None:
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return "Unschedulable", str(condition.get("message") or condition.get("reason") or "")
+            return Trouble("Unschedulable", str(condition.get("message") or condition.get("reason") or ""))
     for container in status.get("containerStatuses") or ():
         state, last = container.get("state") or {}, container.get("lastState") or {}
         waiting = state.get("waiting") or {}
         if waiting.get("reason") in _PULLING:
-            return "Image", f"{container.get('image', '')}: {waiting.get('message') or waiting['reason']}"
+            return Trouble("Image", f"{container.get('image', '')}: {waiting.get('message') or waiting['reason']}")
         ended = state.get("terminated") or last.get("terminated")
         if ended and ended.get("exitCode") != 0:
-            text = str(ended.get("message") or ended.get("reason") or "").strip().splitlines()
-            return "Failing", (text[-1] if text else f"exit code {ended.get('exitCode')}")[:1000]
+            return _last_word(ended)
+        if waiting.get("reason") == "CreateContainerConfigError":
+            return Trouble("Config", str(waiting.get("message") or waiting["reason"]))
         if waiting.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            return "Waiting", str(waiting.get("message") or waiting["reason"])
+            return Trouble("Waiting", str(waiting.get("message") or waiting["reason"]))
     return None
+
+
+def _last_word(ended: Mapping[str, Any]) -> Trouble:
+    """Of a container that ended: what it left on purpose, or else the last line that is known of it."""
+    text = str(ended.get("message") or ended.get("reason") or "").strip()
+    word = termination.decode(text)
+    if word is not None:
+        return Trouble("Failing", word.message[:LONGEST], word.reason)
+    lines = text.splitlines()
+    return Trouble("Failing", (lines[-1] if lines else f"exit code {ended.get('exitCode')}")[:LONGEST])
 
 
 def _meta(body: Object) -> Meta:

@@ -16,6 +16,7 @@ import kopf
 
 from rise_contracts.errors import RiseError
 from rise_operator.api import Api, Object, in_pod
+from rise_operator.aside import Aside
 from rise_operator.handlers import kopf_settings, register
 from rise_operator.liveness import Liveness
 from rise_operator.settings import Settings
@@ -35,32 +36,23 @@ class WatchEnded(RiseError):
 
 async def watch(api: Api, settings: Settings, world: World, liveness: Liveness) -> None:
     """Have `world` see every change until cancelled. Raises WatchEnded."""
-    loop = asyncio.get_running_loop()
-    stop, ended = threading.Event(), asyncio.Event()
-    failures: list[BaseException] = []
+    loop, stop = asyncio.get_running_loop(), threading.Event()
 
     def hand(see: Callable[[Object], None], body: Object) -> None:
         loop.call_soon_threadsafe(see, body)
 
-    def run() -> None:
-        try:
-            asyncio.run(_operate(api, settings, world, liveness, hand, stop))
-        except BaseException as error:  # noqa: BLE001 - it is raised again, on the loop that waits for it
-            failures.append(error)
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(ended.set)
-
     spaces = settings.watch_namespaces
     liveness.watched = not spaces or settings.namespace in spaces
     liveness.start()
-    threading.Thread(target=run, name="watch", daemon=True).start()
+    ended = Aside("watch", lambda: _operate(api, settings, world, liveness, hand, stop)).ended
     try:
-        await ended.wait()
+        await asyncio.wait({ended})
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait({asyncio.ensure_future(ended.wait())}, timeout=LEAVE_S)
+        await asyncio.wait({ended}, timeout=LEAVE_S)
         raise
-    raise WatchEnded(str(failures[0]) if failures else "without a word") from (failures[0] if failures else None)
+    failure = ended.exception()
+    raise WatchEnded(str(failure) if failure else "without a word") from failure
 
 
 async def _operate(

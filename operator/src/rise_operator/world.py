@@ -237,14 +237,14 @@ class World:
         name = family.meta.name
         pools = self.pools_of(name)
         pods = [pod for pool in pools for pod in self.pods.values() if (pod.meta.namespace, pod.pool) == pool.meta.key]
-        failing = [pod.trouble[1] for pod in pods if pod.trouble is not None and pod.trouble[0] == "Failing"]
+        failing = (pod.trouble for pod in pods if pod.trouble is not None and pod.trouble.kind == "Failing")
         return ObservedFamily(
             seen=family,
             now=time.time(),
             published=self.published.get(name) == family.meta.generation,
             bus=self.bus_problem(),
             workers=[beat for pool in pools for beat in self._workers_of(pool.meta.key)],
-            failing=failing[0] if failing else "",
+            failing=next(failing, None),
         )
 
     def keys_of(self, job_id: str) -> Iterable[Key]:

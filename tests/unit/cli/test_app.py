@@ -11,7 +11,7 @@ import pytest
 from rise_cli import app as cli
 from rise_contracts import errors
 
-COMMANDS = ("run", "up", "down", "submit", "get", "watch", "result", "cancel", "explain", "doctor", "bench")
+COMMANDS = ("run", "up", "down", "submit", "get", "watch", "result", "cancel", "explain", "policy", "doctor", "bench")
 
 
 def test_every_command_is_there_with_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +27,7 @@ def test_every_option_is_explained(name: str, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    "name", ["get", "submit", "run", "up", "down", "watch", "result", "cancel", "explain", "doctor"]
+    "name", ["get", "submit", "run", "up", "down", "watch", "result", "cancel", "explain", "policy", "doctor"]
 )
 def test_every_command_that_answers_can_answer_in_json(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call([name, "-h"]) == 0

@@ -18,6 +18,7 @@ PLANS = {
         families=("rise-shapes", "/x/family.yaml"),
         edge=2,
         device=3,
+        judge=True,
         threads=1,
         policy="linucb",
         server=Server("nats://127.0.0.1:4222", "hush"),
@@ -51,6 +52,6 @@ def test_secrets_go_by_the_environment_and_everything_else_by_flags(tmp_path: Pa
         "TMPDIR": str(tmp_path / "tmp"),
         "RISE_THREADS": "2",
     }
-    scheduler = programs.scheduler(where, "linucb")
-    assert not any("hush" in part for part in (*program.command, *scheduler.command))
+    scheduler, judge = programs.scheduler(where, "linucb"), programs.judge(where)
+    assert not any("hush" in part for part in (*program.command, *scheduler.command, *judge.command))
     assert scheduler.env["RISE_POLICY"] == "linucb"

@@ -102,6 +102,7 @@ def test_an_explanation_shows_what_was_weighed(capsys: pytest.CaptureFixture[str
     assert "context  load 0.25" in text
     chosen, other = text.splitlines()[-2:]
     assert chosen.split() == ["→", "large:6@1.2+finisher:5", "500", "ms", "300", "ms", "0.90"]
+    assert "why      fixed ranks nothing: it goes by the preference, 0.5" in text
     assert other.endswith("no device worker is ready")
     tables.explain(builders.record(), note, as_json=True)
     assert json.loads(capsys.readouterr().out)["decision"]["decision"]["id"] == "d1"

@@ -27,6 +27,7 @@ def test_a_suggestion_names_what_there_is() -> None:
 EXAMPLES: list[errors.RiseError] = [
     errors.InvalidInput("steps", "1 to 200", 900, "choose fewer"),
     errors.UnknownName("member", "lage", ["large"]),
+    errors.LatentsDiffer("latent", "4 channels", 99),
     errors.IdempotencyConflict("k", "job-1"),
     errors.PayloadTooLarge("handoff", 10, 5),
     errors.NotFound("job", "job-1", "see rise get"),

@@ -95,6 +95,8 @@ def test_the_last_words_are_kept_where_the_pod_asks_and_the_container_failed() -
     assert len(kept) == pod_status.LONGEST_MESSAGE and kept.endswith("end")
     assert "message" not in pod_status.ended(0, NOW, LATER, words, "FallbackToLogsOnError")["terminated"]
     assert "message" not in pod_status.ended(1, NOW, LATER, words, "File")["terminated"]
+    for policy in ("File", "FallbackToLogsOnError"):
+        assert pod_status.ended(1, NOW, LATER, words, policy, b"x" * 9000)["terminated"]["message"] == "x" * 4096
 
 
 def test_the_pauses_before_restarts_double_up_to_five_minutes() -> None:

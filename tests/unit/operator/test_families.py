@@ -10,6 +10,7 @@ import pytest
 from rise_contracts.status import ModelFamilyStatus
 from rise_operator import seen
 from rise_operator.families.plan import ObservedFamily, family_status
+from rise_operator.seen import Trouble
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import NOW
 
@@ -55,10 +56,14 @@ def test_without_workers_it_asks_for_a_pool() -> None:
 
 @pytest.mark.parametrize(
     ("failing", "reason"),
-    [("rise_stage: members 'a' and 'b' have other latents", "LatentsDiffer"), ("no such file: base", "NotLoaded")],
+    [
+        (Trouble("Failing", "member a: wanted …", "LatentsDiffer"), "LatentsDiffer"),
+        (Trouble("Failing", "no such file: base", "InvalidInput"), "NotLoaded"),
+        (Trouble("Failing", "the latents differ, as somebody says", ""), "NotLoaded"),
+    ],
 )
-def test_what_a_worker_died_of_is_told(failing: str, reason: str) -> None:
-    assert said(world(failing=failing))["Ready"] == ("False", reason, failing)
+def test_what_a_worker_died_of_is_told(failing: Trouble, reason: str) -> None:
+    assert said(world(failing=failing))["Ready"] == ("False", reason, failing.text)
     held = world(failing=failing, workers=(make.beat("edge-1"),))
     assert said(held)["Ready"][1] == "Loaded", "another worker has it all the same"
 

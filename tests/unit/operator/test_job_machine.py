@@ -124,8 +124,8 @@ class Relay(RuleBasedStateMachine):
     def act(self, action: Action) -> None:
         there = self.records[-1]
         match action:
-            case Submit(request):
-                self.store(there or JobRecord(request=request))
+            case Submit(request, since):
+                self.store(there or JobRecord(request=request, resumed_at=since))
                 self.record = self.records[-1]
             case SetSuspend(_, suspend) if there is not None and not there.finished:
                 spec = there.request.spec.model_copy(update={"suspend": suspend})

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
 from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
 from rise_operator.conditions import find, rfc3339
@@ -29,34 +28,11 @@ from rise_operator.seen import SeenJob, SeenPod
 from rise_operator.settings import CONTROLLER
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import NOW
+from tests.unit.operator.planning import MISSING, reason, told, world
 
-TIMED: dict[str, Any] = {"startDeadlineSeconds": 60}
 KEYED: dict[str, Any] = {"idempotencyKey": "order-1"}
 DEDICATED: dict[str, Any] = {"placement": "Dedicated"}
 THEIRS: dict[str, Any] = {"managedBy": "example.com/other"}
-MISSING = Hindrance(JobReason.FAMILY_NOT_FOUND, "there is no ModelFamily 'tiny'; known: none")
-
-
-def world(job: SeenJob | None = None, *, on_bus: bool = False, **changes: Any) -> Observed:
-    """A job in a world where nothing stands in its way; `on_bus`: with the record that it was submitted with."""
-    seen = replace(Observed(job=job or make.job(), now=NOW + 10, controller="us"), **changes)
-    if not on_bus:
-        return seen
-    (submit,) = plan_job(seen).actions
-    assert isinstance(submit, Submit)
-    return replace(seen, record=JobRecord(request=submit.request))
-
-
-def told(plan: Plan) -> RelayJobStatus:
-    assert plan.status is not None
-    return plan.status
-
-
-def reason(plan: Plan, name: JobCondition = JobCondition.SCHEDULED) -> tuple[str, str]:
-    """What a condition says, and why."""
-    condition = find(told(plan).conditions, name)
-    assert condition is not None, f"{name} is not there"
-    return condition.status, condition.reason
 
 
 def final(status: RelayJobStatus | None = None, **spec: Any) -> SeenJob:
@@ -125,50 +101,6 @@ class TestBeforeTheBus:
         over = make.job(told(plan), images=99)
         running = make.started(make.scheduled(make.record(job_id=over.job_id)))
         assert plan_job(world(over, record=running)).actions == (Cancel(over.job_id),)
-
-
-class TestTimeToStart:
-    def test_a_job_that_waits_is_looked_at_when_its_time_is_over(self) -> None:
-        plan = plan_job(world(make.job(**TIMED), bus="away"))
-        assert plan.again_s == 50
-        assert plan_job(world(bus="away")).again_s is None
-
-    def test_it_fails_with_what_it_waited_for(self) -> None:
-        plan = plan_job(world(make.job(**TIMED), bus="no server answers", now=NOW + 60))
-        assert reason(plan, JobCondition.FAILED) == ("True", "StartDeadlineExceeded")
-        failed = find(told(plan).conditions, JobCondition.FAILED)
-        assert failed is not None and "60 s" in failed.message
-        assert "BusUnavailable no server answers" in failed.message
-        assert reason(plan, JobCondition.ACCEPTED) == ("True", "Accepted")
-
-    def test_it_is_not_late_where_nothing_stands_in_its_way_any_more(self) -> None:
-        assert isinstance(plan_job(world(make.job(**TIMED), now=NOW + 99)).actions[0], Submit)
-
-    def test_a_job_that_was_on_the_bus_is_never_late_where_the_bus_cannot_be_asked(self) -> None:
-        """A new leader finds the bus away, or has not heard of the records yet: the job may well be at work."""
-        first = world(make.job(**TIMED), on_bus=True)
-        submitted = told(plan_job(replace(first, record=None)))
-        assert first.record is not None
-        at_work = told(plan_job(replace(first, record=make.started(make.scheduled(first.record)))))
-        for status in (submitted, at_work):
-            for changes in ({"bus": "away"}, {"missing": MISSING}):
-                later = plan_job(world(make.job(status, **TIMED), now=NOW + 99, **changes))
-                assert find(told(later).conditions, JobCondition.FAILED) is None
-                assert later.again_s is None
-                assert told(later).attempt == 1, "or the next look would take it for new"
-                assert told(later).decision == status.decision
-
-    def test_it_stands_still_while_suspended_and_begins_anew(self) -> None:
-        asleep = plan_job(world(make.job(suspend=True, **TIMED), bus="away", now=NOW + 99))
-        assert asleep.again_s is None
-        woken = world(make.job(told(asleep), **TIMED), bus="away", now=NOW + 200)
-        first = plan_job(woken)
-        assert reason(first, JobCondition.SUSPENDED) == ("False", "Resumed")
-        assert first.again_s == 60
-        later = plan_job(make.again(woken, told(first), now=NOW + 259))
-        assert later.again_s == 1
-        late = plan_job(make.again(woken, told(later), now=NOW + 260))
-        assert reason(late, JobCondition.FAILED) == ("True", "StartDeadlineExceeded")
 
 
 class TestSuspension:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 
 import pytest
 from hypothesis import given
@@ -19,20 +20,25 @@ LEASE_S = 0.06
 
 
 class Leases(Memory):
-    """Tells when it was asked; `spoil` writes before the next replacement, as another candidate would."""
+    """Tells when it was asked; `spoil` writes before the next replacement, as another candidate would, and `answer`
+    comes before its answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.changed = asyncio.Event()
         self.spoil: Callable[[], None] = lambda: None
+        self.answer: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Object | None:
         self.changed.set()
         return await super().get(kind, namespace, name)
 
     async def replace(self, kind: Kind, namespace: str | None, name: str, body: Object) -> Object:
+        self.changed.set()
         self.spoil()
-        return await super().replace(kind, namespace, name, body)
+        written = await super().replace(kind, namespace, name, body)
+        await self.answer()
+        return written
 
     @property
     def spec(self) -> Object:
@@ -181,13 +187,14 @@ async def test_an_answer_that_was_long_on_its_way_counts_from_when_it_was_asked_
     await won(election)
     async with asyncio.timeout(30):
         await work
-    assert election.renewals == 2, "it was renewed, and too late"
+    assert election.renewals == 3, "it was renewed, and asked once more, and too late"
     assert not election.held
 
 
-async def test_a_failure_that_passes_costs_nothing() -> None:
+async def test_a_failure_that_passes_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     api, clock = Leases(), Clock()
     election = candidate(api, "one", clock)
+    caplog.set_level(logging.INFO, "rise_operator")
     async with running(election):
         await won(election)
         api.down = True
@@ -195,6 +202,133 @@ async def test_a_failure_that_passes_costs_nothing() -> None:
         api.down = False
         await api.looks(2)
         assert election.held
+    assert caplog.messages == ["one leads (lease rise/rise-operator)"], "and nobody hears of it"
+
+
+async def test_a_renewal_is_one_request() -> None:
+    api, clock = Leases(), Clock()
+    async with running(election := candidate(api, "one", clock)):
+        await won(election)
+        api.asked.clear()
+        await api.looks(4)
+    assert {verb for verb, *_ in api.asked} == {"replace"}
+
+
+@pytest.mark.parametrize("change", ["somebody wrote", "somebody deleted"])
+async def test_a_lease_that_somebody_meddled_with_is_read_again(change: str) -> None:
+    api, clock = Leases(), Clock()
+    place = LEASES, "rise", "rise-operator"
+    async with running(election := candidate(api, "one", clock)):
+        await won(election)
+        if change == "somebody wrote":
+            api.objects[place]["metadata"] |= {"resourceVersion": "later", "annotations": {"note": "hello"}}
+        else:
+            del api.objects[place]
+        before = election.renewals
+        async with asyncio.timeout(30):
+            while election.renewals == before:
+                await api.looks(1)
+        assert election.held
+        assert election.uid == api.objects[place]["metadata"]["uid"]
+        kept = api.objects[place]["metadata"]["annotations"]
+        assert kept == ({"note": "hello", WATCHES: ""} if change == "somebody wrote" else {WATCHES: ""})
+
+
+async def test_an_answer_that_never_comes_holds_up_no_renewal() -> None:
+    """As over a connection that died without a word."""
+    api, clock = Leases(), Clock()
+    async with running(election := candidate(api, "one", clock)):
+        await won(election)
+        lost, api.answer = api.answer, asyncio.Event().wait
+        before, revision = election.renewals, api.writes
+        async with asyncio.timeout(30):
+            while api.writes == revision:
+                await api.looks(1)
+        api.answer = lost
+        await api.looks(6)
+        assert election.renewals > before
+        assert election.held
+
+
+async def test_an_answer_that_comes_late_still_counts() -> None:
+    """From when it was asked for: more than one pause between two looks later, and before the time is over."""
+    api, clock, free = Leases(), Clock(), asyncio.Event()
+    election = candidate(api, "one", clock)
+    api.answer = free.wait
+    async with running(election):
+        await api.looks(1)  # it is made without one; then each renewal waits for its answer
+        await won(election)
+        await api.looks(3)
+        assert election.renewals == 1
+        began = clock.now
+        clock.now += LEASE_S / 2
+        free.set()
+        async with asyncio.timeout(30):
+            while election.renewals == 1:
+                await api.looks(1)
+        assert election.held
+        assert clock.now > began
+
+
+async def test_a_leader_whose_time_ran_out_asks_once_more() -> None:
+    """The process stood still, and nobody has taken the Lease meanwhile."""
+    api, clock = Leases(), Clock()
+    async with running(election := candidate(api, "one", clock)):
+        await won(election)
+        clock.now += LEASE_S
+        before = election.renewals
+        with pytest.raises(NotLeader):
+            election.check()
+        async with asyncio.timeout(30):
+            while election.renewals == before:
+                await api.looks(1)
+        assert election.held
+    assert api.spec["leaseTransitions"] == 0
+
+
+async def test_a_standby_looks_as_soon_as_the_lease_runs_out() -> None:
+    """Not only with its next regular look: the time without a leader is the duration, and hardly more."""
+    clock = asyncio.get_running_loop().time
+    api = Leases()
+    spec = {"holderIdentity": "gone", "leaseDurationSeconds": 1}
+    await api.create(LEASES, "rise", {"metadata": {"name": "rise-operator"}, "spec": spec})
+    election = Election(api, "rise", "rise-operator", "one", 30.0, clock=clock)
+    began = clock()
+    async with running(election):
+        await won(election)
+    assert 1.0 < clock() - began < 4.0, "its regular look is every five seconds"
+
+
+async def test_what_keeps_a_candidate_from_the_lease_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    api, clock = Leases(), Clock()
+    caplog.set_level(logging.INFO, "rise_operator")
+    api.down = True
+    async with running(election := candidate(api, "one", clock)):
+        await api.looks(5)
+        assert caplog.messages == [
+            "the lease rise/rise-operator cannot be looked at: get: the API server does not answer"
+        ]
+        api.down = False
+        await won(election)
+        await api.looks(2)
+    assert caplog.messages[1:] == ["one leads (lease rise/rise-operator)", "the lease rise/rise-operator answers again"]
+
+
+async def test_a_leader_says_once_that_it_goes_without_a_renewal(caplog: pytest.LogCaptureFixture) -> None:
+    api, clock = Leases(), Clock()
+    caplog.set_level(logging.INFO, "rise_operator")
+    async with running(election := candidate(api, "one", clock)):
+        await won(election)
+        api.down = True
+        clock.now += LEASE_S / 2
+        await api.looks(5)
+        assert election.held
+        api.down = False
+        before = election.renewals
+        while election.renewals < before + 2:
+            await api.looks(1)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
+    assert "was not renewed for 0.0 s" in caplog.messages[1]
 
 
 async def test_leadership_that_is_given_back_is_free_at_once() -> None:

@@ -13,7 +13,7 @@ from rise_contracts.status import PoolReason, StagePoolStatus
 from rise_operator import seen
 from rise_operator.pools.plan import BUSY_COST, ObservedPool, PoolPlan, plan_pool
 from rise_operator.pools.pods import deployment
-from rise_operator.seen import SeenDeployment, SeenPod
+from rise_operator.seen import SeenDeployment, SeenPod, Trouble
 from rise_operator.settings import StageDefaults
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import HOME, NOW
@@ -39,8 +39,8 @@ def ready(seen: ObservedPool) -> tuple[str, str, str]:
     return condition.status, condition.reason, condition.message
 
 
-def troubled(name: str, kind: str, text: str) -> SeenPod:
-    return replace(make.pod(name, status={}), trouble=(kind, text))
+def troubled(name: str, kind: Any, text: str) -> SeenPod:
+    return replace(make.pod(name, status={}), trouble=Trouble(kind, text))
 
 
 class TestDeployments:
@@ -123,6 +123,7 @@ class TestStatus:
         [
             ("Unschedulable", "NoNode"),
             ("Image", "ImageUnavailable"),
+            ("Config", "SecretMissing"),
             ("Failing", "WorkerFailing"),
             ("Waiting", "PodsPending"),
         ],
@@ -136,6 +137,35 @@ class TestStatus:
         resources = {"limits": {"nvidia.com/gpu": "1"}}
         message = ready(world(troubled("edge-1", "Unschedulable", "0/3 nodes"), resources=resources))[2]
         assert message.endswith("a node is needed with the label rise-relay.io/tier=edge and 1 nvidia.com/gpu free")
+
+    @pytest.mark.parametrize(
+        ("namespace", "hub", "hint"),
+        [
+            (HOME, "", "; in namespace rise its pods read the key token of the Secret bus"),
+            (HOME, "hub", "; in namespace rise its pods read the key token of the Secret bus and hub"),
+            ("team", "", "; in namespace team its pods read the key token of the Secret bus: kubectl create secret"),
+        ],
+    )
+    def test_a_secret_that_is_missing_is_told_with_where_it_belongs(self, namespace: str, hub: str, hint: str) -> None:
+        more: dict[str, Any] = {"hubTokenSecret": hub} if hub else {}
+        pool = make.pool(namespace=namespace, **more)
+        pod = troubled("edge-1", "Config", 'secret "bus" not found')
+        seen_now = replace(world(pod), pool=pool, defaults=StageDefaults(nats_secret="bus"))
+        assert f'edge-1: secret "bus" not found{hint}' in ready(seen_now)[2]
+
+    @pytest.mark.parametrize(
+        ("account", "hint"), [("rise-stage", "kubectl create serviceaccount rise-stage -n rise"), ("", "not found")]
+    )
+    def test_pods_that_the_api_server_refuses_are_told_in_its_words(self, account: str, hint: str) -> None:
+        seen_now = replace(world(), defaults=StageDefaults(service_account=account))
+        assert seen_now.deployment is not None
+        text = 'error looking up service account: serviceaccount "rise-stage" not found'
+        refused = replace(seen_now, deployment=replace(seen_now.deployment, refused=text))
+        status, reason, message = ready(refused)
+        assert (status, reason) == ("False", "Forbidden")
+        assert message.startswith(text) and message.endswith(hint)
+        other = replace(seen_now, deployment=replace(seen_now.deployment, refused="exceeded quota"))
+        assert ready(other) == ("False", "Forbidden", "exceeded quota")
 
     def test_a_family_that_cannot_be_used_comes_before_the_pods_and_a_refusal_before_all(self) -> None:
         lacks = replace(world(), missing=(PoolReason.FAMILY_NOT_FOUND, "there is no ModelFamily 'tiny'"))
@@ -173,7 +203,9 @@ REASONS = {reason.value for reason in PoolReason}
 
 @given(
     st.integers(0, 3),
-    st.lists(st.sampled_from(["ready", "loading", "Unschedulable", "Image", "Failing", "Waiting"]), max_size=3),
+    st.lists(
+        st.sampled_from(["ready", "loading", "Unschedulable", "Image", "Config", "Failing", "Waiting"]), max_size=3
+    ),
     st.booleans(),
     st.sampled_from(["", "no", "x" * 3000]),
 )

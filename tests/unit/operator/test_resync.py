@@ -22,7 +22,7 @@ from rise_operator.api import (
     Object,
 )
 from rise_operator.lease import LABELS, WATCHES, Election
-from rise_operator.resync import STALE_S, check_alone, check_definitions, resync
+from rise_operator.resync import STALE_S, check_alone, resync
 from rise_operator.seen import MANAGED_BY, MANAGED_LABEL, POOL_LABEL
 from rise_operator.settings import Settings
 from rise_operator.world import Item, World
@@ -103,24 +103,30 @@ class Refusing(Memory):
             raise ApiError(verb, self.status, "Refused", f"{kind.plural} is refused")
 
 
-class TestDefinitions:
-    async def test_all_there_is_well(self) -> None:
-        await check_definitions(Memory(), ALL)
-        await check_definitions(filled(), Settings(namespace="rise", watch_namespaces=("rise",)))
+class TestWhatTheClusterLacks:
+    async def look(self, api: Memory) -> None:
+        await resync(api, World(ALL, lambda item: None), ALL)
 
-    async def test_a_definition_that_is_missing_is_named_with_what_to_do(self) -> None:
-        with pytest.raises(InvalidInput, match="a definition of stagepools") as caught:
-            await check_definitions(Refusing(404, STAGE_POOLS), ALL)
+    async def test_every_kind_is_asked_for_once(self) -> None:
+        api = filled()
+        await self.look(api)
+        asked = [kind for verb, kind, _ in api.asked]
+        assert sorted(asked, key=repr) == sorted((RELAY_JOBS, STAGE_POOLS, MODEL_FAMILIES, PODS, DEPLOYMENTS), key=repr)
+
+    @pytest.mark.parametrize("kind", [RELAY_JOBS, STAGE_POOLS, MODEL_FAMILIES], ids=lambda kind: kind.plural)
+    async def test_a_definition_that_is_missing_is_named_with_what_to_do(self, kind: Kind) -> None:
+        with pytest.raises(InvalidInput, match=f"a definition of {kind.plural}") as caught:
+            await self.look(Refusing(404, kind))
         assert "kubectl apply -f crds/" in str(caught.value)
 
     @pytest.mark.parametrize("status", [401, 403])
     async def test_a_right_that_is_missing_is_named(self, status: int) -> None:
         with pytest.raises(InvalidInput, match="the right to list pods"):
-            await check_definitions(Refusing(status, PODS), ALL)
+            await self.look(Refusing(status, PODS))
 
     async def test_a_server_that_is_down_is_another_matter(self) -> None:
         with pytest.raises(ApiError):
-            await check_definitions(Refusing(503, RELAY_JOBS), ALL)
+            await self.look(Refusing(503, RELAY_JOBS))
 
 
 class TestAlone:

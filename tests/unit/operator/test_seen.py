@@ -12,6 +12,8 @@ from pydantic import TypeAdapter
 from rise_contracts.messages import JobId
 from rise_contracts.status import RelayJobStatus
 from rise_operator import seen
+from rise_operator.api import Object
+from rise_operator.seen import Trouble
 from tests.unit.operator.builders import (
     NOW,
     READY,
@@ -150,18 +152,23 @@ class TestPods:
             ({"waiting": {"reason": "PodInitializing"}}, None),
             ({"running": {}}, None),
             (None, None),
-            ({"waiting": {"reason": "ErrImagePull", "message": "not found"}}, ("Image", "stage:1: not found")),
-            ({"waiting": {"reason": "InvalidImageName"}}, ("Image", "stage:1: InvalidImageName")),
-            ({"waiting": {"reason": "CreateContainerConfigError"}}, ("Waiting", "CreateContainerConfigError")),
+            ({"waiting": {"reason": "ErrImagePull", "message": "not found"}}, Trouble("Image", "stage:1: not found")),
+            ({"waiting": {"reason": "InvalidImageName"}}, Trouble("Image", "stage:1: InvalidImageName")),
+            ({"waiting": {"reason": "CreateContainerConfigError"}}, Trouble("Config", "CreateContainerConfigError")),
             ({"terminated": {"exitCode": 0}}, None),
-            ({"terminated": {"exitCode": 2, "message": "loading\nrise_stage: no\n"}}, ("Failing", "rise_stage: no")),
-            ({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, ("Failing", "OOMKilled")),
-            ({"terminated": {"exitCode": 3, "message": " \n"}}, ("Failing", "exit code 3")),
+            (
+                {"terminated": {"exitCode": 2, "message": "loading\nrise_stage: no\n"}},
+                Trouble("Failing", "rise_stage: no"),
+            ),
+            (
+                {"terminated": {"exitCode": 2, "message": '{"reason":"LatentsDiffer","message":"member a: no"}\n'}},
+                Trouble("Failing", "member a: no", "LatentsDiffer"),
+            ),
+            ({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}, Trouble("Failing", "OOMKilled")),
+            ({"terminated": {"exitCode": 3, "message": " \n"}}, Trouble("Failing", "exit code 3")),
         ],
     )
-    def test_why_it_is_not_ready_is_told_in_the_words_of_who_knows(
-        self, state: Any, trouble: tuple[str, str] | None
-    ) -> None:
+    def test_why_it_is_not_ready_is_told_in_the_words_of_who_knows(self, state: Any, trouble: Trouble | None) -> None:
         status = {"containerStatuses": [{"image": "stage:1", "state": state}]}
         assert pod("edge-1", status=status).trouble == trouble
 
@@ -169,18 +176,18 @@ class TestPods:
         died = {"terminated": {"exitCode": 2, "message": "rise_stage: the bus is away"}}
         waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}
         status = {"containerStatuses": [{"state": waiting, "lastState": died}]}
-        assert pod("edge-1", status=status).trouble == ("Failing", "rise_stage: the bus is away")
+        assert pod("edge-1", status=status).trouble == Trouble("Failing", "rise_stage: the bus is away")
 
     def test_one_without_a_node_says_what_the_scheduler_said(self) -> None:
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
-        assert pod("edge-1", status={"conditions": [condition]}).trouble == ("Unschedulable", "0/3 nodes")
+        assert pod("edge-1", status={"conditions": [condition]}).trouble == Trouble("Unschedulable", "0/3 nodes")
         del condition["message"]
-        assert pod("edge-1", status={"conditions": [condition]}).trouble == ("Unschedulable", "Unschedulable")
+        assert pod("edge-1", status={"conditions": [condition]}).trouble == Trouble("Unschedulable", "Unschedulable")
 
     def test_long_last_words_are_cut(self) -> None:
         status = {"containerStatuses": [{"state": {"terminated": {"exitCode": 1, "message": "x" * 5000}}}]}
         trouble = pod("edge-1", status=status).trouble
-        assert trouble is not None and len(trouble[1]) == 1000
+        assert trouble is not None and len(trouble.text) == 1000
 
     def test_trouble_that_is_over_is_none(self) -> None:
         died = {"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 2}}}
@@ -207,6 +214,19 @@ class TestTheOthers:
         assert (found.digest, found.replicas) == ("", 1)
         body = {"metadata": meta(annotations={"rise-relay.io/digest": "d"}), "spec": {"replicas": 0}}
         assert (seen.deployment(body).digest, seen.deployment(body).replicas) == ("d", 0)
+
+    @pytest.mark.parametrize(
+        ("condition", "refused"),
+        [
+            ({"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}, "exceeded quota"),
+            ({"type": "ReplicaFailure", "status": "True"}, ""),
+            ({"type": "ReplicaFailure", "status": "False", "message": "once"}, ""),
+            ({"type": "Progressing", "status": "True", "message": "on it"}, ""),
+        ],
+    )
+    def test_a_deployment_that_may_make_no_pods_says_why(self, condition: Object, refused: str) -> None:
+        body = {"metadata": meta("rise-edge", "rise"), "status": {"conditions": [condition]}}
+        assert seen.deployment(body).refused == refused
 
     @pytest.mark.parametrize("text", [None, ""])
     def test_no_time_is_none(self, text: str | None) -> None:

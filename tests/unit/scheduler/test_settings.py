@@ -41,9 +41,33 @@ def test_an_unknown_policy_in_the_environment_is_named() -> None:
         read([], {"RISE_POLICY": "linucbb"})
 
 
-def test_the_token_is_no_flag() -> None:
+@pytest.mark.parametrize("flag", ["--token", "--http-token"])
+def test_a_token_is_no_flag(flag: str) -> None:
     with pytest.raises(SystemExit):
-        read(["--token", "x"], {})
+        read([flag, "x"], {})
+
+
+def test_http_is_served_where_it_is_wanted_and_a_bare_port_is_on_loopback() -> None:
+    assert read([], {}).http is None
+    assert read([], {"RISE_HTTP": "8081"}).http == ("127.0.0.1", 8081)
+    assert read(["--http", "localhost:0"], {"RISE_HTTP": "8081"}).http == ("localhost", 0)
+    with pytest.raises(InvalidInput, match="RISE_HTTP"):
+        read(["--http", "http"], {})
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:8081", "[::]:8081", "192.168.0.7:8081", "a-name:8081"])
+def test_beyond_loopback_http_needs_a_token(address: str) -> None:
+    with pytest.raises(InvalidInput, match="set RISE_HTTP_TOKEN"):
+        read(["--http", address], {"RISE_HTTP_TOKEN": ""})
+    settings = read(["--http", address], {"RISE_HTTP_TOKEN": "s3cret"})
+    assert settings.http_token == "s3cret"
+
+
+@pytest.mark.parametrize("address", ["8081", "127.0.0.2:8081", "[::1]:8081", "localhost:8081"])
+def test_on_loopback_http_needs_none(address: str) -> None:
+    settings = read(["--http", address], {})
+    assert settings.http is not None
+    assert settings.http_token is None
 
 
 def test_a_bad_family_ends_with_one_line_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from rise_stage.engine.memory import is_out_of_memory, left_by_group, peak_bytes, spare_bytes
+from rise_stage.engine.memory import is_out_of_memory, peak_bytes, spare_bytes
 
 CPU = torch.device("cpu")
 FLOAT = 4
@@ -70,11 +69,3 @@ def test_running_out_is_known_by_its_kind_or_its_words() -> None:
 
 def test_a_quarter_of_what_the_machine_has_free() -> None:
     assert 0 < spare_bytes("cpu") < sys.maxsize // 4
-
-
-@pytest.mark.parametrize(("most", "wanted"), [("1000\n", 700), ("max\n", sys.maxsize), ("200\n", 0)])
-def test_a_container_has_what_its_group_leaves(most: str, wanted: int, tmp_path: Path) -> None:
-    (tmp_path / "memory.max").write_text(most)
-    (tmp_path / "memory.current").write_text("300\n")
-    assert left_by_group(tmp_path) == wanted
-    assert left_by_group(tmp_path / "none") == sys.maxsize

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from rise_contracts import termination
 from rise_contracts.errors import InvalidInput, UnknownName
 from rise_stage import manifests, settings
+from rise_stage.app import main
 from rise_stage.serving import slots_of
 
 
@@ -142,3 +144,13 @@ spec:
     def test_a_manifest_that_is_not_there_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=r"none\.yaml"):
             manifests.read_family(str(tmp_path / "none.yaml"))
+
+
+def test_what_it_cannot_start_with_is_its_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(termination.VARIABLE, str(tmp_path / "word"))
+    assert main(["--tier", "moon"]) == 2
+    word = termination.decode((tmp_path / "word").read_text())
+    assert word is not None and word.reason == "InvalidInput"
+    assert capsys.readouterr().err == f"rise_stage: {word.message}\n"

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from rise_contracts.messages import Heartbeat
 from rise_contracts.status import FamilyReason, MemberStatus, ModelFamilyStatus
 from rise_operator.conditions import Finding, merged
-from rise_operator.seen import SeenFamily
+from rise_operator.seen import SeenFamily, Trouble
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedFamily:
-    """`workers` are those of its pools; `failing` is what one of them said that could not load it."""
+    """`workers` are those of its pools; `failing` is the last word of one that could not load it."""
 
     seen: SeenFamily
     now: float
     published: bool = False
     bus: str = ""
     workers: Collection[Heartbeat] = ()
-    failing: str = ""
+    failing: Trouble | None = None
 
 
 def family_status(observed: ObservedFamily) -> ModelFamilyStatus:
@@ -56,7 +56,8 @@ def _ready(observed: ObservedFamily, members: tuple[MemberStatus, ...]) -> Findi
     loaded = [f"{member.name} on {member.workers}" for member in members if member.workers]
     if loaded:
         return Finding("Ready", True, FamilyReason.LOADED, ", ".join(loaded))
-    if observed.failing:
-        reason = FamilyReason.LATENTS_DIFFER if "latent" in observed.failing else FamilyReason.NOT_LOADED
-        return Finding("Ready", False, reason, observed.failing)
+    if observed.failing is not None:
+        differ = observed.failing.reason == FamilyReason.LATENTS_DIFFER
+        reason = FamilyReason.LATENTS_DIFFER if differ else FamilyReason.NOT_LOADED
+        return Finding("Ready", False, reason, observed.failing.text)
     return Finding("Ready", False, FamilyReason.NOT_LOADED, "no worker holds a member of it; is there a StagePool?")

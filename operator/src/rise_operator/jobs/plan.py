@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rise_contracts.messages import JobRequest, Owner
 from rise_contracts.resources import RelayJobSpec
 from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
-from rise_operator.conditions import find, is_true
+from rise_operator.conditions import find
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.jobs.status import job_status
 from rise_operator.seen import SeenJob, SeenPod, SeenPool, timestamp
@@ -19,9 +19,10 @@ from rise_operator.settings import CONTROLLER
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Put the job on the bus, once however often this is done."""
+    """Put the job on the bus, once however often this is done. Its time to start counts from `since`."""
 
     request: JobRequest
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,9 @@ def plan_job(seen: Observed) -> Plan:
         pods = _pods(seen, wanted=waits_for_pods) if waits_for_pods or idle else []
         return Plan(tuple(pods), job_status(seen, hindrance), again_s=_until_late(seen, spec))
     assert spec is not None
-    return Plan((Submit(_request(seen, spec)),), job_status(seen, None))
+    # What was there before, and is there no more, has begun once: it is not late because the bus lost it.
+    again = seen.job.status.attempt is not None
+    return Plan((Submit(_request(seen, spec), seen.now if again else _waits_since(seen)),), job_status(seen, None))
 
 
 def plan_gone(job_id: str, seen: Observed | None = None) -> Plan:
@@ -165,7 +168,7 @@ def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
     if not missing:
         return None
     unready = [pod for pod in seen.pods if not pod.ready]
-    away = [f"{pod.meta.name}: {pod.trouble[1] if pod.trouble else 'not ready yet'}" for pod in unready]
+    away = [f"{pod.meta.name}: {pod.trouble.text if pod.trouble else 'not ready yet'}" for pod in unready]
     return Hindrance(JobReason.PODS_PENDING, "; ".join(away) or "its pods are being made")
 
 
@@ -180,20 +183,25 @@ def _wanted_by_others(seen: Observed, spec: RelayJobSpec) -> bool:
 
 
 def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:
-    """Seconds left of the time to start: it counts from creation, or from when the job was resumed.
+    """Seconds left of the time to start.
 
     None where there is no such time, or no more: what was on the bus once may be at work there while the bus, or the
     record of it, is out of sight, as it is to a new leader at first. Its time is the driver's affair.
     """
     if spec is None or spec.start_deadline_seconds is None or spec.suspend or seen.job.status.attempt is not None:
         return None
-    since = seen.job.meta.created_at
-    resumed = find(seen.job.status.conditions, JobCondition.SUSPENDED)
-    if resumed is not None and resumed.status == "False":
-        since = max(since, timestamp(resumed.last_transition_time) or 0.0)
-    elif is_true(seen.job.status.conditions, JobCondition.SUSPENDED):
-        since = seen.now
-    return max(0.0, since + spec.start_deadline_seconds - seen.now)
+    return max(0.0, _waits_since(seen) + spec.start_deadline_seconds - seen.now)
+
+
+def _waits_since(seen: Observed) -> float:
+    """From when the time to start counts: from creation, or from when the job was resumed."""
+    created = seen.job.meta.created_at
+    suspended = find(seen.job.status.conditions, JobCondition.SUSPENDED)
+    if suspended is None:
+        return created
+    if suspended.status == "True":
+        return seen.now
+    return max(created, timestamp(suspended.last_transition_time) or 0.0)
 
 
 def _pods(seen: Observed, *, wanted: bool) -> list[Action]:

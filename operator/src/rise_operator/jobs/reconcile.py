@@ -75,8 +75,8 @@ class JobReconciler:
     async def _act(self, job: SeenJob | None, action: plan.Action) -> None:
         self._election.check()
         match action:
-            case plan.Submit(request):
-                await self._submit(JobRecord(request=request))
+            case plan.Submit(request, since):
+                await self._submit(JobRecord(request=request, resumed_at=since))
             case plan.SetSuspend(job_id, suspend):
                 await self._set_suspend(job_id, suspend)
             case plan.Cancel(job_id):

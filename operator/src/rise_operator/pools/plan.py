@@ -103,27 +103,55 @@ def _why(seen: ObservedPool, spec: StagePoolSpec, alive: list[SeenPod], ready: i
         return PoolReason.READY, count
     if seen.missing is not None:
         return seen.missing
-    return _trouble(alive, spec) or (PoolReason.LOADING if alive else PoolReason.PODS_PENDING, count)
+    trouble = _trouble(seen, spec, alive) or _refusal(seen)
+    return trouble or (PoolReason.LOADING if alive else PoolReason.PODS_PENDING, count)
 
 
 _REASONS = {
     "Unschedulable": PoolReason.NO_NODE,
     "Image": PoolReason.IMAGE_UNAVAILABLE,
+    "Config": PoolReason.SECRET_MISSING,
     "Failing": PoolReason.WORKER_FAILING,
     "Waiting": PoolReason.PODS_PENDING,
 }
 
 
-def _trouble(alive: Iterable[SeenPod], spec: StagePoolSpec) -> tuple[PoolReason, str] | None:
+def _trouble(seen: ObservedPool, spec: StagePoolSpec, alive: Iterable[SeenPod]) -> tuple[PoolReason, str] | None:
     """What the first pod in trouble says, and what to do about it."""
     for pod in sorted(alive, key=lambda pod: pod.meta.name):
         if pod.trouble is None:
             continue
-        kind, text = pod.trouble
+        kind, text, _ = pod.trouble
         hint = ""
         if kind == "Unschedulable":
             wanted = spec.resources.limits.get("nvidia.com/gpu")
             gpu = f" and {wanted} nvidia.com/gpu free" if wanted else ""
             hint = f"; a node is needed with the label rise-relay.io/tier={spec.tier}{gpu}"
+        elif kind == "Config":
+            hint = _secrets(seen, spec)
         return _REASONS[kind], f"{pod.meta.name}: {text}{hint}"
     return None
+
+
+def _secrets(seen: ObservedPool, spec: StagePoolSpec) -> str:
+    """Which Secrets the pods read, and how that of the bus gets to where they are."""
+    there, own = seen.pool.meta.namespace, seen.defaults.nats_secret
+    names = " and ".join(name for name in (own, spec.hub_token_secret) if name)
+    hint = f"; in namespace {there} its pods read the key token of the Secret {names}"
+    if not own or there == seen.home:
+        return hint
+    token = f"$(kubectl get secret {own} -n {seen.home} -o jsonpath='{{.data.token}}' | base64 -d)"
+    return f'{hint}: kubectl create secret generic {own} -n {there} --from-literal=token="{token}"'
+
+
+def _refusal(seen: ObservedPool) -> tuple[PoolReason, str] | None:
+    """What the API server has against the pods."""
+    text = seen.deployment.refused if seen.deployment is not None else ""
+    if not text:
+        return None
+    account, there = seen.defaults.service_account, seen.pool.meta.namespace
+    if account and f'serviceaccount "{account}" not found' in text:
+        text += (
+            f"; its pods run as this account, which needs no rights: kubectl create serviceaccount {account} -n {there}"
+        )
+    return PoolReason.FORBIDDEN, text

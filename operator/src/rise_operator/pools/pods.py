@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, Final
 
+from rise_contracts import termination
 from rise_contracts.parts import API_VERSION
 from rise_contracts.pools import StagePoolSpec
 from rise_operator.api import Object
@@ -17,6 +18,7 @@ NODE_WORKER_LABEL: Final = "node"
 """Of a worker on the bus: the node that it is on."""
 DEPLOYMENT_PREFIX: Final = "rise-"
 _SCRATCH: Final = "/tmp"
+_LAST_WORD: Final = "/dev/termination-log"
 
 
 def bus_pool(namespace: str, name: str, home: str) -> str:
@@ -150,7 +152,8 @@ def _container(spec: StagePoolSpec, defaults: StageDefaults, mounts: list[Object
         "livenessProbe": probe("/healthz", 10, 6),
         "resources": {name: amounts for name, amounts in resources.items() if amounts},
         "volumeMounts": mounts,
-        # A worker says on one line why it cannot start: there the operator reads it.
+        # A worker says there why it cannot start; one that cannot even do that, in the last lines that it wrote.
+        "terminationMessagePath": _LAST_WORD,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -180,6 +183,7 @@ def _environment(spec: StagePoolSpec, defaults: StageDefaults, pool: str, dedica
         "RISE_TINY_VAE": "1" if spec.tiny_vae else None,
         "RISE_HEALTH": f"0.0.0.0:{HEALTH_PORT}",
         "RISE_LOG_FORMAT": "json",
+        termination.VARIABLE: _LAST_WORD,
         "HOME": _SCRATCH,
         "HF_HOME": f"{_SCRATCH}/huggingface",
     }

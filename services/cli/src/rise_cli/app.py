@@ -28,7 +28,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rise_cli import interrupts
-from rise_cli.commands import bench, doctor, jobs, platform, run
+from rise_cli.commands import bench, doctor, jobs, platform, policy, run
 from rise_contracts import errors, words
 
 BUG = 70
@@ -49,6 +49,7 @@ app.command("watch")(jobs.watch)
 app.command("result")(jobs.result)
 app.command("cancel")(jobs.cancel)
 app.command("explain")(jobs.explain)
+app.command("policy")(policy.policy)
 app.command("doctor")(doctor.doctor)
 app.command("bench", context_settings=bench.PASSED_ON)(bench.bench)
 

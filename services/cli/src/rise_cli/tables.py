@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 from rich.console import Console
 
-from rise_cli import arms, follow, view
+from rise_cli import arms, explaining, follow, view
 from rise_contracts import messages, records
-from rise_contracts.decisions import Candidate, DecisionRecord
+from rise_contracts.decisions import DecisionRecord
 
 MOST_PROMPT = 44
 
@@ -32,7 +32,7 @@ def jobs(found: Sequence[records.JobRecord], now: float, *, as_json: bool) -> No
         )
         for record in found
     ]
-    _print(view.table(("JOB", "STATE", "ARM", "AGE", "WHY IT WAITS, OR PROMPT"), rows))
+    show(view.table(("JOB", "STATE", "ARM", "AGE", "WHY IT WAITS, OR PROMPT"), rows))
 
 
 def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
         )
         for beat in sorted(found, key=lambda beat: (beat.tier != "edge", beat.worker))
     ]
-    _print(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOBS", "SECONDS PER STEP", "MEMORY"), rows))
+    show(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOBS", "SECONDS PER STEP", "MEMORY"), rows))
 
 
 def _jobs_of(beat: messages.Heartbeat) -> str:
@@ -102,28 +102,10 @@ def explain(record: records.JobRecord, note: DecisionRecord | None, *, as_json: 
         gone = "none yet" if record.decision is None else "its note is gone; they are kept some days"
         print(f"{'decision':<9}{gone}")
         return
-    decision = note.decision
-    context = ", ".join(f"{name} {value:.3g}" for name, value in decision.context.items())
-    print(f"{'decision':<9}by {decision.policy}, propensity {decision.propensity:.2f}")
-    print(f"{'context':<9}{context or 'none'}")
-    if note.outcome is not None:
-        told = note.outcome
-        print(f"{'outcome':<9}{view.seconds(told.latency_s)} in all, edge {view.seconds(told.edge_s)}")
-    rows = [_candidate_row(candidate, decision.arm) for candidate in note.candidates]
-    _print(view.table(("", "ARM", "LATENCY", "EDGE", "QUALITY", "SCORE", "LEFT OUT BECAUSE"), rows))
-
-
-def _candidate_row(candidate: Candidate, chosen: str) -> tuple[str, ...]:
-    expected = candidate.predictions
-    return (
-        "→" if candidate.arm == chosen else "",
-        candidate.arm,
-        "" if expected.latency_s is None else view.seconds(expected.latency_s),
-        "" if expected.edge_s is None else view.seconds(expected.edge_s),
-        "" if expected.quality is None else f"{expected.quality:.2f}",
-        "" if candidate.score is None else f"{candidate.score:.3f}",
-        candidate.masked,
-    )
+    for label, text in explaining.lines(note):
+        print(f"{label:<9}{text}")
+    rows = [explaining.row(candidate, note.decision.arm) for candidate in explaining.ranked(note.candidates)]
+    show(view.table(explaining.RANKED, rows))
 
 
 def _stage_line(record: records.JobRecord, status: records.StageStatus) -> tuple[str, str]:
@@ -151,7 +133,8 @@ def _age(seconds: float) -> str:
     return f"{max(seconds, 0):.0f}s"
 
 
-def _print(table: object) -> None:
+def show(table: object) -> None:
+    """Print a table."""
     # A pipe gets whole lines: what is cut off at 80 columns cannot be read by a script.
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -14,8 +14,8 @@ class Candidate(Part):
     """One arm as it was seen: why it was left out (`masked`, empty where it was not), what was predicted, how it was
     ranked.
 
-    `mean`, `width` and `score` are those of a policy that learns: mean reward, its deviation, and the optimistic sum,
-    less the `price` of the edge's time where the policy charges one.
+    `mean`, `width` and `score` are those of a policy that learns: mean reward, its deviation, and what ranks it, which
+    is `mean` + `bonus` (for what is not known well) - `price` (of the edge's time, where the policy charges one).
     """
 
     arm: str
@@ -24,8 +24,9 @@ class Candidate(Part):
     predictions: Predictions = Predictions()
     mean: float | None = None
     width: float | None = None
-    score: float | None = None
+    bonus: float | None = None
     price: float | None = None
+    score: float | None = None
 
 
 class Settlement(Part):

@@ -5,6 +5,7 @@
     RiseError                      exit code 1
     ├── InvalidInput               2   a value that cannot be accepted; .field .wanted .got .hint
     │   ├── UnknownName            2   a name that is not known; .kind .name .candidates
+    │   ├── LatentsDiffer          2   parts of a family that are not of one latent space
     │   ├── IdempotencyConflict    2   one idempotency key, two different jobs; .key .job_id
     │   └── PayloadTooLarge        2   more bytes than may be carried; .nbytes .limit .what
     ├── NotFound                   3   a job, result or worker that does not exist; .kind .name
@@ -64,6 +65,10 @@ class UnknownName(InvalidInput):
     def __init__(self, kind: str, name: str, candidates: Iterable[str], field: str = "") -> None:
         self.kind, self.name, self.candidates = kind, name, tuple(candidates)
         super().__init__(field or kind, f"a known {kind}", name, words.suggestion(name, self.candidates))
+
+
+class LatentsDiffer(InvalidInput):
+    """Parts of a family that cannot take over from each other: not of one latent space."""
 
 
 class IdempotencyConflict(InvalidInput):

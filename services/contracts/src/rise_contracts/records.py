@@ -75,7 +75,9 @@ class JobRecord(Message):
     avoid: tuple[Name, ...] = ()
     spent_edge_s: float = Field(default=0.0, ge=0, description="edge seconds of earlier attempts")
     failures: tuple[Failure, ...] = ()
-    resumed_at: float | None = Field(default=None, description="last; the time to start counts from then")
+    resumed_at: float | None = Field(
+        default=None, description="last, or when its RelayJob was made; the time to start counts from then"
+    )
     scheduled_at: float | None = None
     started_at: float | None = None
     finished_at: float | None = None

@@ -59,6 +59,7 @@ class JobReason(StrEnum):
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
     UNKNOWN_NAME = "UnknownName"
     INVALID_INPUT = "InvalidInput"
+    LATENTS_DIFFER = "LatentsDiffer"
     PAYLOAD_TOO_LARGE = "PayloadTooLarge"
     HANDOFF_REFUSED = "HandoffRefused"
     STAGE_FAILED = "StageFailed"
@@ -93,6 +94,7 @@ class PoolReason(StrEnum):
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     WORKER_FAILING = "WorkerFailing"
     PODS_PENDING = "PodsPending"
+    SECRET_MISSING = "SecretMissing"
     FORBIDDEN = "Forbidden"
 
 

@@ -10,6 +10,7 @@
 ``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
 ``rise.outcomes``                   what came of each decision (stream ``RISE_OUTCOMES``)
 ``rise.scheduler.configure``        request Configure, answer Decision or Problem
+``rise.scheduler.policy``           request AskPolicy, answer PolicyReport or Problem
 ``rise.cancel.<job>``               stop working on a job, over core NATS
 ================================  ===============================================================================
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import re
 
 CONFIGURE = "rise.scheduler.configure"
+POLICY = "rise.scheduler.policy"
 OUTCOMES = "rise.outcomes"
 ALL_EVENTS = "rise.events.>"
 ALL_BLOBS = "rise.blobs.>"
@@ -42,6 +44,7 @@ KV_FAMILIES = "rise_families"
 
 DURABLE_DRIVER = "driver"
 DURABLE_SCHEDULER = "scheduler"
+DURABLE_JUDGE = "judge"
 ANY = "any"
 
 INLINE_LIMIT = 1024 * 1024

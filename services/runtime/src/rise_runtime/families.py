@@ -35,6 +35,11 @@ class Families:
         self._read[name] = (entry.revision, family)
         return family
 
+    async def all(self) -> list[ModelFamily]:
+        """Every family that is known, by name."""
+        entries = sorted(await self._bucket.entries(), key=lambda entry: entry.key)
+        return [codec.decode(ModelFamily, entry.value) for entry in entries if entry.value is not None]
+
     async def wait_for(self, name: str) -> ModelFamily:
         """The family `name`, as soon as somebody has made it known."""
         async for entry in self._bucket.watch(name):

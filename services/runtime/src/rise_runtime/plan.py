@@ -87,14 +87,14 @@ def resumed(record: JobRecord, now: float) -> JobRecord:
 
 
 def overdue(record: JobRecord, now: float) -> Failure | None:
-    """The deadline that has passed, if one has. The time to start counts from acceptance, the time to finish
-    from the first start of a head; both anew once a suspended job is resumed."""
+    """The deadline that has passed, if one has. The time to start counts from acceptance, or from when the
+    RelayJob was made, the time to finish from the first start of a head; both anew once a suspended job is resumed."""
     spec = record.request.spec
     if spec.start_deadline_seconds is not None and record.started_at is None:
         waited = now - (record.resumed_at or record.request.accepted_at)
         if waited > spec.start_deadline_seconds:
             why = f"; it was waiting: {record.waiting_reason} {record.waiting_message}".rstrip()
-            text = f"not started within {spec.start_deadline_seconds:g} s of acceptance{why}"
+            text = f"not started within {spec.start_deadline_seconds:g} s{why}"
             return Failure(reason="StartDeadlineExceeded", message=text, attempt=record.attempt)
     if spec.active_deadline_seconds is None or record.started_at is None:
         return None

@@ -13,12 +13,15 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TextIO
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from rise_contracts import errors
 
+HEALTH_PATHS = ("/metrics", "/healthz", "/readyz")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 STAGES = Counter("rise_stages_total", "Stages by how they went.", ("tier", "member", "result"))
@@ -66,16 +69,20 @@ def configure_logging(environment: Mapping[str, str] = os.environ, stream: TextI
 
 
 def health_address(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
-    """Where RISE_HEALTH ("port" or "host:port") wants health served; None where it is not set.
+    """Where RISE_HEALTH ("port" or "host:port") wants health served; None where it is not set. Raises InvalidInput."""
+    return read_address("RISE_HEALTH", environment.get("RISE_HEALTH", ""))
 
-    A bare port is on loopback. Raises InvalidInput.
+
+def read_address(field: str, text: str) -> tuple[str, int] | None:
+    """The address in `text`, "port" or "host:port"; None where it is empty. A bare port is on loopback.
+
+    Raises InvalidInput, naming `field`.
     """
-    text = environment.get("RISE_HEALTH", "")
     if not text:
         return None
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or not 0 <= int(port) <= 65_535:
-        raise errors.InvalidInput("RISE_HEALTH", "a port or host:port", text)
+        raise errors.InvalidInput(field, "a port or host:port", text)
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
@@ -99,7 +106,7 @@ async def served_health(
                 while (await reader.readline()).strip():
                     pass
             path = request[1].decode(errors="replace") if len(request) > 1 else ""
-            writer.write(_response(path, ready, ill))
+            writer.write(_http(answer_to(path, ready, ill)))
             await writer.drain()
         writer.close()
 
@@ -113,17 +120,29 @@ async def served_health(
         yield host, port
 
 
-def _response(path: str, ready: Callable[[], bool], ill: Callable[[], str]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered on one of the three paths: an HTTP status, a body and its content type."""
+
+    status: HTTPStatus
+    body: bytes
+    kind: str = "text/plain; charset=utf-8"
+
+
+def answer_to(path: str, ready: Callable[[], bool], ill: Callable[[], str] = str) -> Answer:
+    """Health and metrics, for whatever serves them; see `served_health`."""
     if path == "/metrics":
-        return _http("200 OK", generate_latest(), CONTENT_TYPE_LATEST)
+        return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)
     if path == "/healthz":
         why = ill()
-        return _http("503 Service Unavailable", f"{why}\n".encode()) if why else _http("200 OK", b"ok\n")
+        return Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{why}\n".encode()) if why else Answer(HTTPStatus.OK, b"ok\n")
     if path == "/readyz":
-        return _http("200 OK", b"ready\n") if ready() else _http("503 Service Unavailable", b"not ready\n")
-    return _http("404 Not Found", b"known: /metrics /healthz /readyz\n")
+        well = ready()
+        return Answer(HTTPStatus.OK, b"ready\n") if well else Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n")
+    return Answer(HTTPStatus.NOT_FOUND, f"known: {' '.join(HEALTH_PATHS)}\n".encode())
 
 
-def _http(status: str, body: bytes, kind: str = "text/plain; charset=utf-8") -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+def _http(answer: Answer) -> bytes:
+    status = f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\n"
+    head = f"{status}Content-Type: {answer.kind}\r\nContent-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + answer.body

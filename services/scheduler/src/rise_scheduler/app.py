@@ -5,9 +5,11 @@ line.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from rise_contracts import manifest
@@ -39,8 +41,13 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = stop_on_signals()
     ready = asyncio.Event()
+    health = telemetry.health_address()
+
+    def takes_work() -> bool:
+        return ready.is_set() and not stop.is_set()
+
     async with (
-        telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
+        telemetry.served_health(health, takes_work),
         connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
@@ -48,17 +55,40 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         for family in families:
             await scheduler.families.publish(family)
         await scheduler.start()
-        ready.set()
-        failing = asyncio.create_task(scheduler.wait())
-        stopping = asyncio.create_task(stop.wait())
         try:
-            await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if failing.done():
-                failing.result()
+            # Health has a port of its own, or it is served here; never twice.
+            async with _served_http(chosen, scheduler, None if health else takes_work):
+                gc.freeze()  # what is loaded by now stays: a collection need not go through all of it, in mid-decision
+                ready.set()
+                await _until(stop, scheduler)
         finally:
-            failing.cancel()
-            stopping.cancel()
             await scheduler.stop()
+
+
+@contextlib.asynccontextmanager
+async def _served_http(chosen: Settings, scheduler: Scheduler, ready: Callable[[], bool] | None) -> AsyncIterator[None]:
+    """HTTP, where it is wanted."""
+    if chosen.http is None:
+        yield
+        return
+    from rise_scheduler.http import routes, server
+
+    app = routes.application(scheduler, token=chosen.http_token, ready=ready)
+    async with server.served(app, chosen.http):
+        yield
+
+
+async def _until(stop: asyncio.Event, scheduler: Scheduler) -> None:
+    """Until it is told to stop, or an error ends one of the scheduler's loops; that is raised."""
+    failing = asyncio.create_task(scheduler.wait())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            failing.result()
+    finally:
+        failing.cancel()
+        stopping.cancel()
 
 
 def _read_family(path: Path) -> ModelFamily:

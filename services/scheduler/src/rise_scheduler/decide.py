@@ -138,6 +138,7 @@ def _views(candidates: Sequence[Candidate], scores: Sequence[ArmScore | None]) -
                 predictions=predictions,
                 mean=score.mean,
                 width=score.width,
+                bonus=score.score - score.mean + (score.price or 0.0),
                 score=score.score,
                 price=score.price,
             )

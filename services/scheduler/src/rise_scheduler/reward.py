@@ -1,18 +1,16 @@
-"""The scalar reward of the paper's manner: w * quality - (1 - w) * 0.5 * min(T / T_ref, 2), with w the user's
-preference.
-
-Quality is 0..1, so the reward lies in [-1, 1]. The cap keeps one stuck job from outweighing hundreds of good ones.
-"""
+"""The scalar reward of the paper's manner: the utility of the job (``rise_contracts.utility``), with a guard."""
 
 from __future__ import annotations
 
 import math
 
-LATENCY_CAP = 2.0
+from rise_contracts.utility import LATENCY_CAP, failed_utility, utility
+
+__all__ = ["LATENCY_CAP", "failed_reward", "reward"]
 
 
 def reward(quality: float, latency_s: float, *, preference: float, reference_s: float) -> float:
-    """The reward of a finished job. ``reference_s`` (> 0) is the latency that costs half of the speed weight.
+    """The reward of a finished job.
 
     Raises ``ValueError`` for a value that is not finite or a reference that is not positive: such a number would
     poison the sums.
@@ -20,10 +18,7 @@ def reward(quality: float, latency_s: float, *, preference: float, reference_s: 
     values = (quality, latency_s, preference, reference_s)
     if not all(math.isfinite(value) for value in values) or reference_s <= 0 or latency_s < 0:
         raise ValueError(f"reward needs finite numbers and a positive reference: got {values}")
-    slowness = min(latency_s / reference_s, LATENCY_CAP)
-    return preference * quality - (1.0 - preference) * 0.5 * slowness
+    return utility(quality, latency_s, preference=preference, reference_s=reference_s)
 
 
-def failed_reward(*, preference: float) -> float:
-    """The reward of a job that ended without a picture: no quality, and as slow as the scale goes."""
-    return -(1.0 - preference) * 0.5 * LATENCY_CAP
+failed_reward = failed_utility

@@ -1,27 +1,32 @@
-"""The scheduler on the bus: answers configurations, learns from outcomes. All deciding is in ``decide`` and
-``learn``.
+"""One scheduler: answers configurations, learns from outcomes, says what it knows. All deciding is in ``decide`` and
+``learn``; the bus is served here, HTTP by ``http``, both by the same methods.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from contextlib import suppress
 
 from rise_contracts import codec, subjects
+from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.messages import Configure, Decision, Outcome
+from rise_contracts.reports import AskPolicy, FleetReport, PolicyReport
 from rise_runtime import services
 from rise_runtime.bus import Bus, Subscription
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer, Delivery
+from rise_scheduler import metrics, reports
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.price import Pacer
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
+from rise_scheduler.learn import Verdict
 from rise_scheduler.policies import Policy
 from rise_scheduler.posterior_json import StateRefused
 from rise_scheduler.reckoning import Reckoning
@@ -33,6 +38,8 @@ GIVE_UP_AFTER = 10
 """An outcome that failed this often for a reason nobody foresaw is let go, so that the others are learned from."""
 RETRY_S = 1.0
 NEWER_STATE_RETRY_S = 60.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Of a decision: what may stand in a key of the log. Anything else names none, and must not reach a subject."""
 
 
 class Scheduler:
@@ -44,7 +51,8 @@ class Scheduler:
         self._bus, self._policy = bus, policy
         self._workers = Workers(bus)
         self._default_reference_s = default_reference_s
-        self._store = Store(bus, default_reference_s=default_reference_s, learning=learning)
+        self._learning = learning or Learning()
+        self._store = Store(bus, default_reference_s=default_reference_s, learning=self._learning)
         self._reckoning, self._pacer = Reckoning(), Pacer()
         self.families = Families(bus)
         self._outcomes = Consumer(
@@ -55,7 +63,7 @@ class Scheduler:
             ack_wait_s=30.0,
             batch=1,
         )
-        self._service: Subscription | None = None
+        self._services: list[Subscription] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -63,14 +71,17 @@ class Scheduler:
         await self._workers.now()
         await self._outcomes.start()
         self._tasks = [asyncio.create_task(self._workers.run()), asyncio.create_task(self._learn_forever())]
-        self._service = await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure)
+        self._services = [
+            await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure),
+            await services.serve(self._bus, subjects.POLICY, AskPolicy, lambda _: self.policy()),
+        ]
         await self._bus.barrier()  # the server knows of it: whoever asks from now on is heard
         log.info("scheduler ready, policy %s", self._policy.name)
 
     async def stop(self) -> None:
         """Answer nothing more and leave unlearned outcomes to the next replica."""
-        if self._service is not None:
-            await self._service.stop()
+        for service in self._services:
+            await service.stop()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -85,23 +96,68 @@ class Scheduler:
 
     async def configure(self, question: Configure) -> Decision:
         """Decide, log, answer: nothing is answered that is not in the log. Raises what ``decide`` raises."""
-        family = await self.families.get(question.request.spec.family)
-        learned, now = await self._store.learned(family.metadata.name), time.time()
+        began = time.perf_counter()
+        try:
+            record = await self._decide(question)
+        except RiseError as error:
+            metrics.REFUSED.labels(error.reason).inc()
+            raise
+        metrics.count_decision(record, time.perf_counter() - began)
+        log.info("job %s attempt %d: %s", question.request.job_id, question.attempt, record.decision.arm)
+        return record.decision
+
+    async def learn(self, outcome: Outcome) -> Verdict:
+        """Learn from an outcome, once however often it comes. Raises UnknownDecision, StateRefused."""
+        _check_id(outcome.decision_id)
+        self._reckoning.over(outcome.decision_id)
+        verdict = await self._store.learn(outcome)
+        metrics.count_outcome(verdict)
+        if verdict is Verdict.LEARNED:
+            metrics.note_error(await self._store.decision(outcome.decision_id), outcome)
+        log.info("outcome of decision %s: %s", outcome.decision_id, verdict)
+        return verdict
+
+    async def decision(self, decision_id: str) -> DecisionRecord:
+        """Why a job got its configuration, and what came of it. Raises UnknownDecision."""
+        _check_id(decision_id)
+        return await self._store.decision(decision_id)
+
+    async def fleet(self) -> FleetReport:
+        """The workers that are there now."""
+        return reports.fleet_report(self._fleet(), time.time())
+
+    async def policy(self) -> PolicyReport:
+        """How it would choose now, and what it has learned, by family."""
+        standing = reports.Standing(
+            self._policy, self._fleet(), time.time(), self._pacer, self._learning, self._default_reference_s
+        )
+        families = [
+            reports.family_report(family, await self._store.learned(family.metadata.name), standing)
+            for family in await self.families.all()
+        ]
+        return PolicyReport(at=standing.at, policy=self._policy.name, families=tuple(families))
+
+    def _fleet(self) -> Fleet:
+        return Fleet(self._workers.alive(), self._reckoning.backlogs(time.time()))
+
+    async def _decide(self, question: Configure) -> DecisionRecord:
+        name = question.request.spec.family
+        # Together they take one round trip, and one call of the system, where one after another they take three.
+        family, learned = await asyncio.gather(self.families.get(name), self._store.learned(name))
         record, self._pacer = decide(
             question,
             family,
-            Fleet(self._workers.alive(), self._reckoning.backlogs(now)).open_to(question.request),
+            self._fleet().open_to(question.request),
             learned,
             self._policy,
             decision_id=uuid.uuid4().hex,
-            at=now,
+            at=time.time(),
             pacer=self._pacer,
             default_reference_s=self._default_reference_s,
         )
         self._reckoning.note(record)
         await self._store.note(record)
-        log.info("job %s attempt %d: %s", question.request.job_id, question.attempt, record.decision.arm)
-        return record.decision
+        return record
 
     async def _learn_forever(self) -> None:
         while True:
@@ -113,8 +169,7 @@ class Scheduler:
         """Learn from one outcome. Acknowledged when it is stored, or when it never can be."""
         try:
             outcome = codec.decode(Outcome, delivery.data)
-            self._reckoning.over(outcome.decision_id)
-            verdict = await self._store.learn(outcome)
+            await self.learn(outcome)
         except (InvalidInput, UnknownDecision) as error:
             log.warning("an outcome is dropped: %s", error)
             await delivery.term()
@@ -128,8 +183,12 @@ class Scheduler:
             log.exception("an outcome could not be learned from (delivery %d)", delivery.deliveries)
             await (delivery.term() if delivery.deliveries >= GIVE_UP_AFTER else _later(delivery))
         else:
-            log.info("outcome of decision %s: %s", outcome.decision_id, verdict)
             await delivery.ack()
+
+
+def _check_id(decision_id: str) -> None:
+    if _ID.fullmatch(decision_id) is None:
+        raise UnknownDecision(decision_id[:64])
 
 
 async def _later(delivery: Delivery) -> None:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rise_contracts.errors import InvalidInput
+from rise_runtime import telemetry
 from rise_scheduler.composed.policy import ComposedPolicy
+from rise_scheduler.http.exposure import check_exposure
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 
 POLICIES = ("fixed", "linucb", "composed")
@@ -17,7 +19,10 @@ POLICIES = ("fixed", "linucb", "composed")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``token`` comes from the environment only: command lines are seen by every user of the machine."""
+    """``token`` and ``http_token`` come from the environment only: command lines are seen by every user of the machine.
+
+    ``http`` is where HTTP is served, (host, port); None: nowhere.
+    """
 
     nats_url: str = "nats://127.0.0.1:4222"
     token: str | None = None
@@ -29,6 +34,8 @@ class Settings:
     reference_seconds: float = 5.0
     families: tuple[Path, ...] = ()
     patience: float = 10.0
+    http: tuple[str, int] | None = None
+    http_token: str | None = None
 
     def make_policy(self) -> Policy:
         """The policy these settings name."""
@@ -61,6 +68,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     )
     parser.add_argument("--family", action="append", default=[], type=Path, help="a ModelFamily manifest to publish")
     parser.add_argument("--patience", type=float, default=default.patience, help="seconds to wait for NATS (10)")
+    parser.add_argument("--http", default=environment.get("RISE_HTTP", ""), help="serve HTTP too, at port or host:port")
     given = parser.parse_args(list(arguments))
     settings = Settings(
         nats_url=given.nats_url,
@@ -73,7 +81,11 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         reference_seconds=_in_range("reference-seconds", given.reference_seconds, 1e-6, 1e6),
         families=tuple(given.family),
         patience=_in_range("patience", given.patience, 0.0, 3600.0),
+        http=telemetry.read_address("RISE_HTTP", given.http),
+        http_token=environment.get("RISE_HTTP_TOKEN") or None,
     )
+    if settings.http is not None:
+        check_exposure(settings.http[0], settings.http_token)
     if settings.policy not in POLICIES:
         raise InvalidInput("RISE_POLICY", f"one of {', '.join(POLICIES)}", settings.policy)
     return settings

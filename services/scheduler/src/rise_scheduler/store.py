@@ -5,6 +5,8 @@ Decisions are kept for some days; that is how late an outcome may come.
 
 from __future__ import annotations
 
+import asyncio
+
 from rise_contracts import codec, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import RiseError
@@ -53,7 +55,7 @@ class Store:
 
     async def learned(self, family: str) -> Learned:
         """All that is known of ``family``."""
-        return Learned(await self._linucb.read(family), await self._composed.read(family))
+        return Learned(*await asyncio.gather(self._linucb.read(family), self._composed.read(family)))
 
     async def note(self, record: DecisionRecord) -> None:
         """Put a decision, or what came of it, into the log."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from rise_contracts.errors import RiseError
 from rise_runtime import telemetry
+from rise_runtime.lastword import leave_word
 from rise_stage import settings as settings_module
 from rise_stage.manifests import BUS, read_family
 
@@ -28,5 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(run(chosen, families))
     except RiseError as error:
         sys.stderr.write(f"rise_stage: {error}\n")
+        leave_word(error)
         return error.exit_code
     return 0

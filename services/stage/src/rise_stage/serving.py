@@ -31,15 +31,16 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def run(chosen: Settings, own: Sequence[ModelFamily]) -> None:
-    """Serve until SIGTERM or SIGINT. `own` are the families that this worker makes known itself."""
+async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. `own` are the families that this worker makes known itself; `batch` makes the
+    forward passes, where it is not the usual one."""
     quiet()
     keep_memory()
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
     stop = stop_on_signals()
     device = resolve_device(chosen.device)
-    slots, batch = slots_of(chosen, device), Batch()
+    slots, batch = slots_of(chosen, device), batch or Batch()
     name = f"rise-stage-{chosen.identity.name}"
     ready = asyncio.Event()
 

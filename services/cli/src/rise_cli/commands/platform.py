@@ -38,6 +38,7 @@ def up(
         families=names if only else ("rise-shapes", *names),
         edge=edge,
         device=device,
+        judge=True,
         threads=threads,
         policy=standing.known_policy(policy),
         server=server_from(nats, os.environ),

@@ -36,13 +36,14 @@ class Plan:
     """What to start.
 
     `families`: built-in names and manifests; none means the embedded family. `server` None: a nats-server of our own,
-    on `port` or one that the system chooses.
+    on `port` or one that the system chooses. `judge`: look also at pictures that no `rise run` waits for.
     """
 
     families: tuple[str, ...] = ()
     edge: int = 1
     device: int = 1
     scheduler: bool = True
+    judge: bool = False
     threads: int | None = None
     policy: str | None = None
     server: Server | None = None
@@ -156,7 +157,8 @@ async def _start_processes(plan: Plan, where: Surroundings, supervisor: Supervis
         for number in range(1, count + 1)
     ]
     scheduler = [programs.scheduler(where, plan.policy)] if plan.scheduler else []
-    for program in (*scheduler, *workers):
+    judges = [programs.judge(where)] if plan.judge else []
+    for program in (*scheduler, *workers, *judges):
         await supervisor.add(program)
     return tuple(program.name for program in workers)
 

@@ -46,6 +46,11 @@ def scheduler(where: Surroundings, policy: str | None = None) -> Program:
     return Program("scheduler", (sys.executable, "-m", "rise_scheduler"), where.logs / "scheduler.log", env)
 
 
+def judge(where: Surroundings) -> Program:
+    """Who looks at the pictures that nobody waits for; see `rise_cli.judge`."""
+    return Program("judge", (sys.executable, "-m", "rise_cli.judge"), where.logs / "judge.log", where.env())
+
+
 def worker(
     name: str, tier: Tier, where: Surroundings, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rise_contracts.configuration import Configuration
-from rise_contracts.errors import InvalidInput, UnknownName
+from rise_contracts.errors import InvalidInput, LatentsDiffer, UnknownName
 from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.model import Solver, WireDtype
 from rise_contracts.resources import VIDEOS, ModelFamily
@@ -337,7 +337,7 @@ class Engine:
             return
         loaded = self.family.latent.model_copy(update={"digest": self.latent_contract if stated.digest else None})
         if stated != loaded:
-            raise InvalidInput("latent", f"{loaded!r}, as the VAE is", repr(stated), "correct the family's manifest")
+            raise LatentsDiffer("latent", f"{loaded!r}, as the VAE is", repr(stated), "correct the family's manifest")
 
 
 def handed_over(latent: Latent, configuration: Configuration, index: int) -> Latent:

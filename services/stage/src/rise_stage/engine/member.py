@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rise_contracts.errors import InvalidInput
+from rise_contracts.errors import InvalidInput, LatentsDiffer
 from rise_contracts.resources import Member as MemberSpec
 from rise_stage.engine import stock
 from rise_stage.engine.batch import Shapes
@@ -148,7 +148,7 @@ def _check_space(name: str, family: Family, folder: Path, base: Path) -> None:
         return
     wrong = differences(family.space_of(base), family.space_of(folder))
     if wrong:
-        raise InvalidInput(f"member {name}", "the latent contract of its family", ", ".join(wrong))
+        raise LatentsDiffer(f"member {name}", "the latent contract of its family", ", ".join(wrong))
 
 
 def _scheduler_file(folder: Path, base: Path) -> Path:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -14,9 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from rise_stage.engine.groups import left_by_groups
+
 T = TypeVar("T")
-GROUP = Path("/sys/fs/cgroup")
-"""Where a container finds the control group that it runs in (version 2)."""
 
 
 def peak_bytes(call: Callable[[], T], device: torch.device) -> tuple[T, int]:
@@ -35,21 +33,12 @@ def peak_bytes(call: Callable[[], T], device: torch.device) -> tuple[T, int]:
 
 def spare_bytes(device: torch.device | str) -> int:
     """What may be used on passes besides what is loaded: of an accelerator's free memory most, for it is ours; of the
-    machine's, or of what its control group leaves, a quarter, for others live there too."""
+    machine's, or of what its control groups leave, a quarter, for others live there too."""
     device = torch.device(device)
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(0.8 * (torch.cuda.mem_get_info(device)[0] + kept))
-    return min(psutil.virtual_memory().available, left_by_group(GROUP)) // 4
-
-
-def left_by_group(group: Path) -> int:
-    """What the control group of a container leaves; without a limit more than any machine has."""
-    try:
-        most, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return sys.maxsize
-    return max(0, int(most) - int(used)) if most.isdecimal() else sys.maxsize
+    return min(psutil.virtual_memory().available, left_by_groups()) // 4
 
 
 def is_out_of_memory(error: BaseException) -> bool:

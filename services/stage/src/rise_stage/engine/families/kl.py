@@ -11,7 +11,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
 
-from rise_contracts.errors import InvalidInput
+from rise_contracts.errors import InvalidInput, LatentsDiffer
 from rise_contracts.resources import LatentContract
 from rise_stage.engine.families.base import Conditioning, Shared, TextStates, scale_of
 from rise_stage.engine.families.components import UNET_WEIGHTS, network_config, read_json, weight_files
@@ -157,7 +157,7 @@ def unscaled(latents: Tensor, config: Mapping[str, Any]) -> Tensor:
 
 
 def _check_tiny(config: Mapping[str, Any], latent: LatentContract, vae_class: Any) -> None:
-    """Raise InvalidInput unless an AutoencoderTiny with `config` decodes such latents."""
+    """Raise LatentsDiffer unless an AutoencoderTiny with `config` decodes such latents."""
     if vae_class is not AutoencoderKL:
         hint = "an AutoencoderTiny knows no other latents than those of an AutoencoderKL"
         raise InvalidInput("tinyVae", f"none, for a family with {vae_class.__name__}", "one", hint)
@@ -165,7 +165,7 @@ def _check_tiny(config: Mapping[str, Any], latent: LatentContract, vae_class: An
     found = {"latent_channels": config["latent_channels"], "downscale": downscale}
     wrong = differences({"latent_channels": latent.channels, "downscale": latent.downscale}, found)
     if wrong:
-        raise InvalidInput("tinyVae", "an AutoencoderTiny of the family's latents", ", ".join(wrong))
+        raise LatentsDiffer("tinyVae", "an AutoencoderTiny of the family's latents", ", ".join(wrong))
 
 
 def check_fits(name: str, wanted: dict[str, Any], config: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""The scheduler on the real platform: three workers of different speeds, shaped links, a drifting load."""
