@@ -20,11 +20,9 @@ from benchmarks.scheduling.shifts import Options, Shifts
 from benchmarks.scheduling.synthetic import Draw
 from benchmarks.scheduling.told import Platform, Seen
 from benchmarks.scheduling.world import ARM_TIME_SD, MOVE_FACTOR, PLACE_TIME_SD, Prior, utilities
-from rise_contracts.model import Tier
 
 EDGES, DEVICES_EACH = 2, 12
 OVER_S = 10.0
-FIXED_RELAY = "full:9@2+finisher:6"
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Pool:
     """Workers of one kind and their queue."""
 
     workers: int
-    queue: deque[tuple[int, int]] = field(default_factory=deque)
+    queue: deque[int] = field(default_factory=deque)
     busy: int = 0
 
 
@@ -65,12 +63,11 @@ class Job:
     asked: Asked
     place: int
     began: float = math.nan
-    queued_at: float = 0.0
     stages: list[float] = field(default_factory=list)
 
 
 class Loop:
-    """One run of one player. ``venue`` attributes (``desk``, ``prior``, ``ranking``) are there for entrants."""
+    """One run of one player, which is made for this loop as a venue."""
 
     def __init__(self, seed: int, load: Load) -> None:
         self._rng = np.random.default_rng([seed, 3])
@@ -97,12 +94,6 @@ class Loop:
     @property
     def prior(self) -> Prior:
         return self._draw.prior
-
-    @property
-    def ranking(self) -> list[int]:
-        """A relay known to be good, then the others."""
-        arms = self.desk.arms
-        return sorted(range(len(arms)), key=lambda index: arms[index].name != FIXED_RELAY)
 
     def run(self, player: Player) -> Result:
         """Until every job has ended."""
@@ -158,24 +149,18 @@ class Loop:
         self._jobs[index] = Job(asked, chosen.place)
         self._enqueue(index, now)
 
-    def _pool_of(self, job: Job) -> tuple[str, Tier]:
-        candidate = job.asked.question.candidates[job.place]
-        stage = len(job.stages)
-        return candidate.places[stage].pool, candidate.tiers[stage]
-
     def _enqueue(self, index: int, now: float) -> None:
         job = self._jobs[index]
-        job.queued_at = now
-        name, _ = self._pool_of(job)
-        self._pools[name].queue.append((index, len(job.stages)))
+        name = job.asked.question.candidates[job.place].places[len(job.stages)].pool
+        self._pools[name].queue.append(index)
         self._start(name, now)
 
     def _start(self, name: str, now: float) -> None:
         pool = self._pools[name]
         while pool.queue and pool.busy < pool.workers:
-            index, stage = pool.queue.popleft()
+            index = pool.queue.popleft()
             job = self._jobs[index]
-            if stage == 0:
+            if not job.stages:
                 job.began = now
             seconds = self._seconds(index, job)
             job.stages.append(seconds)

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.scheduling import linear, plain, product
 from benchmarks.scheduling.seam import Player
 from benchmarks.scheduling.squarecb import SquareCb
-from benchmarks.scheduling.world import Prior, Venue
+from benchmarks.scheduling.world import Prior, Venue, World
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import LinUcbPolicy
 
@@ -61,6 +61,19 @@ def _edge_only(venue: Venue, seed: int, settings: Settings) -> Player:
     return plain.Ranked(plain.first_of(venue.desk.arms, ("edge-only", "device-only")))
 
 
+def _best_in_hindsight(venue: Venue, seed: int, settings: Settings) -> Player:
+    """Only where all that would have been is known. Raises TypeError elsewhere."""
+    if not isinstance(venue, World):
+        raise TypeError("wanted a world in which the best arm can be looked up, got the closed loop; tune one there")
+    return plain.Ranked(venue.ranking)
+
+
+def _static(venue: Venue, seed: int, settings: Settings) -> Player:
+    """One arm for every job that can have it."""
+    arms = venue.desk.arms
+    return plain.Ranked(plain.first_of(arms, ("relay", "edge-only"), [arms[settings["place"] % len(arms)].name]))
+
+
 def _linucb(venue: Venue, seed: int, settings: Settings) -> Player:
     return product.PaperLinUcb(venue.desk, LinUcbPolicy(**settings))
 
@@ -85,7 +98,7 @@ def _composed(
 
 
 _FEATURES = ("paper", "rich")
-_OURS_GRID = {"alpha": (0.1, 0.5), "weight": (50.0, 200.0), "quality_memory": (500.0, 1000.0)}
+_OURS_GRID = {"alpha": (0.05, 0.2, 1.0), "weight": (50.0, 200.0, 500.0), "quality_memory": (500.0, 2000.0)}
 
 ENTRANTS: dict[str, Entrant] = {
     item.name: item
@@ -94,7 +107,7 @@ ENTRANTS: dict[str, Entrant] = {
         Entrant("edge-only", _edge_only),
         Entrant("edge-fewer", _edge_fewer, {"place": (0, 1, 2, 3, 4)}),
         Entrant("random", lambda venue, seed, settings: plain.Random(seed)),
-        Entrant("static-best", lambda venue, seed, settings: plain.Ranked(venue.ranking)),
+        Entrant("static-best", _best_in_hindsight),
         Entrant("shortest", lambda venue, seed, settings: plain.Shortest()),
         Entrant(
             "epsilon-greedy",
@@ -104,25 +117,25 @@ ENTRANTS: dict[str, Entrant] = {
         Entrant(
             "lints",
             lambda venue, seed, settings: linear.LinTS(venue.desk, seed, **settings),
-            {"v": (0.02, 0.05, 0.1, 0.2), "ridge": (0.1, 1.0), "features": _FEATURES},
+            {"v": (0.01, 0.03, 0.1), "ridge": (0.1, 1.0), "features": _FEATURES},
         ),
-        Entrant(PAPER, _linucb, {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)}),
+        Entrant(PAPER, _linucb, {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.03, 0.1, 1.0)}),
         Entrant(
             "linucb-rich",
             lambda venue, seed, settings: linear.LinUcb(venue.desk, features="rich", **settings),
-            {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.1, 1.0)},
+            {"alpha": (0.02, 0.1, 0.3, 0.6), "ridge": (0.03, 0.1, 1.0)},
         ),
         Entrant(
             "d-linucb",
             lambda venue, seed, settings: linear.DLinUcb(venue.desk, **settings),
-            {"alpha": (0.05, 0.2, 0.5), "gamma": (0.997, 0.9995), "features": _FEATURES},
+            {"alpha": (0.02, 0.1, 0.3), "gamma": (0.998, 0.9998), "ridge": (0.1,), "features": _FEATURES},
         ),
         Entrant(
             "squarecb",
             lambda venue, seed, settings: SquareCb(venue.desk, seed, **settings),
             {
-                "gamma": (100.0, 1000.0, 10000.0),
-                "rate": (0.5, 2.0),
+                "gamma": (300.0, 1000.0, 3000.0),
+                "rate": (0.5, 2.0, 5.0),
                 "formula": (True,),
                 "waits": (False, True),
             },
@@ -130,14 +143,17 @@ ENTRANTS: dict[str, Entrant] = {
         Entrant(
             FORMULA,
             lambda venue, seed, settings: plain.Analytic(venue.prior, venue.desk.reference_s, **settings),
-            {"end": (0.0, 0.03, 0.06), "shrink": (0.0, 0.25, 0.5)},
+            {"end": (0.0, 0.05, 0.1), "shrink": (0.0, 0.25, 0.5, 0.75)},
         ),
         Entrant(OURS, _composed(), _OURS_GRID),
-        Entrant(NO_PRIOR, _composed(lambda prior: None), {**_OURS_GRID, "alpha": (0.1, 0.5, 1.5), "weight": (50.0,)}),
+        Entrant(NO_PRIOR, _composed(lambda prior: None), {**_OURS_GRID, "weight": (50.0,)}),
         Entrant(INVERTED, _composed(lambda prior: prior.inverted()), settings_of=OURS),
         Entrant(PRICED, _composed(priced=True), settings_of=OURS),
     )
 }
+
+STATIC = Entrant("static-tuned", _static, {"place": tuple(range(28))})
+"""In the loop the best fixed arm is not known in hindsight: it is chosen as all settings are."""
 
 ABLATIONS: dict[str, Entrant] = {
     item.name: item
@@ -149,9 +165,9 @@ ABLATIONS: dict[str, Entrant] = {
 }
 
 
-EVERYONE: dict[str, Entrant] = {**ENTRANTS, **ABLATIONS}
+EVERYONE: dict[str, Entrant] = {**ENTRANTS, **ABLATIONS, STATIC.name: STATIC}
 
-IN_THE_LOOP = ("edge-fewer", "static-best", "shortest", PAPER, "linucb-rich", "squarecb", FORMULA, OURS, PRICED)
+IN_THE_LOOP = ("edge-fewer", STATIC.name, "shortest", PAPER, "linucb-rich", "squarecb", FORMULA, OURS, PRICED)
 
 
 def chosen(entrant: Entrant, tuned: Mapping[str, Settings]) -> dict[str, Any]:

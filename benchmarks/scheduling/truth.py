@@ -20,6 +20,8 @@ from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm
 from rise_scheduler.prompt import PromptFeatures
 
 ARM_SD, WAVE_SD, UNSEEN_SD = 0.03, 0.03, 0.5
+SEEN_MEAN, SEEN_SD = 0.94, 0.57
+"""Of the mixture of features over prompts like DiffusionDB's."""
 HEAD_BINDS = 0.36
 """The share of the noise range after which the structure of a picture is mostly settled."""
 
@@ -51,7 +53,7 @@ def difficulty(prompts: Sequence[PromptFeatures], texts: Sequence[str], rng: Gen
     for text in texts:
         if text not in unseen:
             unseen[text] = float(rng.normal(0.0, UNSEEN_SD))
-    scaled = (seen - 1.05) / 0.42
+    scaled = (seen - SEEN_MEAN) / SEEN_SD
     mixed = (scaled + np.array([unseen[text] for text in texts])) / math.sqrt(1.0 + UNSEEN_SD**2)
     ranks: np.ndarray = ndtr(mixed)
     return ranks

@@ -98,10 +98,10 @@ def background(rng: Generator, at: np.ndarray, scale_s: float, busy: float) -> n
     swing = 1.0 + SWING * np.sin(6.0 * np.pi * times / span)
     times = times[rng.random(len(times)) * (1.0 + SWING) < swing]
     work = rng.lognormal(np.log(scale_s) - 0.5 * WORK_SD**2, WORK_SD, len(times))
-    return _waiting(times, work, at)
+    return waiting(times, work, at)
 
 
-def _waiting(times: np.ndarray, work: np.ndarray, at: np.ndarray) -> np.ndarray:
+def waiting(times: np.ndarray, work: np.ndarray, at: np.ndarray) -> np.ndarray:
     """The wait of a job at each of ``at`` behind others in one queue with two servers (Kiefer and Wolfowitz)."""
     waits = np.zeros(len(at))
     free = [0.0, 0.0]

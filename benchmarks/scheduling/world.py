@@ -66,14 +66,12 @@ class Prior:
 
 
 class Venue(Protocol):
-    """Where a policy is put to work: the desk that asks, the prior, and an order of the arms for those who fix one."""
+    """Where a policy is put to work: the desk that asks, and the prior."""
 
     @property
     def desk(self) -> Desk: ...
     @property
     def prior(self) -> Prior: ...
-    @property
-    def ranking(self) -> list[int]: ...
 
 
 @dataclass(frozen=True, eq=False)
