@@ -35,7 +35,7 @@ class Learning:
     quality_memory: float = 2000.0
     failure_memory: float = 200.0
     drift_slack: float = 0.5
-    drift_alarm: float = 5.0
+    drift_alarm: float = 6.0
     drift_keep: float = 0.02
 
     def memory(self, level: str) -> float:
@@ -143,8 +143,8 @@ def widened(ridge: Ridge, member: str, how: Learning) -> Ridge:
 
 
 def names_member(feature: str, member: str) -> bool:
-    """Whether a feature says that ``member`` takes part and nothing else: what changes is how good the member is, not how
-    its steps, prompts and arms compare."""
+    """Whether a feature says that ``member`` takes part and nothing else: what changes is how good the member is, not
+    how its steps, prompts and arms compare."""
     kind, _, name = feature.partition("=")
     return kind in ("head", "tail", "between") and name == member
 
