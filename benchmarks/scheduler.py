@@ -52,7 +52,7 @@ class Plan:
     decisions: int = 5000
 
 
-QUICK = Plan(seeds=2, tuning=0, few=1, jobs=1000, loads=((Load(1.6, 1.0, 600), 1),), loop_tuning=0, decisions=1000)
+QUICK = Plan(seeds=2, tuning=1, few=1, jobs=1000, loads=((Load(1.6, 1.0, 600), 1),), decisions=1000)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="rise bench scheduler", description=__doc__)
     parser.add_argument("--json", type=Path, default=Path("out/bench-scheduler.json"), help="where the rows go")
     parser.add_argument("--seeds", type=int, default=None, help="of the replays (default 20)")
-    parser.add_argument("--tuning-seeds", type=int, default=None, help="0: settings as last tuned (default 3)")
+    parser.add_argument("--tuning-seeds", type=int, default=None, help="of every policy's settings (default 3)")
+    parser.add_argument("--settings", type=Path, default=None, help="take these settings where they are known")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
     parser.add_argument("--quick", action="store_true", help="few seeds and jobs, settings as last tuned: two minutes")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="of the benchmark (default: all)")
@@ -74,20 +75,23 @@ def main(argv: Sequence[str]) -> int:
     # Matrices are small: a thread more in each process is only in the way of the other processes.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        bench = Bench(plan, pool, settings.load() if not plan.tuning else {})
+        known = options.settings or (settings.FILE if options.quick else None)
+        written = options.json.with_name(f"{options.json.stem}-settings.json")
+        bench = Bench(plan, pool, settings.load(known) if known else {}, written)
         rows = [row for part in options.parts for row in bench.part(part, options.worlds)]
-    settings.save(bench.tuned, options.json.with_name(f"{options.json.stem}-settings.json"))
     _rows.report(rows, options.json)
     return 0
 
 
 @dataclass
 class Bench:
-    """The parts of one run. ``tuned`` holds the settings of every policy, by world and for the loop, once known."""
+    """The parts of one run. ``tuned`` holds the settings of every policy, by world and for the loop, once known; they
+    are ``written`` as soon as they are, for tuning is the longest part."""
 
     plan: Plan
     pool: Executor
     tuned: dict[str, dict[str, Settings]]
+    written: Path
 
     def part(self, name: str, worlds: Sequence[str]) -> list[Row]:
         """The rows of one part."""
@@ -104,6 +108,7 @@ class Bench:
             else:
                 options = Options(jobs=self.plan.jobs)
                 self.tuned[kind] = tune.tune(kind, tuple(ENTRANTS), self.plan.tuning, options, self.pool)
+            settings.save(self.tuned, self.written)
             print(f"tuned for {kind}: {time.monotonic() - start:.0f} s", flush=True)
         return self.tuned[kind]
 
