@@ -81,7 +81,7 @@ def settlement(home: cli.Home, job: str) -> object:
 
 def test_the_judges_word_reaches_the_scheduler(home: cli.Home) -> None:
     report = home.run(PROMPT, "--json").json()
-    assert report["runs"][0]["policy"] == "fixed"
+    assert report["runs"][0]["policy"] == "composed"
     assert settlement(home, report["runs"][0]["job"]) == {"quality": 1.0, "final": True}
 
 
@@ -94,7 +94,7 @@ def test_the_policy_is_shown_and_its_decisions_are_drawn(home: cli.Home) -> None
     job = home.run(PROMPT, "--json").json()["runs"][0]["job"]
     told = home.rise("policy", "--json").json()
     (family,) = told["families"]
-    assert (told["policy"], family["family"]) == ("fixed", "rise-shapes")
+    assert (told["policy"], family["family"]) == ("composed", "rise-shapes")
     assert family["chosen"] in [arm["seen"]["arm"] for arm in family["arms"]]
     png = home.folder / "plots" / "policy.png"
     said = home.rise("policy", "--png", str(png))

@@ -28,7 +28,7 @@ from rise_cli.local.state import PlatformState
 from rise_cli.view import Screen
 from rise_contracts import errors
 
-POLICIES = ("fixed", "linucb")
+POLICIES = ("composed", "fixed", "linucb")
 LOG = "platform.log"
 
 
