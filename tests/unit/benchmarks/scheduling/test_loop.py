@@ -111,7 +111,7 @@ def test_a_queue_is_told_of_with_the_next_heartbeat() -> None:
     platform_.pass_until(1.1, pools)
     asked = platform_.ask(seen(1, 1.1))
     assert edge_wait(asked) > 0.0
-    assert asked.x[4] == pytest.approx(4 / 5), "five tasks at two workers of two slots: L / (1 + L), L with the queue"
+    assert asked.x[4] == pytest.approx(2.5 / 3.5), "five tasks at two workers: L / (1 + L)"
 
 
 def test_what_was_sent_is_reckoned_with_before_any_heartbeat_tells_of_it() -> None:

@@ -119,6 +119,7 @@ def test_the_product_s_prior_holds_each_scored_picture_once() -> None:
 
 TUNED: dict[str, dict[str, Any]] = {
     **SETTINGS,
+    "edge-fewer": {"place": 3},
     "d-linucb": {"alpha": 0.1, "gamma": 0.9998, "ridge": 0.1, "features": "paper"},
     "squarecb": {"gamma": 1000.0, "rate": 2.0, "formula": True, "waits": True},
 }
@@ -150,4 +151,4 @@ def test_an_entrant_takes_its_own_settings_or_those_of_another() -> None:
     tuned = {"composed": {"alpha": 0.1, "weight": 200.0, "quality_memory": 1000.0}}
     assert chosen(ENTRANTS["composed-inverted"], tuned) == tuned["composed"]
     assert chosen(ABLATIONS["without-exploring"], tuned) == {**tuned["composed"], "alpha": 0.0}
-    assert len(list(ENTRANTS["linucb"].choices())) == 8
+    assert len(list(ENTRANTS["linucb"].choices())) == 12
