@@ -6,13 +6,15 @@ import pytest
 
 from rise_contracts.errors import InvalidInput
 from rise_scheduler.app import main
+from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy
 from rise_scheduler.settings import Settings, read
 
 
 def test_the_defaults() -> None:
     assert read([], {}) == Settings()
-    assert Settings().make_policy() == FixedPolicy()
+    assert Settings().make_policy() == ComposedPolicy()
+    assert read(["--policy", "fixed"], {}).make_policy() == FixedPolicy()
 
 
 def test_the_environment_is_read_and_flags_come_before_it() -> None:

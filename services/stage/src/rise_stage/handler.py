@@ -131,11 +131,11 @@ class Handler:
 
     def _note_pace(self, member: str, cost: Cost, prompts: Conditioning) -> None:
         """A step of one image says how fast this member is; one with company, what an image takes in company."""
-        rows = prompts.hidden.shape[0]
+        images = prompts.hidden.shape[0] // (1 if prompts.guidance is None else 2)
         if not cost.alone:
-            self._pace.note(member, cost.share / rows, shared=True)
-        elif rows == (1 if prompts.guidance is None else 2):
-            self._pace.note(member, cost.seconds / rows)
+            self._pace.note(member, cost.share / images, shared=True)
+        elif images == 1:
+            self._pace.note(member, cost.seconds)
 
     def _engine(self, name: str) -> Engine:
         family = self._families.get(name)

@@ -7,7 +7,8 @@ SHARE = 0.2
 
 
 class Pace:
-    """Seconds per step by member, for one image and one forward pass. Written by one thread, read by any.
+    """Seconds per step by member, for one image: with guidance that is two rows of one forward pass. Written by one
+    thread, read by any.
 
     Steps that several jobs shared are kept apart: what a step takes by itself is what a forecast begins with.
     """

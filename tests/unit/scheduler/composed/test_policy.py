@@ -99,7 +99,7 @@ def test_exploring_never_risks_more_than_the_margin_and_nothing_while_the_edge_i
 
 def test_a_price_on_the_edge_sends_jobs_elsewhere() -> None:
     question = asked(preference=0.9)
-    cheap = chosen(GREEDY, replace(question, price=1.25))
+    cheap = chosen(GREEDY, replace(question, price=0.5))
     seconds = {item.arm.name: item.forecast.edge_s or 0.0 for item in question.candidates}
     assert seconds[cheap] < seconds[chosen(GREEDY, question)]
 

@@ -19,7 +19,9 @@ def up(
     edge: Annotated[int, typer.Option("--edge", min=0, max=64, help="Edge workers.")] = 1,
     device: Annotated[int, typer.Option("--device", min=0, max=64, help="Device workers.")] = 1,
     threads: Annotated[int | None, typer.Option("--threads", min=0, max=1024, help="CPU threads per worker.")] = None,
-    policy: Annotated[str | None, typer.Option("--policy", help="The scheduler's policy: composed, fixed or linucb.")] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="The scheduler's policy: composed, fixed or linucb.")
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The bus's port on loopback; by default a free one.")
     ] = None,

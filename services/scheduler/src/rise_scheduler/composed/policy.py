@@ -1,7 +1,7 @@
 """The choice: the highest optimistic utility, less the price of the edge's time.
 
     U = w q - (1 - w) / 2 min(T / T_ref, 2)          w the user's preference
-    score = U + alpha sqrt((w sd_q)^2 + (dU/dT sd_T)^2) - price x edge seconds / T_ref
+    score = U + alpha sqrt((w sd_q)^2 + (dU/dT sd_T)^2) - price x min(edge seconds / T_ref, 1)
 
 An arm that is believed to be worse than the best by more than ``margin`` is not explored, and while the edge is busy
 none is. A job with a deadline takes no arm that would probably miss it while another would keep it.
@@ -75,7 +75,7 @@ class ComposedPolicy:
     """See the module. ``epsilon`` and ``band`` spread choices for off-policy estimates, as those of LinUcbPolicy do."""
 
     learning: Learning = field(default_factory=Learning)
-    alpha: float = 0.2
+    alpha: float = 0.5
     margin: float = 0.2
     epsilon: float = 0.0
     band: float = 0.05
@@ -104,7 +104,7 @@ class ComposedPolicy:
             mean = (1.0 - failing) * mean - failing * (1.0 - w) * 0.5 * LATENCY_CAP
         by_time = np.where(slowness < LATENCY_CAP, (1.0 - w) * 0.5 / reference, 0.0)
         width = np.sqrt((w * quality_sd) ** 2 + by_time**2 * variance)
-        price = question.price * edge / reference
+        price = question.price * np.minimum(edge / reference, 1.0)
         scores = Scores(
             tuple(candidate.arm.name for candidate in question.candidates),
             mean,

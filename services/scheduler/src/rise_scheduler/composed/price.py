@@ -1,10 +1,12 @@
 """What a second of the edge costs, so that jobs do not all take what is best for each of them: a pacer on the wait
 there.
 
-    W~ <- 0.95 W~ + 0.05 W,   price <- clip(price + 0.02 (W~ / W* - 1), 0, 1.25)
+    W~ <- 0.95 W~ + 0.05 min(W, 1),   x = W~ / W* - 1
+    price <- min(price + 0.02 x, 0.5) while x >= 0, else price (1 + 0.1 x)
 
-Waits are shares of the reference latency, the price is utility per reference latency of edge work. The form is that of
-ParetoBandit's budget pacer (arXiv 2604.00136), on waiting instead of money.
+It rises step by step and falls by shares, so that an edge that has become idle is soon used again. Waits are shares of
+the reference latency, the price is utility per reference latency of edge work. The form is that of ParetoBandit's
+budget pacer (arXiv 2604.00136), on waiting instead of money.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 
 from rise_scheduler.placing import Candidate
 
-WANTED, STEP, HIGHEST, SMOOTHING = 0.2, 0.02, 1.25, 0.05
+WANTED, SMOOTHING, LONGEST = 0.2, 0.05, 1.0
+STEP, FALL, HIGHEST = 0.02, 0.1, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,10 @@ class Pacer:
 
     def after(self, wait: float) -> Pacer:
         """Once a job found that it would ``wait`` (a share of its reference latency) for the edge."""
-        smooth = (1.0 - SMOOTHING) * self.wait + SMOOTHING * min(max(wait, 0.0), 10.0)
-        return Pacer(min(max(self.price + STEP * (smooth / WANTED - 1.0), 0.0), HIGHEST), smooth)
+        smooth = (1.0 - SMOOTHING) * self.wait + SMOOTHING * min(max(wait, 0.0), LONGEST)
+        excess = smooth / WANTED - 1.0
+        price = min(self.price + STEP * excess, HIGHEST) if excess >= 0 else self.price * (1.0 + FALL * excess)
+        return Pacer(price, smooth)
 
     @property
     def busy(self) -> bool:

@@ -243,7 +243,7 @@ class Engine:
         return to_pixels(self.family.preview(latents[:, :, : (latents.shape[2] + 1) // 2]))[:, -1]
 
     def warm(self, member: str) -> float:
-        """Get ready for single pictures, and make one of three steps; returns what a step takes, in seconds.
+        """Get ready for single pictures, and make one of three steps; returns what a step of it takes, in seconds.
 
         The picture is decoded only where the engine `decodes`: a head should not hold an autoencoder for nothing.
         """
@@ -259,7 +259,7 @@ class Engine:
         steps = list(self.run(member, conditioning, noise, grid, configuration.solver))
         if self.decodes:
             self.decode(steps[-1].x)
-        return steps[-1].seconds / (1 if conditioning.guidance is None else 2)
+        return steps[-1].seconds
 
     def generate(
         self,
