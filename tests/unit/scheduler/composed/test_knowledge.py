@@ -20,7 +20,7 @@ from rise_scheduler.composed.knowledge import (
     widened,
 )
 from rise_scheduler.composed.latency import slowness_of
-from rise_scheduler.composed.prior import solved
+from rise_scheduler.composed.prior import Prior, solved
 from rise_scheduler.composed.seconds import LOG_CUT, shortness
 from tests.unit.scheduler.composed.seen import HOW, after, seen
 
@@ -225,6 +225,33 @@ def test_a_drop_is_followed_sooner_with_the_alarm_than_without() -> None:
 
     assert believed(HOW) < 0.6
     assert believed(QUIET) > 0.75
+
+
+def believing(quality: float) -> Learning:
+    """With a prior from a hundred pictures of the same arm that were each worth so much."""
+    offline = Ridge()
+    for _ in range(100):
+        offline = offline.plus(seen().features, quality - seen().base_quality, 1.0)
+    return replace(HOW, prior=Prior(offline, weight=100.0))
+
+
+def test_a_prior_that_foretells_well_is_trusted_and_one_that_does_not_is_dropped() -> None:
+    right, wrong = believing(0.8), believing(0.2)
+    assert Knowledge().trust(right) == 0.9
+    outcomes = [seen(str(i), clock=i) for i in range(40)]
+    assert after(outcomes, right).trust(right) == 1.0
+    assert after(outcomes, wrong).trust(wrong) == 0.0
+
+
+def test_what_is_learned_under_a_wrong_prior_is_soon_what_would_be_learned_without_one() -> None:
+    wrong = believing(0.2)
+    known = after((seen(str(i), clock=i) for i in range(40)), wrong)
+    model = solved(known.quality, known.quality.names, wrong.prior, known.trust(wrong))
+    assert model.mean_of(seen().features) == pytest.approx(0.1, abs=0.01)
+
+
+def test_without_a_prior_there_is_nothing_to_trust() -> None:
+    assert "prior" not in after([seen()]).levels
 
 
 def test_a_feature_names_its_member() -> None:

@@ -7,16 +7,20 @@ quality is above the one that sizes and steps let expect. By ``failed/arm``, whe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from rise_scheduler.composed.change import Drift, watched
+from rise_scheduler.composed.change import Drift, noise_variance, watched
 from rise_scheduler.composed.evidence import Level, Ridge, faded
 from rise_scheduler.composed.prior import QUALITY_PRIOR, Prior, solved
 from rise_scheduler.composed.seconds import PRIOR as SECONDS_PRIOR
 from rise_scheduler.composed.seconds import told_by
 
 SETTLED_KEPT = 256
+PRIOR, BELIEVED = "prior", 2.0
+"""The level of how much better the prior foretells than nothing does, and the logarithm of its odds before any news."""
+NOTHING = Ridge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,9 @@ class Learning:
 
     def memory(self, level: str) -> float:
         """How long a level remembers, by its name."""
-        return self.failure_memory if level.startswith("failed/") else self.latency_memory
+        return {"failed": self.failure_memory, PRIOR: self.quality_memory}.get(
+            level.partition("/")[0], self.latency_memory
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,13 @@ class Knowledge:
     noise: Level = field(default_factory=Level)
     settled: Mapping[str, bool] = field(default_factory=dict)
 
+    def trust(self, how: Learning) -> float:
+        """How far the prior's offline sums are to be trusted, 0..1 in steps (so that few solutions are made): the
+        probability that they foretell qualities better than sizes and steps alone do, as the judged pictures say."""
+        told = self.level(PRIOR, how)
+        odds = BELIEVED + told.total / (2.0 * noise_variance(self.noise))
+        return round(1.0 / (1.0 + math.exp(min(-odds, 50.0))), 1)
+
     def level(self, name: str, how: Learning) -> Level:
         """A level as of now."""
         return self.levels.get(name, Level(clock=self.clock)).at(self.clock, how.memory(name))
@@ -122,21 +135,27 @@ def _timed(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
 def _judged(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
     assert seen.quality is not None
     above = seen.quality - seen.base_quality
-    expected = solved(known.quality, known.quality.names, how.prior).mean_of(seen.features)
+    expected = solved(known.quality, known.quality.names, how.prior, known.trust(how)).mean_of(seen.features)
     ridge = known.quality.at(known.clock, how.quality_memory)
     ridge = ridge.plus(seen.features, above, faded(known.clock - seen.clock, how.quality_memory))
     noise = known.noise.at(known.clock, how.quality_memory).plus((above - expected) ** 2, 1.0)
     drifts, changed = watched(known.drifts, seen.members, above - expected, noise, how)
     for member in changed:
-        ridge = widened(ridge, member, how)
-    return replace(known, quality=ridge, drifts=drifts, noise=noise)
+        ridge = widened(ridge, member, how, known.trust(how))
+    levels = dict(known.levels)
+    if how.prior.offline.names:
+        foretold = solved(NOTHING, how.prior.offline.names, how.prior).mean_of(seen.features)
+        better = above**2 - (above - foretold) ** 2
+        weight = faded(known.clock - seen.clock, how.quality_memory)
+        levels[PRIOR] = known.level(PRIOR, how).plus(better, weight)
+    return replace(known, quality=ridge, drifts=drifts, noise=noise, levels=levels)
 
 
-def widened(ridge: Ridge, member: str, how: Learning) -> Ridge:
+def widened(ridge: Ridge, member: str, how: Learning, trust: float = 1.0) -> Ridge:
     """The evidence on how good ``member`` is gets cut to ``drift_keep``; what was believed stays believed, with less
     certainty. S becomes D S D, which is still positive semi-definite, and b what gives the same solution."""
-    prior = how.prior.sums(ridge.names)
-    theta = solved(ridge, ridge.names, how.prior).theta
+    prior = how.prior.sums(ridge.names, trust)
+    theta = solved(ridge, ridge.names, how.prior, trust).theta
     scale = [how.drift_keep**0.5 if names_member(name, member) else 1.0 for name in ridge.names]
     xtx = ridge.xtx * scale * [[value] for value in scale]
     return replace(ridge, xtx=xtx, rx=(prior.xtx + xtx) @ theta - prior.rx)

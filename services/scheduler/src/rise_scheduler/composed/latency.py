@@ -122,7 +122,7 @@ def _slowness(known: Knowledge, how: Learning) -> Slowness:
         level = known.level(name, how)
         if kind == "rest":
             rests[what] = level.posterior(how.rest_sd, how.rest_sd)
-        elif level.total > 0:
+        elif kind == "failed" and level.total > 0:
             failing[what] = level.total / (level.n + FAILURES_AMONG)
     model = solved(known.seconds, known.seconds.names, how.seconds_prior)
     return Slowness(known.seconds, model, how.seconds_prior, rests, failing, {})

@@ -122,7 +122,7 @@ class ComposedPolicy:
         design, known = design_for(question.family), question.learned.composed
         static, base = design.rows_of([candidate.arm for candidate in question.candidates])
         x = design.matrix(static, question.prompt)
-        model = solved(known.quality, design.names, self.learning.prior)
+        model = solved(known.quality, design.names, self.learning.prior, known.trust(self.learning))
         variance = np.einsum("kd,kd->k", x @ model.inverse, x)
         return np.clip(base + x @ model.theta, 0.0, 1.0), np.sqrt(variance * noise_variance(known.noise))
 

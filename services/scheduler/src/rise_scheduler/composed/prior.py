@@ -33,9 +33,9 @@ class Prior:
     precision: float = 0.3
     precisions: Mapping[str, float] = field(default_factory=lambda: QUALITY)
 
-    def sums(self, names: tuple[str, ...]) -> Ridge:
-        """A0 and b0 over ``names``."""
-        return _sums(self, names)
+    def sums(self, names: tuple[str, ...], trust: float = 1.0) -> Ridge:
+        """A0 and b0 over ``names``; the offline sums count only as far as they are trusted, 0..1."""
+        return _sums(self, names, trust)
 
     def precision_of(self, name: str) -> float:
         """The diagonal's entry of a feature."""
@@ -47,9 +47,9 @@ QUALITY_PRIOR = Prior()
 
 
 @lru_cache(maxsize=64)
-def _sums(prior: Prior, names: tuple[str, ...]) -> Ridge:
+def _sums(prior: Prior, names: tuple[str, ...], trust: float) -> Ridge:
     known = prior.offline.over(names)
-    known = known.scaled(prior.weight / known.n) if known.n > prior.weight else known
+    known = known.scaled(trust * min(prior.weight / known.n, 1.0)) if known.n > 0 else known
     diagonal = np.array([prior.precision_of(name) for name in names])
     return Ridge(names, known.xtx + np.diag(diagonal), known.rx, known.n)
 
@@ -72,15 +72,15 @@ class Solved:
         return float(sum(weight * x.get(name, 0.0) for name, weight in zip(self.names, self.theta, strict=True)))
 
 
-_SOLVED: WeakKeyDictionary[Ridge, dict[tuple[Prior, tuple[str, ...]], Solved]] = WeakKeyDictionary()
+_SOLVED: WeakKeyDictionary[Ridge, dict[tuple[Prior, tuple[str, ...], float], Solved]] = WeakKeyDictionary()
 
 
-def solved(ridge: Ridge, names: tuple[str, ...], prior: Prior) -> Solved:
+def solved(ridge: Ridge, names: tuple[str, ...], prior: Prior, trust: float = 1.0) -> Solved:
     """Solve by Cholesky. Solutions of the same sums are kept for as long as these are."""
     kept = _SOLVED.setdefault(ridge, {})
-    solution = kept.get((prior, names))
+    solution = kept.get((prior, names, trust))
     if solution is None:
-        solution = kept[prior, names] = _solved(prior.sums(names), ridge.over(names))
+        solution = kept[prior, names, trust] = _solved(prior.sums(names, trust), ridge.over(names))
     return solution
 
 
