@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rise_contracts.errors import InvalidInput
-from rise_scheduler.app import main
+from rise_scheduler.app import main, read_prior
+from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy
 from rise_scheduler.settings import Settings, read
@@ -13,8 +14,8 @@ from rise_scheduler.settings import Settings, read
 
 def test_the_defaults() -> None:
     assert read([], {}) == Settings()
-    assert Settings().make_policy() == ComposedPolicy()
-    assert read(["--policy", "fixed"], {}).make_policy() == FixedPolicy()
+    assert Settings().make_policy(Learning()) == ComposedPolicy(Learning())
+    assert read(["--policy", "fixed"], {}).make_policy(Learning()) == FixedPolicy()
 
 
 def test_the_environment_is_read_and_flags_come_before_it() -> None:
@@ -26,7 +27,7 @@ def test_the_environment_is_read_and_flags_come_before_it() -> None:
 
 def test_a_policy_with_its_numbers() -> None:
     chosen = read(["--policy", "linucb", "--alpha", "0.5", "--epsilon", "0.02", "--ridge", "2", "--band", "0.1"], {})
-    assert chosen.make_policy() == LinUcbPolicy(alpha=0.5, ridge=2.0, epsilon=0.02, band=0.1)
+    assert chosen.make_policy(Learning()) == LinUcbPolicy(alpha=0.5, ridge=2.0, epsilon=0.02, band=0.1)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,18 @@ def test_a_bad_family_ends_with_one_line_and_the_exit_code(tmp_path: Path, capsy
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("rise_scheduler: ") for line in lines)
+
+
+def test_priors_are_named_by_family() -> None:
+    assert read(["--prior", "a=x.npz", "--prior", "b=y=z.npz"], {}).priors == {"a": Path("x.npz"), "b": Path("y=z.npz")}
+    for wrong in ("x.npz", "=x.npz", "a="):
+        with pytest.raises(InvalidInput, match="FAMILY=FILE"):
+            read(["--prior", wrong], {})
+
+
+def test_a_prior_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(b"no sums")
+    for file in (damaged, tmp_path / "missing.npz"):
+        with pytest.raises(InvalidInput, match="--prior"):
+            read_prior(file)

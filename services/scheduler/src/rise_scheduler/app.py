@@ -20,6 +20,10 @@ from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
 from rise_scheduler import settings as settings_module
 from rise_scheduler.arms import canonical_arms
+from rise_scheduler.composed import knowledge_npz
+from rise_scheduler.composed.knowledge import Learning
+from rise_scheduler.composed.prior import Prior
+from rise_scheduler.posterior_json import StateRefused
 from rise_scheduler.service import Scheduler
 from rise_scheduler.settings import Settings
 
@@ -51,7 +55,9 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
-        scheduler = Scheduler(bus, chosen.make_policy(), default_reference_s=chosen.reference_seconds)
+        learning = Learning(priors={name: read_prior(path) for name, path in chosen.priors.items()})
+        policy, reference_s = chosen.make_policy(learning), chosen.reference_seconds
+        scheduler = Scheduler(bus, policy, default_reference_s=reference_s, learning=learning)
         for family in families:
             await scheduler.families.publish(family)
         await scheduler.start()
@@ -89,6 +95,14 @@ async def _until(stop: asyncio.Event, scheduler: Scheduler) -> None:
     finally:
         failing.cancel()
         stopping.cancel()
+
+
+def read_prior(path: Path) -> Prior:
+    """The sums of pictures judged elsewhere, as `composed.knowledge_npz` writes them. Raises InvalidInput."""
+    try:
+        return Prior(knowledge_npz.load(path.read_bytes()).quality)
+    except (OSError, StateRefused) as error:
+        raise InvalidInput("--prior", "a file of learned qualities that can be read", str(path), str(error)) from error
 
 
 def _read_family(path: Path) -> ModelFamily:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rise_contracts.errors import InvalidInput
 from rise_runtime import telemetry
+from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.http.exposure import check_exposure
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
@@ -33,16 +34,17 @@ class Settings:
     band: float = 0.05
     reference_seconds: float = 5.0
     families: tuple[Path, ...] = ()
+    priors: Mapping[str, Path] = field(default_factory=dict)
     patience: float = 10.0
     http: tuple[str, int] | None = None
     http_token: str | None = None
 
-    def make_policy(self) -> Policy:
-        """The policy these settings name."""
+    def make_policy(self, learning: Learning) -> Policy:
+        """The policy these settings name; one that learns quality and latency apart does so as ``learning`` says."""
         if self.policy == "fixed":
             return FixedPolicy()
         if self.policy == "composed":
-            composed = ComposedPolicy(epsilon=self.epsilon, band=self.band)
+            composed = ComposedPolicy(learning, epsilon=self.epsilon, band=self.band)
             return composed if self.alpha is None else replace(composed, alpha=self.alpha)
         linucb = LinUcbPolicy(ridge=self.ridge, epsilon=self.epsilon, band=self.band)
         return linucb if self.alpha is None else replace(linucb, alpha=self.alpha)
@@ -67,6 +69,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         help="latency of one image that costs half the speed weight, until the base member was measured (5)",
     )
     parser.add_argument("--family", action="append", default=[], type=Path, help="a ModelFamily manifest to publish")
+    parser.add_argument(
+        "--prior", action="append", default=[], help="FAMILY=FILE: what is known of its qualities before any outcome"
+    )
     parser.add_argument("--patience", type=float, default=default.patience, help="seconds to wait for NATS (10)")
     parser.add_argument("--http", default=environment.get("RISE_HTTP", ""), help="serve HTTP too, at port or host:port")
     given = parser.parse_args(list(arguments))
@@ -80,6 +85,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         band=_in_range("band", given.band, 0.0, 2.0),
         reference_seconds=_in_range("reference-seconds", given.reference_seconds, 1e-6, 1e6),
         families=tuple(given.family),
+        priors=dict(_named_file(text) for text in given.prior),
         patience=_in_range("patience", given.patience, 0.0, 3600.0),
         http=telemetry.read_address("RISE_HTTP", given.http),
         http_token=environment.get("RISE_HTTP_TOKEN") or None,
@@ -89,6 +95,13 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     if settings.policy not in POLICIES:
         raise InvalidInput("RISE_POLICY", f"one of {', '.join(POLICIES)}", settings.policy)
     return settings
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if not name or not file:
+        raise InvalidInput("--prior", "FAMILY=FILE", text)
+    return name, Path(file)
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> float:

@@ -85,7 +85,9 @@ class Store:
         posterior = await self._linucb.change(record.family, add)
         seen = observed(record, outcome)
         if seen is not None:
-            await self._composed.change(record.family, lambda before: learned(before, seen, self._learning))
+            await self._composed.change(
+                record.family, lambda before: learned(before, seen, self._learning.of(record.family))
+            )
         if verdict in (Verdict.LEARNED, Verdict.CORRECTED, Verdict.NOT_AN_ARM):
             settlement = settlement_of(posterior, record.decision.id) or record.settlement
             await self.note(record.model_copy(update={"outcome": outcome, "settlement": settlement}))

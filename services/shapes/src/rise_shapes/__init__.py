@@ -14,12 +14,18 @@ from rise_contracts.manifest import load_family
 from rise_contracts.resources import ModelFamily
 from rise_shapes.grammar import vocabulary
 
-__all__ = ["family", "vocabulary", "weights_dir"]
+__all__ = ["family", "prior_file", "vocabulary", "weights_dir"]
 
 
 def weights_dir() -> Path:
     """The folder with the family's weights, a plain diffusers pipeline."""
     return Path(str(files(__name__) / "weights"))
+
+
+def prior_file() -> Path:
+    """What judged pictures say of the family's arms, for a scheduler to begin with; made by
+    benchmarks/make_prior.py."""
+    return Path(str(files(__name__) / "prior.npz"))
 
 
 @cache

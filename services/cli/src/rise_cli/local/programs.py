@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import rise_shapes
 from rise_cli.local.processes import Program
 from rise_contracts.model import Tier
 
@@ -43,7 +44,9 @@ class Surroundings:
 
 def scheduler(where: Surroundings, policy: str | None = None) -> Program:
     env = {**where.env(), **({"RISE_POLICY": policy} if policy else {})}
-    return Program("scheduler", (sys.executable, "-m", "rise_scheduler"), where.logs / "scheduler.log", env)
+    prior = f"{rise_shapes.family().metadata.name}={rise_shapes.prior_file()}"
+    command = (sys.executable, "-m", "rise_scheduler", "--prior", prior)
+    return Program("scheduler", command, where.logs / "scheduler.log", env)
 
 
 def judge(where: Surroundings) -> Program:

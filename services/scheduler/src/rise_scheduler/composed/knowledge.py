@@ -27,12 +27,14 @@ NOTHING = Ridge()
 class Learning:
     """How to learn. Memories are in outcomes.
 
-    ``prior`` and ``seconds_prior`` are what is believed of quality and of latency before any outcome, ``rest_sd`` the
+    ``prior`` and ``seconds_prior`` are what is believed of quality and of latency before any outcome (``priors`` by
+    family, where one has its own), ``rest_sd`` the
     deviation of what no formula explains, in reference latencies. ``drift_slack`` and ``drift_alarm`` are CUSUM's k and
     h, in deviations; ``drift_keep`` is what of the evidence on a member is kept when its quality has changed.
     """
 
     prior: Prior = QUALITY_PRIOR
+    priors: Mapping[str, Prior] = field(default_factory=dict)
     seconds_prior: Prior = SECONDS_PRIOR
     latency_memory: float = 60.0
     rest_sd: float = 0.1
@@ -41,6 +43,11 @@ class Learning:
     drift_slack: float = 0.5
     drift_alarm: float = 6.0
     drift_keep: float = 0.02
+
+    def of(self, family: str) -> Learning:
+        """How to learn of one family."""
+        own = self.priors.get(family)
+        return self if own is None else replace(self, prior=own, priors={})
 
     def memory(self, level: str) -> float:
         """How long a level remembers, by its name."""

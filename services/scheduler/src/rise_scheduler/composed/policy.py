@@ -95,11 +95,12 @@ class ComposedPolicy:
     def scored(self, question: Question) -> tuple[Scores, Mask]:
         """What is thought of each candidate, and which of them may be chosen (K,), at least one."""
         known, w, reference = question.learned.composed, question.preference, question.reference_s
-        quality, quality_sd = self._qualities(question)
-        latency, variance, edge = latencies(question.candidates, known, self.learning, reference)
+        how = self.learning.of(question.family.metadata.name)
+        quality, quality_sd = _qualities(question, how)
+        latency, variance, edge = latencies(question.candidates, known, how, reference)
         slowness = latency / reference
         mean = w * quality - (1.0 - w) * 0.5 * np.minimum(slowness, LATENCY_CAP)
-        failing = _failing(question, self.learning)
+        failing = _failing(question, how)
         if failing is not None:
             mean = (1.0 - failing) * mean - failing * (1.0 - w) * 0.5 * LATENCY_CAP
         by_time = np.where(slowness < LATENCY_CAP, (1.0 - w) * 0.5 / reference, 0.0)
@@ -118,14 +119,6 @@ class ComposedPolicy:
         )
         return scores, self._allowed(scores, question)
 
-    def _qualities(self, question: Question) -> tuple[Array, Array]:
-        design, known = design_for(question.family), question.learned.composed
-        static, base = design.rows_of([candidate.arm for candidate in question.candidates])
-        x = design.matrix(static, question.prompt)
-        model = solved(known.quality, design.names, self.learning.prior, known.trust(self.learning))
-        variance = np.einsum("kd,kd->k", x @ model.inverse, x)
-        return np.clip(base + x @ model.theta, 0.0, 1.0), np.sqrt(variance * noise_variance(known.noise))
-
     def _allowed(self, scores: Scores, question: Question) -> Mask:
         priced = scores.mean - scores.price
         allowed: Mask = priced >= priced.max() - (0.0 if question.busy else self.margin)
@@ -135,6 +128,15 @@ class ComposedPolicy:
         kept = ndtr((math.log(max(question.deadline_s, 1e-3)) - np.log(scores.latency_s)) / spread)
         in_time: Mask = kept >= IN_TIME * kept.max()
         return allowed & in_time if (allowed & in_time).any() else in_time
+
+
+def _qualities(question: Question, how: Learning) -> tuple[Array, Array]:
+    design, known = design_for(question.family), question.learned.composed
+    static, base = design.rows_of([candidate.arm for candidate in question.candidates])
+    x = design.matrix(static, question.prompt)
+    model = solved(known.quality, design.names, how.prior, known.trust(how))
+    variance = np.einsum("kd,kd->k", x @ model.inverse, x)
+    return np.clip(base + x @ model.theta, 0.0, 1.0), np.sqrt(variance * noise_variance(known.noise))
 
 
 def _failing(question: Question, how: Learning) -> Array | None:

@@ -1,0 +1,60 @@
+"""`python -m benchmarks.make_prior`: what the scheduler believes of the embedded family before its first job.
+
+From the pictures of benchmarks/data/shapes-arms.csv.gz (`python -m benchmarks.measure_arms` draws them) to the sums
+over features of arm and prompt that the composed policy starts from: services/shapes/src/rise_shapes/prior.npz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+import rise_shapes
+from benchmarks._measured import Measured, load
+from rise_contracts.configuration import parse_arm
+from rise_contracts.resources import ModelFamily
+from rise_scheduler.arms import Arm, ArmPart
+from rise_scheduler.composed import knowledge_npz
+from rise_scheduler.composed.evidence import Ridge
+from rise_scheduler.composed.features import design_for
+from rise_scheduler.composed.knowledge import Knowledge
+from rise_scheduler.prompt import prompt_features
+
+FILE: Final = Path(rise_shapes.__file__).parent / "prior.npz"
+
+
+def arm_of(name: str, family: ModelFamily) -> Arm:
+    """The arm that a row names; it need not be one of the family's own."""
+    tiers = {member.name: member.tier for member in family.spec.members}
+    parts = tuple(ArmPart(stage.member, tiers[stage.member], *stage[1:]) for stage in parse_arm(name))
+    return Arm("relay" if len(parts) > 1 else "edge-only" if parts[0].tier == "edge" else "device-only", parts, name)
+
+
+def sums_of(rows: Iterable[Measured], family: ModelFamily) -> Ridge:
+    """The sums over ``rows``, each an outcome of weight 1."""
+    design = design_for(family)
+    by_arm: dict[str, list[Measured]] = {}
+    for row in rows:
+        by_arm.setdefault(row.arm, []).append(row)
+    size = len(design.names)
+    total = Ridge(design.names, np.zeros((size, size)), np.zeros(size))
+    for name, pictures in by_arm.items():
+        static, base = design.rows_of([arm_of(name, family)])
+        x = np.concatenate([design.matrix(static, prompt_features(picture.prompt)) for picture in pictures])
+        above = np.array([picture.quality for picture in pictures]) - base[0]
+        total = replace(total, xtx=total.xtx + x.T @ x, rx=total.rx + x.T @ above, n=total.n + len(pictures))
+    return total
+
+
+def main() -> None:
+    """Write the file."""
+    FILE.write_bytes(knowledge_npz.dump(Knowledge(quality=sums_of(load(), rise_shapes.family()))))
+    print(f"{FILE.name}: {FILE.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
