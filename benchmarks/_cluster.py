@@ -85,7 +85,7 @@ def installed(folder: Path, family: str, slots: int) -> Iterator[Installed]:
         environ = {**os.environ, "RISE_NATS_TOKEN": token, "PYTHONPATH": str(ROOT)}
         own = ("--nats-url", url, "--family", family, "--slots", str(slots))
         commands = {
-            SCHEDULER: ("rise_scheduler", "--nats-url", url),
+            SCHEDULER: ("rise_scheduler", "--nats-url", url, "--policy", "fixed"),
             OPERATOR: ("rise_operator", "--nats-url", url, "--kubeconfig", str(plane.kubeconfig)),
             **{tier: ("benchmarks._idle_stage", "--tier", tier, *own) for tier in ("edge", "device")},
         }

@@ -88,7 +88,7 @@ class Rise:
         token = self.server.token
         self.environment = {**os.environ, "RISE_NATS_TOKEN": token, "RISE_TEST_TOKEN": token, "PYTHONPATH": path}
         self.environment |= {"RISE_NATS_URL": self.server.url, "OMP_NUM_THREADS": "1"}
-        self.scheduler = self._child("scheduler", "-m", "rise_scheduler")
+        self.scheduler = self._child("scheduler", "-m", "rise_scheduler", "--policy", "fixed")
         self.scheduler.start()
         self.kubectl.run("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds"))
         for plural in ("relayjobs", "modelfamilies", "stagepools"):

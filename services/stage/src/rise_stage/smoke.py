@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from rise_contracts.errors import InvalidInput, RiseError, Waited
+from rise_contracts.parts import RelaySpec, StageSpec
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
 from rise_runtime import client, telemetry
@@ -51,6 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+RELAY = RelaySpec(
+    mode="Fixed",
+    stages=(StageSpec(member="large", steps=8, until_sigma=0.9), StageSpec(member="finisher", steps=6)),
+)
+"""Both tiers take part, whatever the scheduler would choose, and the picture is the same every time."""
+
+
 async def run(url: str, token: str | None, prompt: str, seed: int, timeout: float) -> str:
     """Submit, wait, fetch and judge; what happened, as JSON.
 
@@ -59,7 +67,7 @@ async def run(url: str, token: str | None, prompt: str, seed: int, timeout: floa
     """
     scene = _scene(prompt)
     async with connect(url, token, name="rise-smoke", patience=min(timeout, 60.0)) as bus:
-        record = await client.submit(bus, RelayJobSpec(prompt=prompt, seed=seed), name="smoke")
+        record = await client.submit(bus, RelayJobSpec(prompt=prompt, seed=seed, relay=RELAY), name="smoke")
         try:
             async with asyncio.timeout(timeout):
                 await client.wait(bus, record.job_id)
