@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from benchmarks.scheduling import synthetic, workload
+from benchmarks.scheduling import prompts, synthetic
 from benchmarks.scheduling.shifts import Options, Shifts
 from benchmarks.scheduling.truth import Truth, difficulty, noise_share
 from benchmarks.scheduling.world import Prior, World, utilities
@@ -107,7 +107,7 @@ def test_harder_prompts_and_fewer_steps_make_worse_pictures_but_for_each_arm_s_o
 
 
 def test_difficulty_is_spread_evenly_and_belongs_to_the_text() -> None:
-    texts = workload.prompts.draw(np.random.default_rng(5), 2000)
+    texts = prompts.draw(np.random.default_rng(5), 2000)
     hard = difficulty([prompt_features(text) for text in texts], texts, np.random.default_rng(6))
     assert np.percentile(hard, [10, 50, 90]) == pytest.approx([0.1, 0.5, 0.9], abs=0.08)
     by_text: dict[str, set[float]] = {}
