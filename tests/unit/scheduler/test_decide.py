@@ -116,9 +116,9 @@ def test_a_fixed_job_passes_the_policy_by_and_is_learned_from_if_it_is_an_arm() 
 
 
 def test_an_audit_is_no_sample_of_the_arm_that_it_runs() -> None:
-    asked = {"relay": fixed({"member": "large", "steps": 20})}
-    assert decided(question(**asked)).learns == "large:20"
-    assert decided(question(**asked, idempotencyKey=key_of("job-1"))).learns == ""
+    alone = fixed({"member": "large", "steps": 20})
+    assert decided(question(relay=alone)).learns == "large:20"
+    assert decided(question(relay=alone, idempotencyKey=key_of("job-1"))).learns == ""
 
 
 def test_a_fixed_job_may_move_to_the_other_tier_unless_it_names_one() -> None:

@@ -169,11 +169,8 @@ async def _became_idle(bus: Bus, tier: Tier, family: str, settings: Settings) ->
     """Wait until the tier has been idle for a while; False where it was not in time."""
     since: float | None = None
     with contextlib.suppress(TimeoutError):
-        async with (
-            asyncio.timeout(settings.patience_s),
-            contextlib.aclosing(Workers(bus).changes()) as changes,
-        ):
-            async for alive in changes:
+        async with asyncio.timeout(settings.patience_s):
+            async for alive in Workers(bus).changes():
                 now = time.monotonic()
                 since = rules.idle_since(since, rules.is_idle(alive, tier, family), now)
                 if since is not None and now - since >= settings.idle_s:

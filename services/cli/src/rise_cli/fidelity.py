@@ -22,8 +22,8 @@ SIDE: Final = 256
 _RANGE: Final = 255.0
 _C1, _C2 = (0.01 * _RANGE) ** 2, (0.03 * _RANGE) ** 2
 _RADIUS, _SIGMA = 5, 1.5
-_WINDOW: Final = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
-_WINDOW /= _WINDOW.sum()
+_BELL: Final = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / _SIGMA) ** 2)
+_WINDOW: Final = _BELL / _BELL.sum()
 LEAST: Final = 2 * _RADIUS + 1
 """Pixels a side: the window has to fit in."""
 
@@ -61,7 +61,9 @@ def _smaller(image: Array) -> Array:
     factor = max(1, round(min(image.shape[:2]) / SIDE))
     height, width = (length // factor for length in image.shape[:2])
     cut = image[: height * factor, : width * factor]
-    return cut.reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    squares: Array = cut.reshape(height, factor, width, factor, 3)
+    averaged: Array = squares.mean(axis=(1, 3))
+    return averaged
 
 
 def _ssim(x: Array, y: Array) -> Array:
