@@ -249,8 +249,9 @@ async def test_a_busy_edge_is_left_alone_until_it_is_idle(bus: Bus, stage: Stage
     stage.hold = True
     spec = RelayJobSpec.model_validate({"prompt": PROMPT, "seed": 1, "relay": ALONE})
     user = (await client.submit(bus, spec)).job_id
+    await until(lambda: started(stage, user))
+    await beats(bus, 1)
     async with running(run_auditor(bus, ALL)):
-        await until(lambda: started(stage, user))
         await beats(bus, 3)
         assert audit_job(job) not in await jobs(bus)
         stage.hold = False
