@@ -13,6 +13,7 @@ from benchmarks.scheduler import LOOP, Bench, Plan
 from benchmarks.scheduling import settings
 from benchmarks.scheduling.closedloop import Load
 from benchmarks.scheduling.entrants import ENTRANTS, IN_THE_LOOP
+from benchmarks.scheduling.worlds import KINDS
 
 TINY = Plan(seeds=1, tuning=1, few=1, jobs=160, loads=((Load(1.6, 1.0, 40), 1),), decisions=50)
 
@@ -25,7 +26,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def test_the_settings_that_are_kept_are_of_every_policy_in_both_worlds_and_the_loop() -> None:
     tuned = settings.load()
-    for kind in scheduler.KINDS:
+    for kind in KINDS:
         assert {name for name, entrant in ENTRANTS.items() if not entrant.settings_of} == set(tuned[kind])
     assert set(tuned[LOOP]) <= set(IN_THE_LOOP)
 
