@@ -14,6 +14,7 @@ from rise_cli.decision_log import Point
 from rise_contracts import errors
 from rise_contracts.reports import ArmReport, FamilyReport, PolicyReport, SlownessReport
 from tests.unit.cli.decisions import ARM, candidate, outcome, record
+from tests.unit.cli.test_audit_rules import audit_of
 
 
 def report(**changes: Any) -> PolicyReport:
@@ -64,6 +65,21 @@ def test_a_family_that_cannot_run_says_what_it_waits_for(capsys: pytest.CaptureF
 def test_without_a_family_the_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     policy.tell(PolicyReport(at=0.0, policy="fixed"))
     assert "no family is known yet" in capsys.readouterr().out
+
+
+def test_audits_are_shown_by_arm_where_there_are_any(capsys: pytest.CaptureFixture[str]) -> None:
+    audits = [audit_of(ARM, 0.9), audit_of(ARM, 0.96), audit_of("small:8", 0.5), audit_of(ARM, 0.1, "another")]
+    told = policy.with_audits(report(), audits)
+    assert [(each.arm, each.n) for each in told.audits] == [(ARM, 2), ("small:8", 1)]
+    policy.tell(told, told.audits)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-3:] == [
+        "AUDITED FIDELITY ± AUDITS HELD AGAINST",
+        f"{ARM} 0.930 0.042 2 large:24",
+        "small:8 0.500 1 large:24",
+    ]
+    policy.tell(report())
+    assert "FIDELITY" not in capsys.readouterr().out
 
 
 def test_one_family_may_be_asked_for_by_name() -> None:

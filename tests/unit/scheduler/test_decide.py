@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rise_contracts import codec
+from rise_contracts.audits import key_of
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import Busy, InvalidInput, UnknownName
 from rise_scheduler.policies import LinUcbPolicy
@@ -112,6 +113,12 @@ def test_a_fixed_job_passes_the_policy_by_and_is_learned_from_if_it_is_an_arm() 
     assert record.learns == "large:6@1.2+finisher:6"
     assert len(record.candidates) == 1
     assert decided(question(relay=fixed(HEAD | {"steps": 7}, TAIL))).learns == ""
+
+
+def test_an_audit_is_no_sample_of_the_arm_that_it_runs() -> None:
+    alone = fixed({"member": "large", "steps": 20})
+    assert decided(question(relay=alone)).learns == "large:20"
+    assert decided(question(relay=alone, idempotencyKey=key_of("job-1"))).learns == ""
 
 
 def test_a_fixed_job_may_move_to_the_other_tier_unless_it_names_one() -> None:

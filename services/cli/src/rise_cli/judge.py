@@ -7,18 +7,15 @@ Judging twice tells once.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import sys
 
-from rise_cli import written
+from rise_cli import beside, written
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import bus as buses
-from rise_runtime import client, layout, telemetry
+from rise_contracts.audits import is_audit
+from rise_runtime import client
 from rise_runtime.bus import Bus
 from rise_runtime.pulls import Consumer, Delivery
-from rise_runtime.signals import leave, stop_on_signals
+from rise_runtime.signals import leave
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +56,8 @@ async def _judge(bus: Bus, delivery: Delivery) -> None:
 
 async def _tell_quality(bus: Bus, done: messages.JobDone) -> None:
     record = await client.get_job(bus, done.job_id)
+    if is_audit(record.request.spec):
+        return  # nobody asked for that picture
     result = await client.fetch_result(bus, done.job_id)
     spec = record.request.spec
     verdicts = [written.verdict(png, spec.prompt, spec.family) for png in result.images]
@@ -68,33 +67,5 @@ async def _tell_quality(bus: Bus, done: messages.JobDone) -> None:
         log.info("job %s: %d of %d pictures are as the prompt says", done.job_id, sum(right), len(right))
 
 
-async def serve() -> None:
-    """Judge until SIGTERM or SIGINT."""
-    stop = stop_on_signals()
-    url = os.environ.get("RISE_NATS_URL", "nats://127.0.0.1:4222")
-    async with buses.connect(url, os.environ.get("RISE_NATS_TOKEN"), name="rise-judge", patience=10.0) as bus:
-        await layout.ensure(bus)
-        judging, stopping = asyncio.create_task(run_judge(bus)), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({judging, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if judging.done():
-                judging.result()
-        finally:
-            judging.cancel()
-            stopping.cancel()
-            await asyncio.gather(judging, stopping, return_exceptions=True)
-
-
-def main() -> int:
-    """Run until told to stop; the exit code."""
-    try:
-        telemetry.configure_logging()
-        asyncio.run(serve())
-    except errors.RiseError as error:
-        sys.stderr.write(f"rise judge: {error}\n")
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    leave(main())
+    leave(beside.main("judge", run_judge))

@@ -1,21 +1,32 @@
-"""What `rise policy` does: asks the scheduler how it chooses now, and draws the decisions that it has made."""
+"""What `rise policy` does: asks the scheduler how it chooses now, and draws the decisions that it has made.
+
+What audits say of the arms stands beside it: that is measured by another process, and the scheduler may not know it.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rise_cli import explaining, outputs, sessions, tables, view
+from rise_cli import audit_rules, explaining, outputs, sessions, tables, view
 from rise_cli.decision_log import Point, point
 from rise_contracts import codec, errors, subjects
+from rise_contracts.audits import ArmFidelity, Audit
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.reports import ArmReport, AskPolicy, FamilyReport, PolicyReport
 from rise_runtime import services
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 
+FIDELITY = ("AUDITED", "FIDELITY", "±", "AUDITS", "HELD AGAINST")
 COLUMNS = ("", "ARM", "OUTCOMES", "MEASURED", *explaining.RANKED[2:])
+
+
+class Told(PolicyReport):
+    """The scheduler's report, and the audits of the families in it."""
+
+    audits: tuple[ArmFidelity, ...] = ()
 
 
 async def show(png: Path | None, family: str | None, nats: str | None, *, as_json: bool) -> None:
@@ -23,13 +34,13 @@ async def show(png: Path | None, family: str | None, nats: str | None, *, as_jso
     if png is not None:
         outputs.prepare(png.parent)
     async with sessions.connected(sessions.server_from(nats, os.environ)) as bus:
-        told = await services.ask(bus, subjects.POLICY, AskPolicy(), PolicyReport, timeout=10.0)
-        told = only(told, family)
+        report = await services.ask(bus, subjects.POLICY, AskPolicy(), PolicyReport, timeout=10.0)
+        told = with_audits(only(report, family), await read_audits(bus))
         points = await read_log(bus, {each.family for each in told.families}) if png is not None else []
     if as_json:
         print(told.model_dump_json(indent=2))
     else:
-        tell(told)
+        tell(told, told.audits)
     if png is not None:
         written = outputs.write(png, drawn(points))
         if not as_json:
@@ -44,6 +55,19 @@ def only(told: PolicyReport, family: str | None) -> PolicyReport:
     if not kept:
         raise errors.UnknownName("family", family, [each.family for each in told.families], "--family")
     return told.model_copy(update={"families": kept})
+
+
+def with_audits(told: PolicyReport, audits: Sequence[Audit]) -> Told:
+    """The report with what audits say of its families."""
+    families = {each.family for each in told.families}
+    fidelity = audit_rules.by_arm([audit for audit in audits if audit.family in families])
+    return Told(**dict(told), audits=fidelity)
+
+
+async def read_audits(bus: Bus) -> list[Audit]:
+    """Every audit that is kept."""
+    entries = await Bucket(bus, subjects.KV_AUDITS).entries()
+    return [codec.decode(Audit, entry.value) for entry in entries if entry.value is not None]
 
 
 async def read_log(bus: Bus, families: set[str]) -> list[Point]:
@@ -70,7 +94,7 @@ def drawn(points: list[Point]) -> bytes:
     return policy_plot.draw(points)
 
 
-def tell(told: PolicyReport) -> None:
+def tell(told: PolicyReport, audits: Sequence[ArmFidelity] = ()) -> None:
     """The report as lines and tables."""
     print(f"{'policy':<9}{told.policy}")
     if not told.families:
@@ -83,6 +107,9 @@ def tell(told: PolicyReport) -> None:
         tables.show(view.table(COLUMNS, [_row(by_arm[seen.arm], family.chosen) for seen in ranked]))
         if family.slowness:
             tables.show(view.table(("LEARNED", "FACTOR", "±"), _slowness(family)))
+        audited = [_audited(each) for each in audits if each.family == family.family]
+        if audited:
+            tables.show(view.table(FIDELITY, audited))
 
 
 def _lines(family: FamilyReport) -> Iterator[tuple[str, str]]:
@@ -103,3 +130,7 @@ def _slowness(family: FamilyReport) -> Iterator[tuple[str, ...]]:
         share = each.what.startswith("rest/")
         factor = f"{each.factor:+.3f} of the reference" if share else f"{each.factor:.3f} times the predicted"
         yield each.what, factor, f"{each.deviation:.3f}"
+
+
+def _audited(each: ArmFidelity) -> tuple[str, ...]:
+    return each.arm, f"{each.mean:.3f}", explaining.number(each.deviation), str(each.n), each.base_arm

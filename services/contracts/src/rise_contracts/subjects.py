@@ -41,10 +41,12 @@ KV_WORKERS = "rise_workers"
 KV_SCHEDULER = "rise_scheduler"
 KV_DECISIONS = "rise_decisions"
 KV_FAMILIES = "rise_families"
+KV_AUDITS = "rise_audits"
 
 DURABLE_DRIVER = "driver"
 DURABLE_SCHEDULER = "scheduler"
 DURABLE_JUDGE = "judge"
+DURABLE_AUDITOR = "auditor"
 ANY = "any"
 
 INLINE_LIMIT = 1024 * 1024

@@ -31,6 +31,7 @@ __all__ = [
     "connect",
     "fetch_result",
     "get_job",
+    "id_of",
     "list_jobs",
     "list_workers",
     "open_bus",
@@ -65,9 +66,7 @@ async def submit(
     platform is up.
     """
     key = spec.idempotency_key
-    job_id = f"{name[:30].rstrip('-')}-{secrets.token_hex(5)}"
-    if key is not None:
-        job_id = f"job-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
+    job_id = f"{name[:30].rstrip('-')}-{secrets.token_hex(5)}" if key is None else id_of(key)
     seed = spec.seed if spec.seed is not None else secrets.randbelow(2**63)
     accepted_at = time.time() if now is None else now
     request = messages.JobRequest(job_id=job_id, spec=spec, seed=seed, accepted_at=accepted_at, preview=preview)
@@ -79,6 +78,11 @@ async def submit(
     if held.record.request.spec not in (spec, resumed):
         raise errors.IdempotencyConflict(key or "", job_id)
     return held.record
+
+
+def id_of(idempotency_key: str) -> str:
+    """The id of the job that was, or will be, submitted with this key."""
+    return f"job-{hashlib.sha256(idempotency_key.encode()).hexdigest()[:24]}"
 
 
 async def get_job(bus: Bus, job_id: str) -> JobRecord:

@@ -19,6 +19,8 @@ _DAY: Final = 86_400.0
 KEEP_JOBS_S: Final = 7 * _DAY
 """Records and results of jobs without `ttlSecondsAfterFinished` go after this time."""
 KEEP_CHECKPOINTS_S: Final = 3600.0
+KEEP_AUDITS_S: Final = 30 * _DAY
+"""They are few, and what they say of an arm is a mean."""
 CHECKPOINT_BYTES: Final = 256 * 2**20
 """What all checkpoints in messages may take; the server sets it aside. The oldest make room for new ones."""
 ACK_WAIT_S: Final = 5.0
@@ -50,6 +52,7 @@ async def ensure(bus: Bus) -> None:
         Bucket(bus, subjects.KV_SCHEDULER).ensure(),
         Bucket(bus, subjects.KV_DECISIONS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_FAMILIES).ensure(),
+        Bucket(bus, subjects.KV_AUDITS).ensure(max_age_s=KEEP_AUDITS_S),
     )
 
 

@@ -83,6 +83,8 @@ class Delivery:
 class Consumer:
     """A pull consumer. `durable` None makes an ephemeral one that needs no acks and resumes where it was.
 
+    Of a durable one at most `most_unacked` messages are out at a time, over all who share it.
+
     `next` may be cancelled at any time without losing a message.
     """
 
@@ -97,10 +99,12 @@ class Consumer:
         ack_wait_s: float = 5.0,
         batch: int = 1,
         inactive_s: float = 0,
+        most_unacked: int = 1000,
     ) -> None:
         self._bus, self._stream, self._filters = bus, stream, filters
         self._durable, self._deliver, self._batch = durable, deliver, batch
         self._ack_wait_s, self._inactive_s = ack_wait_s, inactive_s
+        self._most_unacked = most_unacked
         self._name = durable or ""
         self._last_sequence = 0
         self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
@@ -270,7 +274,7 @@ class Consumer:
                 "ack_policy": "explicit",
                 "ack_wait": int(self._ack_wait_s * _SECOND),
                 "max_deliver": -1,
-                "max_ack_pending": 1000,
+                "max_ack_pending": self._most_unacked,
             }
             if self._inactive_s:
                 config["inactive_threshold"] = int(self._inactive_s * _SECOND)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from rise_contracts.audits import is_audit
 from rise_contracts.decisions import Candidate as CandidateView
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import Busy
@@ -102,7 +103,8 @@ def decide(
         preference=spec.preference,
         reference_s=measured,
         expected_quality=chosen.quality,
-        learns=chosen.arm.name if chosen.arm.name in known else "",
+        # An audit is the base member's run in an idle hour that is chosen for it: no sample of that arm's reward.
+        learns=chosen.arm.name if chosen.arm.name in known and not is_audit(spec) else "",
         candidates=_views(candidates, scores, masked),
         basis=basis_of(chosen, family, prompt, learned.composed, reference_s),
         at=at,

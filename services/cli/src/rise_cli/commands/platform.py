@@ -22,6 +22,12 @@ def up(
     policy: Annotated[
         str | None, typer.Option("--policy", help="The scheduler's policy: composed, fixed or linucb.")
     ] = None,
+    audit: Annotated[
+        float,
+        typer.Option(
+            "--audit", min=0.0, max=1.0, help="Share of jobs that the base member also makes, in idle time, to compare."
+        ),
+    ] = 0.0,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The bus's port on loopback; by default a free one.")
     ] = None,
@@ -41,6 +47,7 @@ def up(
         edge=edge,
         device=device,
         judge=True,
+        audit=audit,
         threads=threads,
         policy=standing.known_policy(policy),
         server=server_from(nats, os.environ),

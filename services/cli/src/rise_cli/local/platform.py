@@ -36,7 +36,8 @@ class Plan:
     """What to start.
 
     `families`: built-in names and manifests; none means the embedded family. `server` None: a nats-server of our own,
-    on `port` or one that the system chooses. `judge`: look also at pictures that no `rise run` waits for.
+    on `port` or one that the system chooses. `judge`: look also at pictures that no `rise run` waits for. `audit`: the
+    share of jobs (0 to 1) that are held against the base member.
     """
 
     families: tuple[str, ...] = ()
@@ -44,6 +45,7 @@ class Plan:
     device: int = 1
     scheduler: bool = True
     judge: bool = False
+    audit: float = 0.0
     threads: int | None = None
     policy: str | None = None
     server: Server | None = None
@@ -158,7 +160,8 @@ async def _start_processes(plan: Plan, where: Surroundings, supervisor: Supervis
     ]
     scheduler = [programs.scheduler(where, plan.policy)] if plan.scheduler else []
     judges = [programs.judge(where)] if plan.judge else []
-    for program in (*scheduler, *workers, *judges):
+    auditors = [programs.auditor(where, plan.audit)] if plan.audit else []
+    for program in (*scheduler, *workers, *judges, *auditors):
         await supervisor.add(program)
     return tuple(program.name for program in workers)
 

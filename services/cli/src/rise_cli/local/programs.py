@@ -54,6 +54,12 @@ def judge(where: Surroundings) -> Program:
     return Program("judge", (sys.executable, "-m", "rise_cli.judge"), where.logs / "judge.log", where.env())
 
 
+def auditor(where: Surroundings, share: float) -> Program:
+    """Who holds a share of the jobs against the base member; see `rise_cli.audit`."""
+    command = (sys.executable, "-m", "rise_cli.audit", "--share", f"{share:g}")
+    return Program("auditor", command, where.logs / "auditor.log", where.env())
+
+
 def worker(
     name: str, tier: Tier, where: Surroundings, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:

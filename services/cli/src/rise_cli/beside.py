@@ -1,0 +1,43 @@
+"""A process beside the platform: connected as long as it works, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+
+from rise_contracts import errors
+from rise_runtime import bus as buses
+from rise_runtime import layout, telemetry
+from rise_runtime.bus import Bus
+from rise_runtime.signals import stop_on_signals
+
+Work = Callable[[Bus], Coroutine[None, None, None]]
+
+
+def main(name: str, work: Work) -> int:
+    """Do `work`, which goes on until it is cancelled, on the bus that the environment names; the exit code."""
+    try:
+        telemetry.configure_logging()
+        asyncio.run(_serve(name, work))
+    except errors.RiseError as error:
+        sys.stderr.write(f"rise {name}: {error}\n")
+        return error.exit_code
+    return 0
+
+
+async def _serve(name: str, work: Work) -> None:
+    stop = stop_on_signals()
+    url = os.environ.get("RISE_NATS_URL", "nats://127.0.0.1:4222")
+    async with buses.connect(url, os.environ.get("RISE_NATS_TOKEN"), name=f"rise-{name}", patience=10.0) as bus:
+        await layout.ensure(bus)
+        working, stopping = asyncio.create_task(work(bus)), asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            working.cancel()
+            stopping.cancel()
+            await asyncio.gather(working, stopping, return_exceptions=True)
