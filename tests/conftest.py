@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import hypothesis
+
+# Matrices here are small: threads of the linear algebra would only wait for each other. It is read as NumPy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 pytest_plugins = ["tests.rings", "tests.servers"]
 

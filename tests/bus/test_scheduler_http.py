@@ -210,10 +210,10 @@ async def test_health_and_metrics_are_served_once(nats_server: Server, bus: Bus)
         assert (await scheduler.http.get("/healthz")).status_code == 200
         assert (await scheduler.http.get("/readyz")).status_code == 200
         text = (await scheduler.http.get("/metrics")).text
-    assert f'rise_decisions_total{{arm="{decision.arm}",policy="fixed"}} 1.0' in text
+    assert f'rise_decisions_total{{arm="{decision.arm}",policy="composed"}} 1.0' in text
     assert "rise_decision_seconds_count 1.0" in text
     assert 'rise_outcomes_total{verdict="learned"} 1.0' in text
-    assert 'rise_prediction_ratio_count{policy="fixed"} 1.0' in text
+    assert 'rise_prediction_ratio_count{policy="composed"} 1.0' in text
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     async with running(nats_server, RISE_HEALTH=str(port)) as scheduler:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.scheduling import plain
+from benchmarks.scheduling import plain, synthetic
 from benchmarks.scheduling.entrants import ABLATIONS, ENTRANTS, EVERYONE, STATIC, chosen
 from benchmarks.scheduling.linear import DLinUcb, EpsilonGreedy, LinTS, LinUcb
 from benchmarks.scheduling.product import PaperLinUcb, offline
 from benchmarks.scheduling.replay import play
+from benchmarks.scheduling.shifts import Options, Shifts
 from benchmarks.scheduling.squarecb import SquareCb
 from benchmarks.scheduling.world import utilities
 from rise_scheduler.composed.evidence import Ridge
@@ -133,7 +134,7 @@ def test_every_other_policy_is_better_than_chance(name: str) -> None:
 
 
 def test_what_an_ablation_takes_away_changes_what_is_chosen() -> None:
-    world = small(2, 480)
+    world = synthetic.make(2, Options(jobs=960, shifts=Shifts(drop=0.5)))  # so large a drop is an alarm for sure
     ours = ENTRANTS["composed"]
     whole = play(ours.make(world, 1, chosen(ours, SETTINGS)), world)
     for entrant in ABLATIONS.values():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.knowledge import (
+    LEVELS_KEPT,
     SETTLED_KEPT,
     Knowledge,
     Learning,
@@ -252,6 +253,14 @@ def test_what_is_learned_under_a_wrong_prior_is_soon_what_would_be_learned_witho
 
 def test_without_a_prior_there_is_nothing_to_trust() -> None:
     assert "prior" not in after([seen()]).levels
+
+
+def test_arms_that_jobs_made_up_do_not_fill_the_record() -> None:
+    known = after(seen(f"d{i}", clock=i, arm=f"large:{i}") for i in range(LEVELS_KEPT + 20))
+    assert len(known.levels) == LEVELS_KEPT
+    assert f"failed/large:{LEVELS_KEPT + 19}" in known.levels
+    assert "failed/large:0" not in known.levels
+    assert "rest/relay" in known.levels
 
 
 def test_a_feature_names_its_member() -> None:

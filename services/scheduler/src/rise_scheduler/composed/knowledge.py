@@ -17,7 +17,8 @@ from rise_scheduler.composed.prior import QUALITY_PRIOR, Prior, solved
 from rise_scheduler.composed.seconds import PRIOR as SECONDS_PRIOR
 from rise_scheduler.composed.seconds import told_by
 
-SETTLED_KEPT = 256
+SETTLED_KEPT, LEVELS_KEPT = 256, 256
+"""Jobs may name arms of their own, so levels are as many as these at most: those longest untouched go first."""
 PRIOR, BELIEVED = "prior", 2.0
 """The level of how much better the prior foretells than nothing does, and the logarithm of its odds before any news."""
 NOTHING = Ridge()
@@ -28,9 +29,9 @@ class Learning:
     """How to learn. Memories are in outcomes.
 
     ``prior`` and ``seconds_prior`` are what is believed of quality and of latency before any outcome (``priors`` by
-    family, where one has its own), ``rest_sd`` the
-    deviation of what no formula explains, in reference latencies. ``drift_slack`` and ``drift_alarm`` are CUSUM's k and
-    h, in deviations; ``drift_keep`` is what of the evidence on a member is kept when its quality has changed.
+    family, where one has its own), ``rest_sd`` the deviation of what no formula explains, in reference latencies.
+    ``drift_slack`` and ``drift_alarm`` are CUSUM's k and h, in deviations; ``drift_keep`` is what of the evidence on a
+    member is kept when its quality has changed.
     """
 
     prior: Prior = QUALITY_PRIOR
@@ -136,6 +137,8 @@ def _timed(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
     levels = dict(known.levels)
     for name, value in numbers.items():
         levels[name] = known.level(name, how).plus(value, faded(age, how.memory(name)))
+    for old in sorted(levels, key=lambda name: levels[name].clock)[: max(len(levels) - LEVELS_KEPT, 0)]:
+        del levels[old]
     return replace(known, seconds=ridge, levels=levels)
 
 
