@@ -222,7 +222,7 @@ def test_the_watch_is_part_of_being_alive(rise: Rise) -> None:
     operator = rise.operator("operator-a", LEASE)
     leads(rise, operator)
     assert operator.asks("/healthz") == (200, "ok\n")
-    assert operator.metric("rise_operator_reconcile_seconds_count") > 0
+    until(lambda: operator.metric("rise_operator_reconcile_seconds_count"), lambda n: n > 0, 30, "a first reconcile")
 
 
 def run_operator(rise: Rise, *more: str) -> subprocess.CompletedProcess[str]:
