@@ -64,7 +64,7 @@ def test_pictures_may_be_many_and_of_another_size(home: cli.Home) -> None:
 
 def test_the_scheduler_chooses_and_a_comparison_goes_through_every_arm(home: cli.Home) -> None:
     (run,) = home.run(PROMPT, "--seed", "7", "--preference", "speed", "--json").json()["runs"]
-    assert run["policy"] == "fixed"
+    assert run["policy"] == "composed"
     report = home.run(PROMPT, "--seed", "7", "--compare", "--json").json()
     assert report["runs"][0]["arm"] == "large:20"
     assert {run["seed"] for run in report["runs"]} == {7}

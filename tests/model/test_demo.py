@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -48,10 +49,12 @@ async def test_a_list_is_played_judged_and_learned_from(tmp_path: Path) -> None:
     for run in (ours, theirs):
         _is_whole(run, asked)
     assert {told.arm for told in theirs.jobs} == {ARM}
-    assert all(told.workers[0] == world.EDGE and told.edge_s >= 3 * world.PACE[world.EDGE] for told in theirs.jobs)
-    # Two rows with guidance: a worker tells of one. What it tells contains its waiting.
+    assert all(told.workers[0] == world.EDGE for told in theirs.jobs)
+    # A job in company is charged a share of each pass; most were alone.
+    assert median(told.edge_s for told in theirs.jobs) >= 3 * world.PACE[world.EDGE]
+    # A worker tells of a picture's steps, both rows of its guidance together; what it tells contains its waiting.
     assert ours.reference_s == pytest.approx(theirs.reference_s, rel=0.3)
-    assert ours.reference_s >= 0.9 * 24 * world.PACE[world.EDGE] / 2
+    assert ours.reference_s >= 0.9 * 24 * world.PACE[world.EDGE]
     # What the scheduler learned of quality is what was seen here.
     assert sum(record.settlement.quality for record in settled if record.settlement) == pytest.approx(
         sum(told.quality for told in ours.jobs)
