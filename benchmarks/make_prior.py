@@ -7,7 +7,6 @@ over features of arm and prompt that the composed policy starts from: services/s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ import rise_shapes
 from benchmarks._measured import Measured, load
 from rise_contracts.configuration import parse_arm
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import Arm, ArmPart
+from rise_scheduler.arms import Arm, ArmPart, kind_of
 from rise_scheduler.composed import knowledge_npz
 from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.features import design_for
@@ -31,7 +30,7 @@ def arm_of(name: str, family: ModelFamily) -> Arm:
     """The arm that a row names; it need not be one of the family's own."""
     tiers = {member.name: member.tier for member in family.spec.members}
     parts = tuple(ArmPart(stage.member, tiers[stage.member], *stage[1:]) for stage in parse_arm(name))
-    return Arm("relay" if len(parts) > 1 else "edge-only" if parts[0].tier == "edge" else "device-only", parts, name)
+    return Arm(kind_of([part.tier for part in parts]), parts, name)
 
 
 def sums_of(rows: Iterable[Measured], family: ModelFamily) -> Ridge:
@@ -40,14 +39,12 @@ def sums_of(rows: Iterable[Measured], family: ModelFamily) -> Ridge:
     by_arm: dict[str, list[Measured]] = {}
     for row in rows:
         by_arm.setdefault(row.arm, []).append(row)
-    size = len(design.names)
-    total = Ridge(design.names, np.zeros((size, size)), np.zeros(size))
+    x, above = [], []
     for name, pictures in by_arm.items():
         static, base = design.rows_of([arm_of(name, family)])
-        x = np.concatenate([design.matrix(static, prompt_features(picture.prompt)) for picture in pictures])
-        above = np.array([picture.quality for picture in pictures]) - base[0]
-        total = replace(total, xtx=total.xtx + x.T @ x, rx=total.rx + x.T @ above, n=total.n + len(pictures))
-    return total
+        x += [design.matrix(static, prompt_features(picture.prompt)) for picture in pictures]
+        above += [picture.quality - base[0] for picture in pictures]
+    return Ridge.of(design.names, np.concatenate(x), np.array(above))
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from benchmarks._rows import Row, row
 from benchmarks._traffic import Ledger, Object, apply, followed, write_raw
 from rise_contracts import manifest
 from rise_operator.api import CONNECTIONS, RELAY_JOBS, Api, connected
+from rise_runtime.together import together
 
 JOBS, RAW, FIRST = "bench", "raw", "first"
 PATIENCE_S = 120.0
@@ -215,16 +216,8 @@ async def _until_done(platform: Installed, ledger: Ledger, seconds: float) -> No
             platform.check()
             await asyncio.sleep(1.0)
 
-    tasks = {asyncio.create_task(watch_parts()), asyncio.create_task(ledger.done.wait())}
-    try:
-        async with asyncio.timeout(seconds):
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(seconds):
+        await together(watch_parts(), ledger.done.wait())
 
 
 async def _compare(api: Api, ledger: Ledger) -> None:

@@ -68,7 +68,7 @@ async def standing(folder: Path, policy: str | None) -> AsyncIterator[Ground]:
         workers = [worker(name, where, proxy.port, pace) for name, proxy in proxies.items()]
         for program in (programs.scheduler(where, policy), programs.judge(where), *workers):
             await supervisor.add(program)
-        await platform.unless_broken(supervisor, _until_ready(bus))
+        await platform.unless_broken(supervisor, heartbeat.Workers(bus).until_ready(WORKERS, START_S, "see their logs"))
         supervisor.keep()
         driving = asyncio.create_task(driver.run_driver(bus))
         try:
@@ -108,15 +108,3 @@ def _address(server: Server) -> tuple[str, int]:
     if parts.hostname is None or parts.port is None:
         raise errors.InvalidInput("NATS server", "a URL with a host and a port", server.url)
     return parts.hostname, parts.port
-
-
-async def _until_ready(bus: Bus) -> None:
-    missing = set(WORKERS)
-    try:
-        async with asyncio.timeout(START_S):
-            async for alive in heartbeat.Workers(bus).changes():
-                missing = set(WORKERS) - {beat.worker for beat in alive if beat.ready}
-                if not missing:
-                    return
-    except TimeoutError:
-        raise errors.Waited(f"start of {', '.join(sorted(missing))}", START_S, "see their logs") from None

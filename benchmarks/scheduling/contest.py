@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.scheduling.entrants import EVERYONE, Settings, chosen
-from benchmarks.scheduling.replay import play
+from benchmarks.scheduling.replay import Played, play
 from benchmarks.scheduling.shifts import Options
+from benchmarks.scheduling.world import World
 from benchmarks.scheduling.worlds import world_of
 
 
@@ -37,10 +38,20 @@ class Score:
     p95_latency_s: float
 
 
-def score(entry: Entry) -> Score:
-    """Play one entry."""
+def played_by(entry: Entry) -> tuple[World, Played]:
+    """Play one entry, in its world."""
     world = world_of(entry.kind, entry.seed, entry.options)
-    played = play(EVERYONE[entry.entrant].make(world, entry.seed, entry.settings), world)
+    return world, play(EVERYONE[entry.entrant].make(world, entry.seed, entry.settings), world)
+
+
+def regret(entry: Entry) -> float:
+    """The total regret of an entry, which is all that tuning asks."""
+    return played_by(entry)[1].total
+
+
+def score(entry: Entry) -> Score:
+    """What an entry came to."""
+    world, played = played_by(entry)
     count = len(played.regret)
     spans = {name: slice(round(a * count), round(b * count)) for name, (a, b) in world.phases.items()}
     return Score(

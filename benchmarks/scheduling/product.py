@@ -139,12 +139,8 @@ def offline(family: ModelFamily, desk: Desk, prior: Prior) -> Ridge:
     """The sums of pictures scored before the run, as the product's prior takes them."""
     design = design_for(family)
     static, base = design.rows_of(list(desk.arms))
-    xtx, rx = np.zeros((len(design.names), len(design.names))), np.zeros(len(design.names))
-    for prompt, scores in zip(prior.prompts, prior.scores, strict=True):
-        x = design.matrix(static, prompt)
-        xtx += x.T @ x
-        rx += (scores - base) @ x
-    return Ridge(design.names, xtx, rx, float(prior.scores.size))
+    x = np.concatenate([design.matrix(static, prompt) for prompt in prior.prompts])
+    return Ridge.of(design.names, x, (prior.scores - base).ravel())
 
 
 def composed(desk: Desk, prior: Prior | None, policy: ComposedPolicy, *, weight: float, priced: bool) -> Composed:

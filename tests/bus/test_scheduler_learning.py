@@ -198,9 +198,7 @@ async def test_a_damaged_record_is_set_aside_and_learning_goes_on(nats_server: S
                     break
         posterior = await learned_now(bus)
     assert posterior.outcomes == 1
-    kept = await bucket.get(f"damaged.rise-shapes.{revision}")
-    assert kept is not None
-    assert kept.value == b"{broken"
+    assert await set_aside(bus, revision) == b"{broken"
 
 
 async def test_damaged_knowledge_of_the_composed_policy_is_set_aside_too(nats_server: Server, bus: Bus) -> None:
@@ -215,9 +213,7 @@ async def test_damaged_knowledge_of_the_composed_policy_is_set_aside_too(nats_se
         await marked(bus, record.decision.id, final=True)
         composed = await known_now(bus)
     assert composed.clock == 1
-    kept = await bucket.get(f"damaged.rise-shapes.{revision}")
-    assert kept is not None
-    assert kept.value == b"PK broken"
+    assert await set_aside(bus, revision) == b"PK broken"
 
 
 async def test_a_policy_decides_by_what_it_learned_before_another_decided(nats_server: Server, bus: Bus) -> None:
@@ -267,6 +263,14 @@ async def test_a_record_of_a_newer_release_is_left_alone_and_outcomes_wait(nats_
     assert (entry.value, entry.revision) == (newer, revision)
     waiting = await streams.api(bus, f"CONSUMER.INFO.{subjects.STREAM_OUTCOMES}.{subjects.DURABLE_SCHEDULER}")
     assert waiting["num_ack_pending"] == 1
+
+
+async def set_aside(bus: Bus, revision: int) -> bytes:
+    """The damaged record that stood at this revision."""
+    kept = await Bucket(bus, subjects.KV_SCHEDULER).get(f"damaged.rise-shapes.{revision}")
+    assert kept is not None
+    assert kept.value is not None
+    return kept.value
 
 
 async def learned_now(bus: Bus) -> Posterior:

@@ -20,9 +20,9 @@ from rise_operator.candidacy import Candidacy, candidacy
 from rise_operator.leader import Leader
 from rise_operator.liveness import Liveness
 from rise_operator.settings import Settings
-from rise_operator.together import together
 from rise_runtime import telemetry
 from rise_runtime.signals import stop_on_signals
+from rise_runtime.together import together
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,6 @@ from rise_operator.pools.reconcile import PoolReconciler
 from rise_operator.recorder import Recorder
 from rise_operator.resync import check_alone, resync
 from rise_operator.settings import Settings
-from rise_operator.together import together
 from rise_operator.watch import watch
 from rise_operator.workqueue import WorkQueue
 from rise_operator.world import Item, World
@@ -30,6 +29,7 @@ from rise_runtime.bus import Bus, connect
 from rise_runtime.driver import run_driver
 from rise_runtime.heartbeat import Workers
 from rise_runtime.jobs import Jobs
+from rise_runtime.together import together
 
 log = logging.getLogger(__name__)
 

@@ -188,6 +188,18 @@ async def worker(
 
 
 @contextlib.asynccontextmanager
+async def relay(bus: Bus, folder: Path) -> AsyncIterator[None]:
+    """All that a relay needs, and no more: a scheduler, a driver and a worker of each tier."""
+    async with (
+        scheduler(bus),
+        driver(bus),
+        worker(bus, "edge-1", folder),
+        worker(bus, "device-1", folder),
+    ):
+        yield
+
+
+@contextlib.asynccontextmanager
 async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     task = asyncio.create_task(work)
     try:

@@ -222,12 +222,7 @@ async def test_a_stage_without_any_worker_is_scheduled_anew(bus: Bus, tmp_path: 
 
 async def test_a_server_killed_under_a_running_job_loses_nothing(bus: Bus, nats_server: Server, tmp_path: Path) -> None:
     (tmp_path / "hold-0").touch()
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(seed=9))
         watching = asyncio.create_task(client.wait(bus, job.job_id))
         await small.until((tmp_path / "held-0-edge-1").exists)
@@ -272,12 +267,7 @@ async def test_a_record_that_nobody_can_read_stops_nothing_else(bus: Bus, tmp_pa
     await Bucket(bus, subjects.KV_JOBS).put("job-odd", b'{"version":2}')
     event = subjects.event("job-odd", "job-cancelled")
     await streams.store(bus, event, codec.encode(messages.JobCancelled(job_id="job-odd", attempt=1, at=1.0)))
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec())
         assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
         await small.record_is(bus, job.job_id, JobState.COMPLETE)

@@ -114,12 +114,7 @@ async def test_a_preview_comes_with_the_handoff(bus: Bus, tmp_path: Path) -> Non
 
 
 async def test_a_job_long_over_can_be_watched_and_fetched(bus: Bus, tmp_path: Path) -> None:
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(seed=11))
         await small.record_is(bus, job.job_id, JobState.COMPLETE)
     kinds = [event.kind async for event, _ in client.watch(bus, job.job_id)]

@@ -55,12 +55,7 @@ async def test_a_job_crosses_two_workers_and_ends_in_one_picture(bus: Bus, tmp_p
 
 
 async def test_nothing_is_left_in_the_queues(bus: Bus, tmp_path: Path) -> None:
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         jobs = [await client.submit(bus, small.spec(seed=seed)) for seed in range(5)]
         for job in jobs:
             await small.record_is(bus, job.job_id, JobState.COMPLETE)
@@ -146,12 +141,7 @@ async def test_a_job_that_takes_too_long_is_stopped(bus: Bus, tmp_path: Path) ->
 
 async def test_a_cancelled_job_stops_and_frees_the_worker(bus: Bus, tmp_path: Path) -> None:
     (tmp_path / "hold-0").touch()
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(seed=2))
         await small.until((tmp_path / "held-0-edge-1").exists)
         record = await client.cancel(bus, job.job_id)
@@ -214,12 +204,7 @@ async def test_the_record_of_a_job_that_waits_is_not_forgotten(bus: Bus) -> None
 
 
 async def test_a_finished_job_goes_after_its_time(bus: Bus, tmp_path: Path) -> None:
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(ttl_seconds_after_finished=0.2))
         assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
         async with asyncio.timeout(30):

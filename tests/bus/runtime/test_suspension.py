@@ -81,12 +81,7 @@ async def test_it_stops_within_a_step_gives_its_slot_back_and_ends_as_if_nothing
 
 async def test_the_scheduler_learns_nothing_of_what_was_withdrawn(bus: Bus, tmp_path: Path) -> None:
     (tmp_path / "hold-0").touch()
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path),
-        small.worker(bus, "device-1", tmp_path),
-    ):
+    async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(seed=7))
         await small.until((tmp_path / f"held-{job.job_id}").exists)
         await suspend(bus, job.job_id)

@@ -31,7 +31,7 @@ from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.http import gate, problems, routes, server
 from rise_scheduler.learn import Verdict
-from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.state import StateRefused
 from rise_scheduler.store import UnknownDecision
 from tests.unit.scheduler.builders import fixed, outcome_of, question
 from tests.unit.scheduler.in_memory import InMemory

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rise_scheduler.posterior import ArmSums, Posterior, Settled
-from rise_scheduler.posterior_json import SCHEMA, StateRefused, dump, load
+from rise_scheduler.posterior_json import SCHEMA, dump, load
+from rise_scheduler.state import StateRefused
 
 FEATURES = ("bias", "speed", "load")
 

@@ -12,6 +12,7 @@ from rise_runtime import bus as buses
 from rise_runtime import layout, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.signals import stop_on_signals
+from rise_runtime.together import together
 
 Work = Callable[[Bus], Coroutine[None, None, None]]
 
@@ -32,12 +33,4 @@ async def _serve(name: str, work: Work) -> None:
     url = os.environ.get("RISE_NATS_URL", "nats://127.0.0.1:4222")
     async with buses.connect(url, os.environ.get("RISE_NATS_TOKEN"), name=f"rise-{name}", patience=10.0) as bus:
         await layout.ensure(bus)
-        working, stopping = asyncio.create_task(work(bus)), asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
-            working.cancel()
-            stopping.cancel()
-            await asyncio.gather(working, stopping, return_exceptions=True)
+        await together(work(bus), stop.wait())

@@ -27,8 +27,8 @@ from rise_cli.local.programs import Server
 from rise_cli.local.state import PlatformState
 from rise_cli.view import Screen
 from rise_contracts import errors
+from rise_contracts.decisions import POLICIES
 
-POLICIES = ("composed", "fixed", "linucb")
 LOG = "platform.log"
 
 

@@ -4,10 +4,15 @@ days.
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import Field
 
 from rise_contracts.messages import Attempt, Decision, Outcome, Predictions
 from rise_contracts.model import Message, Name, Part, Seconds
+
+POLICIES: Final = ("composed", "fixed", "linucb")
+"""How a scheduler may choose; the first is the default."""
 
 
 class Candidate(Part):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 import psutil
 
@@ -131,6 +131,22 @@ class Workers:
             if entry is not None:
                 self._take(entry.key, entry.value)
             yield self.alive()
+
+    async def until_ready(
+        self, names: Collection[str], patience: float, hint: str, note: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Until each of these workers has loaded its members and says so; ``note`` hears who is still missing. Raises
+        Waited, with the hint, after ``patience`` seconds."""
+        missing = set(names)
+        try:
+            async with asyncio.timeout(patience):
+                async for alive in self.changes():
+                    missing = set(names) - {beat.worker for beat in alive if beat.ready}
+                    if not missing:
+                        return
+                    note(f"waiting for {', '.join(sorted(missing))} to load")
+        except TimeoutError:
+            raise errors.Waited(f"start of {', '.join(sorted(missing))}", patience, hint) from None
 
     async def now(self) -> tuple[messages.Heartbeat, ...]:
         """The living workers, asked once."""

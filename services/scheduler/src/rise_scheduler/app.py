@@ -18,14 +18,15 @@ from rise_contracts.resources import ModelFamily
 from rise_runtime import layout, telemetry
 from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
+from rise_runtime.together import together
 from rise_scheduler import settings as settings_module
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.composed import knowledge_npz
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.prior import Prior
-from rise_scheduler.posterior_json import StateRefused
 from rise_scheduler.service import Scheduler
 from rise_scheduler.settings import Settings
+from rise_scheduler.state import StateRefused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +67,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
             async with _served_http(chosen, scheduler, None if health else takes_work):
                 gc.freeze()  # what is loaded by now stays: a collection need not go through all of it, in mid-decision
                 ready.set()
-                await _until(stop, scheduler)
+                await together(scheduler.wait(), stop.wait())
         finally:
             await scheduler.stop()
 
@@ -82,19 +83,6 @@ async def _served_http(chosen: Settings, scheduler: Scheduler, ready: Callable[[
     app = routes.application(scheduler, token=chosen.http_token, ready=ready)
     async with server.served(app, chosen.http):
         yield
-
-
-async def _until(stop: asyncio.Event, scheduler: Scheduler) -> None:
-    """Until it is told to stop, or an error ends one of the scheduler's loops; that is raised."""
-    failing = asyncio.create_task(scheduler.wait())
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({failing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if failing.done():
-            failing.result()
-    finally:
-        failing.cancel()
-        stopping.cancel()
 
 
 def read_prior(path: Path) -> Prior:

@@ -14,7 +14,7 @@ n / (base member's default steps), at least to one step; edge-only and device-on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -126,8 +126,7 @@ def _named(family: ModelFamily, index: int) -> Arm:
         ArmPart(stage.member, stage.tier or tiers[stage.member], stage.steps, stage.until_sigma)
         for stage in relay.stages
     )
-    kind: Kind = "relay" if len(parts) > 1 else KIND_OF[parts[0].tier]
-    return Arm(kind, parts, arm_name(parts), relay.solver, relay.wire_dtype)
+    return Arm(kind_of([part.tier for part in parts]), parts, arm_name(parts), relay.solver, relay.wire_dtype)
 
 
 def _plain_cuts(family: ModelFamily) -> list[Arm]:
@@ -144,12 +143,16 @@ def _plain_cuts(family: ModelFamily) -> list[Arm]:
     return arms
 
 
-KIND_OF: dict[Tier, Kind] = {"edge": "edge-only", "device": "device-only"}
+def kind_of(tiers: Sequence[Tier]) -> Kind:
+    """The kind of an arm whose stages run on these tiers."""
+    if len(tiers) > 1:
+        return "relay"
+    return "edge-only" if tiers[0] == "edge" else "device-only"
 
 
 def _alone(member: Member, steps: int) -> Arm:
     parts = (ArmPart(member.name, member.tier, steps),)
-    return Arm(KIND_OF[member.tier], parts, arm_name(parts))
+    return Arm(kind_of([member.tier]), parts, arm_name(parts))
 
 
 def _ladder(steps: int, divisors: tuple[int, ...]) -> list[int]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from rise_contracts.errors import UnknownName
 from rise_contracts.resources import ModelFamily, RelayJobSpec
-from rise_scheduler.arms import KIND_OF, Arm, ArmPart, arm_name, check_sigmas
+from rise_scheduler.arms import Arm, ArmPart, arm_name, check_sigmas, kind_of
 
 _FIELD = "spec.relay.stages"
 
@@ -28,5 +28,4 @@ def fixed_arm(spec: RelayJobSpec, family: ModelFamily) -> Arm:
         ArmPart(s.member, s.tier or members[s.member].tier, s.steps, s.until_sigma, movable=s.tier is None)
         for s in stages
     )
-    kind = "relay" if len(parts) > 1 else KIND_OF[parts[0].tier]
-    return Arm(kind, parts, arm_name(parts))
+    return Arm(kind_of([part.tier for part in parts]), parts, arm_name(parts))

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from rise_runtime.buckets import Bucket
 from rise_runtime.streams import WrongRevision
-from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.state import StateRefused
 
 log = logging.getLogger(__name__)
 

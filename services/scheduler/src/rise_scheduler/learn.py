@@ -34,7 +34,7 @@ def settle(
     """Add ``outcome`` to ``posterior``. ``default_reference_s`` is used (and kept) while no reference latency is
     known.
     """
-    if not _fits(record, outcome):
+    if not fits(record, outcome):
         return posterior, Verdict.REFUSED
     if not record.learns:
         return posterior, Verdict.NOT_AN_ARM
@@ -91,7 +91,8 @@ def _logged(settlement: Settlement | None) -> Settled | None:
     return None if settlement is None else Settled(settlement.quality, settlement.final)
 
 
-def _fits(record: DecisionRecord, outcome: Outcome) -> bool:
+def fits(record: DecisionRecord, outcome: Outcome) -> bool:
+    """Whether an outcome is of this decision, and every number that is learned from is in range."""
     decision = record.decision
     same = (outcome.decision_id, outcome.job_id, outcome.arm) == (decision.id, decision.job_id, decision.arm)
     quality = outcome.quality is None or 0.0 <= outcome.quality <= 1.0  # False for NaN too

@@ -12,22 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from rise_contracts.errors import RiseError
 from rise_scheduler.posterior import ArmSums, Array, Posterior, Settled
+from rise_scheduler.state import StateRefused, check_schema
 
 SCHEMA = 1
-
-
-class StateRefused(RiseError):
-    """Stored state that cannot be read. ``newer`` tells a record of a later release (leave it alone) from a damaged
-    one.
-    """
-
-    exit_code = 10
-
-    def __init__(self, message: str, *, newer: bool = False) -> None:
-        self.newer = newer
-        super().__init__(message)
 
 
 def dump(posterior: Posterior) -> bytes:
@@ -50,12 +38,7 @@ def load(data: bytes, features: tuple[str, ...]) -> Posterior:
     """Read a record for a scheduler that uses ``features``. Raises StateRefused."""
     try:
         record = json.loads(data)
-        schema = record["schema"]
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise StateRefused(
-                f"the learned state has schema {schema}, this scheduler reads up to {SCHEMA}; run a newer release",
-                newer=True,
-            )
+        check_schema(record["schema"], SCHEMA)
         stored = tuple(str(name) for name in record["features"])
         posterior = Posterior(
             features,

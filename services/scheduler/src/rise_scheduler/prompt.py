@@ -7,7 +7,8 @@ for the prompt, and hand-made weights would be a guess (a learner that wants mor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 
 _WORD = re.compile(r"[a-z0-9]+(?:['-][a-z0-9]+)*")
 _QUOTED = re.compile(r"\"[^\"]+\"|\u201c[^\u201d]+\u201d")
@@ -59,17 +60,11 @@ class PromptFeatures:
 
     def values(self) -> tuple[float, ...]:
         """The features in the order of the fields."""
-        return (
-            self.tokens,
-            self.phrases,
-            self.things,
-            self.attributes,
-            self.numbers,
-            self.spatial,
-            self.quoted_text,
-            self.style,
-            self.negations,
-        )
+        values: tuple[float, ...] = _VALUES(self)
+        return values
+
+
+_VALUES = attrgetter(*(field.name for field in fields(PromptFeatures)))
 
 
 def _share(count: int, full: int) -> float:

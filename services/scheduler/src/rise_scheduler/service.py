@@ -29,8 +29,8 @@ from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.learn import Verdict
 from rise_scheduler.policies import Policy
-from rise_scheduler.posterior_json import StateRefused
 from rise_scheduler.reckoning import Reckoning
+from rise_scheduler.state import StateRefused
 from rise_scheduler.store import Store, UnknownDecision
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,10 @@ class Scheduler:
         """Learn from an outcome, once however often it comes. Raises UnknownDecision, StateRefused."""
         _check_id(outcome.decision_id)
         self._reckoning.over(outcome.decision_id)
-        verdict = await self._store.learn(outcome)
+        verdict, record = await self._store.learn(outcome)
         metrics.count_outcome(verdict)
         if verdict is Verdict.LEARNED:
-            metrics.note_error(await self._store.decision(outcome.decision_id), outcome)
+            metrics.note_error(record, outcome)
         log.info("outcome of decision %s: %s", outcome.decision_id, verdict)
         return verdict
 

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rise_contracts.decisions import POLICIES
 from rise_contracts.errors import InvalidInput
 from rise_runtime import telemetry
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.http.exposure import check_exposure
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
-
-POLICIES = ("fixed", "linucb", "composed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Settings:
 
     nats_url: str = "nats://127.0.0.1:4222"
     token: str | None = None
-    policy: str = "composed"
+    policy: str = POLICIES[0]
     alpha: float | None = None
     ridge: float = 1.0
     epsilon: float = 0.0

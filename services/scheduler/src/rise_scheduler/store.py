@@ -68,8 +68,8 @@ class Store:
             raise UnknownDecision(decision_id)
         return codec.decode(DecisionRecord, entry.value)
 
-    async def learn(self, outcome: Outcome) -> Verdict:
-        """Add an outcome to what is known of its family, then mark its decision.
+    async def learn(self, outcome: Outcome) -> tuple[Verdict, DecisionRecord]:
+        """Add an outcome to what is known of its family, then mark its decision; what came of it, and the decision.
 
         Safe to repeat at any point: what was learned says itself which decisions it holds. Raises UnknownDecision, and
         StateRefused where the record is of a newer release; a damaged one is set aside and learning begins anew.
@@ -91,4 +91,4 @@ class Store:
         if verdict in (Verdict.LEARNED, Verdict.CORRECTED, Verdict.NOT_AN_ARM):
             settlement = settlement_of(posterior, record.decision.id) or record.settlement
             await self.note(record.model_copy(update={"outcome": outcome, "settlement": settlement}))
-        return verdict
+        return verdict, record

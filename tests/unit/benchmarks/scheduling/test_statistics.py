@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.scheduling import statistics
+from benchmarks.scheduling.contest import Entry
 from benchmarks.scheduling.shifts import Options
-from benchmarks.scheduling.tune import Trial, best
+from benchmarks.scheduling.tune import best
 
 
 def test_an_interval_of_means_holds_the_truth_as_often_as_it_says() -> None:
@@ -44,8 +45,8 @@ def test_a_policy_is_good_once_a_window_of_jobs_is() -> None:
 
 
 def test_tuning_takes_the_settings_of_least_mean_regret_and_of_equals_the_first() -> None:
-    def trial(entrant: str, alpha: float, seed: int) -> Trial:
-        return Trial("synthetic", entrant, {"alpha": alpha}, seed, Options())
+    def trial(entrant: str, alpha: float, seed: int) -> Entry:
+        return Entry("synthetic", entrant, {"alpha": alpha}, seed, Options())
 
     trials = [trial(name, alpha, seed) for seed in (1, 2) for name in ("a", "b") for alpha in (0.1, 0.5)]
     #            a: .1  .5  b: .1  .5   and again for the second seed

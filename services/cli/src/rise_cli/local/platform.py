@@ -81,7 +81,9 @@ async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell)
         await layout.ensure(bus)
         names = await _start_processes(plan, Surroundings(server, logs, temporary), supervisor)
         note("starting the workers")
-        await unless_broken(supervisor, _until_ready(bus, names, plan.start_s, note))
+        await unless_broken(
+            supervisor, heartbeat.Workers(bus).until_ready(names, plan.start_s, "see rise doctor", note)
+        )
         supervisor.keep()
         yield Platform(server, bus, supervisor, time.monotonic() - began)
 
@@ -164,17 +166,3 @@ async def _start_processes(plan: Plan, where: Surroundings, supervisor: Supervis
     for program in (*scheduler, *workers, *judges, *auditors):
         await supervisor.add(program)
     return tuple(program.name for program in workers)
-
-
-async def _until_ready(bus: Bus, names: tuple[str, ...], patience: float, note: Tell) -> None:
-    """Until each worker has loaded its members and says so."""
-    missing = set(names)
-    try:
-        async with asyncio.timeout(patience):
-            async for alive in heartbeat.Workers(bus).changes():
-                missing = set(names) - {beat.worker for beat in alive if beat.ready}
-                if not missing:
-                    return
-                note(f"waiting for {', '.join(sorted(missing))} to load")
-    except TimeoutError:
-        raise errors.Waited(f"start of {', '.join(sorted(missing))}", patience, "see rise doctor") from None

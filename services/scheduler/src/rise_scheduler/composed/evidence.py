@@ -29,11 +29,10 @@ def faded(ticks: int, memory: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Weighted sums of one number: how much was seen, its total and its total of squares, as of ``clock``."""
+    """Weighted sums of one number: how much was seen and its total, as of ``clock``."""
 
     n: float = 0.0
     total: float = 0.0
-    square: float = 0.0
     clock: int = 0
 
     def at(self, clock: int, memory: float) -> Level:
@@ -41,13 +40,11 @@ class Level:
         if clock <= self.clock:
             return self
         weight = faded(clock - self.clock, memory)
-        return Level(self.n * weight, self.total * weight, self.square * weight, clock)
+        return Level(self.n * weight, self.total * weight, clock)
 
     def plus(self, value: float, weight: float) -> Level:
         """With one number more."""
-        return replace(
-            self, n=self.n + weight, total=self.total + weight * value, square=self.square + weight * value * value
-        )
+        return replace(self, n=self.n + weight, total=self.total + weight * value)
 
     def posterior(self, prior_sd: float, noise_sd: float, centre: float = 0.0) -> tuple[float, float]:
         """Mean and variance of the number, under a normal prior around ``centre`` and normal noise."""
@@ -68,6 +65,11 @@ class Ridge:
     rx: Array = field(default_factory=lambda: np.zeros(0))
     n: float = 0.0
     clock: int = 0
+
+    @staticmethod
+    def of(names: tuple[str, ...], x: Array, y: Array) -> Ridge:
+        """The sums of outcomes as rows: ``x`` (n, d) in the order of ``names``, their values ``y`` (n,)."""
+        return Ridge(names, x.T @ x, x.T @ y, float(len(y)))
 
     def at(self, clock: int, memory: float) -> Ridge:
         """The same evidence at a later clock."""

@@ -19,7 +19,7 @@ from rise_scheduler.composed.change import Drift
 from rise_scheduler.composed.evidence import NAMES_KEPT, Level, Ridge
 from rise_scheduler.composed.knowledge import Knowledge
 from rise_scheduler.posterior import Array
-from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.state import StateRefused, check_schema
 
 SCHEMA = 1
 
@@ -48,12 +48,7 @@ def load(data: bytes) -> Knowledge:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
-            if isinstance(header["schema"], int) and header["schema"] > SCHEMA:
-                raise StateRefused(
-                    f"the learned state has schema {header['schema']}, this scheduler reads up to {SCHEMA}; "
-                    "run a newer release",
-                    newer=True,
-                )
+            check_schema(header["schema"], SCHEMA)
             return _read(header, archive)
     except (
         ValueError,
@@ -108,14 +103,14 @@ def _read_ridge(name: str, header: Mapping[str, Any], arrays: Mapping[str, Array
 
 
 def _level(level: Level) -> list[float]:
-    return [level.n, level.total, level.square, level.clock]
+    return [level.n, level.total, level.clock]
 
 
 def _read_level(value: Any) -> Level:
-    n, total, square, clock = value
-    if _finite(n) < 0 or _finite(square) < 0:
+    n, total, clock = value
+    if _finite(n) < 0:
         raise ValueError("a level has less than no evidence")
-    return Level(float(n), _finite(total), float(square), _count(clock))
+    return Level(float(n), _finite(total), _count(clock))
 
 
 def _read_drift(low: Any, high: Any, alarms: Any) -> Drift:

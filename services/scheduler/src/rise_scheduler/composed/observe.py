@@ -7,8 +7,10 @@ import math
 from rise_contracts.decisions import Basis, DecisionRecord
 from rise_contracts.messages import Outcome
 from rise_contracts.resources import ModelFamily
+from rise_scheduler.arms import kind_of
 from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Knowledge, Observation
+from rise_scheduler.learn import fits, own_latency
 from rise_scheduler.placing import Candidate
 from rise_scheduler.prompt import PromptFeatures
 
@@ -35,19 +37,14 @@ def observed(record: DecisionRecord, outcome: Outcome) -> Observation | None:
     """What ``outcome`` tells, or None where the decision left nothing to learn from, or they do not fit, or a number is
     out of range: such an outcome must not come near the sums."""
     basis, decision = record.basis, record.decision
-    same = (outcome.decision_id, outcome.job_id, outcome.arm) == (decision.id, decision.job_id, decision.arm)
-    numbers = (outcome.latency_s, outcome.wait_s, *outcome.stage_seconds)
-    judged = outcome.quality is None or 0.0 <= outcome.quality <= 1.0  # False for NaN too
-    if basis is None or not same or not judged or not all(math.isfinite(number) for number in numbers):
+    if basis is None or not fits(record, outcome) or not math.isfinite(outcome.wait_s):
         return None
     stages = decision.configuration.stages
-    # What came before the decision, a suspension or a failed attempt, is none of its doing.
-    latency = max(outcome.latency_s - record.waited_s, sum(outcome.stage_seconds), 0.0)
     return Observation(
         decision_id=decision.id,
         clock=basis.clock,
         arm=decision.arm,
-        kind=_kind(record),
+        kind=kind_of([stage.tier for stage in stages]),
         members=tuple(stage.member for stage in stages),
         pool=stages[0].pool,
         features=basis.features,
@@ -57,15 +54,10 @@ def observed(record: DecisionRecord, outcome: Outcome) -> Observation | None:
         predicted=basis.stage_seconds,
         waits=basis.waits,
         moves=basis.moves,
-        latency_s=latency,
+        latency_s=own_latency(record, outcome),
         seconds=outcome.stage_seconds if len(outcome.stage_seconds) == len(stages) else (),
-        wait_s=max(outcome.wait_s - record.waited_s, 0.0),
+        wait_s=max(outcome.wait_s - record.waited_s, 0.0),  # what came before the decision is none of its doing
         quality=outcome.quality,
         failed=outcome.failed,
         settled=None if record.outcome is None else record.outcome.failed or record.outcome.quality is not None,
     )
-
-
-def _kind(record: DecisionRecord) -> str:
-    stages = record.decision.configuration.stages
-    return "relay" if len(stages) > 1 else f"{stages[0].tier}-only"

@@ -44,7 +44,6 @@ class Scores(Sequence[ArmScore]):
     width: Array
     score: Array
     quality: Array
-    quality_sd: Array
     latency_s: Array
     latency_sd: Array
     price: Array
@@ -112,7 +111,6 @@ class ComposedPolicy:
             width,
             mean + self.alpha * width - price,
             quality,
-            quality_sd,
             latency,
             np.sqrt(variance),
             price,

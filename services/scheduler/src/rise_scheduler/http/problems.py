@@ -17,7 +17,7 @@ from rise_contracts.errors import (
     RiseError,
     UnknownName,
 )
-from rise_scheduler.posterior_json import StateRefused
+from rise_scheduler.state import StateRefused
 from rise_scheduler.store import UnknownDecision
 
 JSON = "application/json"

@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def together(*parts: Coroutine[Any, Any, None]) -> None:
+async def together(*parts: Coroutine[Any, Any, object]) -> None:
     """Run `parts` until one returns or raises; the others are cancelled, and its error is raised."""
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
