@@ -10,6 +10,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,18 @@ from rise_scheduler.posterior import Array
 from rise_scheduler.state import StateRefused, check_schema
 
 SCHEMA = 1
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    RuntimeError,  # zipfile: encrypted, or packed in a way that it does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading bytes that are no archive, or no longer one, may raise."""
 
 
 def dump(known: Knowledge) -> bytes:
@@ -50,16 +63,7 @@ def load(data: bytes) -> Knowledge:
             header = json.loads(archive["header"].tobytes())
             check_schema(header["schema"], SCHEMA)
             return _read(header, archive)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-        EOFError,
-        OSError,
-        zipfile.BadZipFile,
-    ) as error:
+    except _DAMAGE as error:
         raise StateRefused(f"the learned state is damaged ({type(error).__name__}: {error})") from error
 
 
