@@ -95,11 +95,13 @@ def lost(snapshot: Snapshot, job: Wanted) -> Iterator[str]:
 def duplicated(snapshot: Snapshot, job: Wanted) -> Iterator[str]:
     """A job with two endings or results, with a result that it would not have alone, or of an attempt that was over."""
     record, ending = snapshot.records.get(job.job_id), snapshot.endings.get(job.job_id)
-    said = {_kind(each) for each in (*snapshot.told.get(job.job_id, ()), *([ending] if ending is not None else []))}
-    if len(said) > 1:
-        yield f"{job.job_id}: more than one ending: {', '.join(sorted(said))}"
-    if isinstance(ending, JobDone) and job.digest and ending.digest != job.digest:
-        yield f"{job.job_id}: wanted the result {job.digest[:12]}, got {ending.digest[:12]}"
+    said = [*snapshot.told.get(job.job_id, ()), *([ending] if ending is not None else [])]
+    kinds = sorted({_kind(each) for each in said})
+    if len(kinds) > 1:
+        yield f"{job.job_id}: more than one ending: {', '.join(kinds)}"
+    for got in sorted({each.digest for each in said if isinstance(each, JobDone)}):
+        if job.digest and got != job.digest:
+            yield f"{job.job_id}: wanted the result {job.digest[:12]}, got {got[:12]}"
     if record is not None and record.result is not None:
         if record.result.attempt != record.attempt:
             yield f"{job.job_id}: at attempt {record.attempt}, with the result of attempt {record.result.attempt}"

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks.chaos import references
 from benchmarks.chaos.invariants import Wanted
 from benchmarks.chaos.ledger import Ledger
 from benchmarks.chaos.world import World
@@ -15,7 +16,6 @@ from rise_contracts import errors
 from rise_contracts.resources import RelayJobSpec
 from rise_runtime import client
 
-PROMPT: Final = "a small red circle above a large blue square"
 HEAD, TAIL = 12, 8
 """Steps of the two stages."""
 STEP: Final = 6
@@ -39,7 +39,7 @@ def spec(key: str, *, seed: int = 7, ttl_s: float | None = None, **more: Any) ->
     stages = [{"member": "large", "steps": HEAD, "untilSigma": 0.9}, {"member": "finisher", "steps": TAIL}]
     return RelayJobSpec.model_validate(
         {
-            "prompt": PROMPT,
+            "prompt": references.PROMPT,
             "seed": seed,
             "relay": {"mode": "Fixed", "stages": stages},
             "idempotencyKey": key,

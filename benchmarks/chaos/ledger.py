@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from rise_contracts import codec, errors, subjects
+from rise_contracts.messages import Ending
 from rise_contracts.records import JobRecord
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus
@@ -23,6 +24,7 @@ class Ledger:
         ended: when an ending was stored.
         final: when the record said so.
         gone: when the record was removed.
+        seen: the endings that were stored, also of jobs that are gone.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -30,6 +32,7 @@ class Ledger:
         self.ended: dict[str, float] = {}
         self.final: dict[str, float] = {}
         self.gone: dict[str, float] = {}
+        self.seen: dict[str, tuple[Ending, ...]] = {}
         self._changed = asyncio.Condition()
 
     async def until(self, times: Mapping[str, float], job_id: str, timeout: float) -> float | None:
@@ -68,6 +71,7 @@ class Ledger:
             if bucket == subjects.KV_RESULTS:
                 if entry.value is not None:
                     self.ended.setdefault(entry.key, now)
+                    self.seen[entry.key] = (*self.seen.get(entry.key, ()), codec.decode_ending(entry.value)[0])
             elif entry.value is None:
                 self.gone.setdefault(entry.key, now)
             elif codec.decode(JobRecord, entry.value).finished:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.chaos import cells, jobs, memory, moments, snapshot
+from benchmarks.chaos import cells, jobs, memory, reach, snapshot
 from benchmarks.chaos.invariants import Verdict, Wanted
 from benchmarks.chaos.jobs import Undisturbed
 from benchmarks.chaos.ledger import Ledger, followed
 from benchmarks.chaos.strikes import Hit, strike
-from benchmarks.chaos.tap import Hold
 from benchmarks.chaos.words import Cell, Moment, Result
 from benchmarks.chaos.world import Makeup, World, world
 from rise_contracts import errors, messages
-from rise_contracts.records import JobState
-from rise_runtime import client, endings
+from rise_runtime import client, endings, streams
 
-REACH_S: Final = 60.0
-"""Until the moment; a job that is not there by then is not on its way."""
 SKEWS: Final = {cells.AHEAD: 300.0, cells.BEHIND: -300.0}
 Tell = Callable[[str], None]
 
@@ -87,13 +82,13 @@ async def _struck(on: Stage, cell: Cell) -> Result:
     key = f"{cell.moment.name.lower()}-{secrets.token_hex(4)}"
     asked = jobs.spec(key, ttl_s=jobs.TTL_S if deleting else None)
     job_id = client.id_of(key)
-    holds = _armed(on.world, cell, job_id)
+    holds = reach.armed(on.world, cell, job_id, jobs.STEP)
     began = time.monotonic()
     await client.submit(on.world.bus, asked)
     on.wanted.append(Wanted(job_id, on.plain.digest, gone=deleting))
     try:
-        hold = await _first(holds)
-        hit = Hit(on.world, on.ledger, cell, job_id, _victim(on.world, cell, hold), hold)
+        hold = await reach.first(holds)
+        hit = Hit(on.world, on.ledger, cell, job_id, reach.victim(on.world, cell, hold), hold)
         away = await strike(hit)
         over = await hit.over()
     finally:
@@ -119,46 +114,23 @@ async def _verdict(on: Stage) -> Verdict:
 
 
 async def _cleared(on: Stage, verdict: Verdict) -> None:
-    """Forget the jobs so far: that nothing is left of them the next verdict sees. What hangs is ended."""
+    """Forget the jobs so far, and see that nothing is left of them. What a cell left over is not the next one's."""
+    bus = on.world.bus
     for job in on.wanted:
         if not job.gone:
             with contextlib.suppress(errors.RiseError):
                 if verdict.hung:
-                    await client.cancel(on.world.bus, job.job_id)
-                await client.remove(on.world.bus, job.job_id)
-    on.wanted[:] = [] if verdict.right else on.wanted
+                    await client.cancel(bus, job.job_id)
+                await client.remove(bus, job.job_id)
+    on.wanted.clear()
     if not verdict.right:
-        on.wanted.clear()
+        for stream in await snapshot.held(bus):
+            if stream.startswith("RISE_"):
+                await streams.purge(bus, stream, ">")
         return
-    gone = await snapshot.settled(on.world.bus, tuple, on.world.temporary)
+    gone = await snapshot.settled(bus, tuple, on.world.temporary)
     if not gone.right:
         raise errors.StageFailed("; ".join(gone.left), reason="LeftOver")
-
-
-def _armed(world: World, cell: Cell, job_id: str) -> list[Hold]:
-    """A hold at each process that may come to the moment."""
-    sign = moments.sign(cell.moment, cell.target, job_id, jobs.STEP)
-    return [world.tap(name).hold(*sign.until) for name in world.names(sign.whose)]
-
-
-async def _first(holds: Sequence[Hold]) -> Hold:
-    """The one that holds; the others wait for nothing any more. Raises Waited."""
-    waits = {asyncio.create_task(hold.met.wait()): hold for hold in holds}
-    done, pending = await asyncio.wait(waits, timeout=REACH_S, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-        waits[task].let_go()
-    if not done:
-        raise errors.Waited("the moment of the cell", REACH_S, "see the logs of the processes")
-    return waits[done.pop()]
-
-
-def _victim(world: World, cell: Cell, hold: Hold) -> str:
-    """The process of that kind that the moment is about, or else the first one of its kind."""
-    kind = cell.target if cell.target not in (cells.ALL, cells.CLUSTER) else cells.SERVER
-    names = world.names(kind)
-    own = (name for name in names if world.parts[name].tap is hold.tap)
-    return next(own, names[0])
 
 
 async def _recomputed(world: World, cell: Cell, hit: Hit) -> int | None:
@@ -209,6 +181,3 @@ async def _anew(world: World, names: Iterable[str]) -> None:
     for name in names:
         await world.parts[name].kill()
     await world.restore()
-
-
-__all__ = ["JobState", "line", "run", "run_cell", "stage"]
