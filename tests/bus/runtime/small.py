@@ -217,7 +217,10 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def identity(name: str) -> Identity:
-    return Identity(name, "edge", "edge") if name.startswith("edge") else Identity(name, "device", "device")
+    """By its name: `edge…` is at the edge, `private…` is somebody's own device, any other a device of the pool."""
+    if name.startswith("edge"):
+        return Identity(name, "edge", "edge")
+    return Identity(name, "device", "device", private=name.startswith("private"))
 
 
 class Start(Protocol):

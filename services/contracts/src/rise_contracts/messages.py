@@ -245,6 +245,7 @@ class Heartbeat(Message):
     link: LinkQuality | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     dedicated: str = Field(default="", max_length=63, description="the one job that it is there for; empty: any")
+    private: bool = Field(default=False, description="takes only what is sent to it by name")
 
 
 class Predictions(Part):
