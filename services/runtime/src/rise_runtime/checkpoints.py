@@ -72,11 +72,15 @@ class Checkpoints:
 
     async def drop(self) -> None:
         """Free the room of what is kept, if anything is."""
-        if self._kept is None:
-            return
+        if self._kept is not None:
+            await self.forget()
+
+    async def forget(self) -> None:
+        """Free the room of whatever there is, that of which only the confirmation was lost as well."""
         try:
             await streams.purge(self._bus, subjects.STREAM_CHECKPOINTS, self._subject)
-            await blobs.drop(self._bus, self._kept)
+            if self._kept is not None:
+                await blobs.drop(self._bus, self._kept)
         except errors.RiseError as error:
             log.info("job %s: its checkpoint goes when the job ends, or in time: %s", self._task.job_id, error)
 
