@@ -47,7 +47,7 @@ _PLAN: Final[tuple[tuple[str, str, tuple[Moment, ...]], ...]] = (
 REAL: Final[tuple[tuple[str, str, Moment], ...]] = (
     (KILLED, LEADER, Moment.IN_HEAD),
     (FROZEN, LEADER, Moment.WRITING_STATUS),
-    (KILLED, STANDBY, Moment.IN_TAIL),
+    (KILLED, STANDBY, Moment.IN_HEAD),
     (KILLED, SCHEDULER, Moment.IN_HEAD),
     (KILLED, EDGE, Moment.IN_HEAD),
     (KILLED, DEVICE, Moment.IN_TAIL),

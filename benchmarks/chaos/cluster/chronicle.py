@@ -37,7 +37,7 @@ class Sight:
 
     def says_as(self, other: Sight) -> bool:
         """Whether both say the same of how the job ended."""
-        return (self.ended, self.digest) == (other.ended, other.digest)
+        return (self.ended, self.digest, self.attempt) == (other.ended, other.digest, other.attempt)
 
 
 @dataclass(slots=True)
