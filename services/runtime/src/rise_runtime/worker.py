@@ -270,7 +270,11 @@ class _Worker:
         except Stopped as stopped:
             result = "stopped"
             log.info("job %s: stopped (%s)", task.job_id, stopped)
-            await (delivery.nak() if str(stopped) == DRAINING else delivery.ack())
+            if str(stopped) == DRAINING:
+                await delivery.nak()
+            else:
+                await running.forget()
+                await delivery.ack()
         except Stuck:
             result = "stuck"
             await delivery.nak()
