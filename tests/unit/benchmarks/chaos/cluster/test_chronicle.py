@@ -28,7 +28,9 @@ def told(*events: tuple[str, dict[str, Any]]) -> Chronicle:
 def test_a_story_has_every_status_that_was_news_and_when_it_came() -> None:
     running = relay_job(said=status("Running"))
     done = relay_job(said=status("Complete", "Complete", result={"digest": DIGEST}))
-    story = told(("ADDED", relay_job()), ("MODIFIED", running), ("MODIFIED", running), ("MODIFIED", done)).stories["job"]
+    story = told(("ADDED", relay_job()), ("MODIFIED", running), ("MODIFIED", running), ("MODIFIED", done)).stories[
+        "job"
+    ]
     assert [(sight.at, sight.phase) for sight in story.sights] == [(1.0, "Running"), (3.0, "Complete")]
     assert story.end is not None
     assert (story.end.at, story.end.digest, story.end.ended) == (3.0, DIGEST, ("Complete",))

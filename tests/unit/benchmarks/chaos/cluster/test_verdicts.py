@@ -84,9 +84,7 @@ def test_a_picture_that_an_undisturbed_run_does_not_give_is_seen(digest: str, go
     assert complaints(stories(strange)) == {"duplicated": [f"job: wanted the result {DIGEST[:12]}, got {got}"]}
 
 
-@pytest.mark.parametrize(
-    ("told", "said"), [(stories(), "still without a status"), (stories(RUNNING), "still Running")]
-)
+@pytest.mark.parametrize(("told", "said"), [(stories(), "still without a status"), (stories(RUNNING), "still Running")])
 def test_a_job_without_an_end_hangs(told: dict[str, Story], said: str) -> None:
     assert complaints(told) == {"hung": [f"job: {said}"]}
 
@@ -110,7 +108,7 @@ def test_pods_of_jobs_that_are_over_are_orphans() -> None:
 
 
 def test_events_that_tell_the_prompt_are_named() -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"metadata": {"name": "fine"}, "message": "large in pool edge", "reason": "Scheduled"},
         {"metadata": {"name": "loose"}, "message": "drawing a red circle now", "reason": "Scheduled"},
         {"metadata": {"name": "bare"}},
