@@ -7,14 +7,12 @@ of what was away on purpose for a while, from when it was back.
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from benchmarks.chaos import memory
 from benchmarks.chaos.cluster import cells
 from benchmarks.chaos.cluster.moments import Asked, Met, asked
 from benchmarks.chaos.cluster.pods import PodWorld
@@ -108,16 +106,9 @@ def _kill_and_start(hit: Hit) -> float | None:
 
 
 def _starve(hit: Hit) -> float | None:
+    """Let the kernel end it for want of memory. Raises RuntimeError where it ends otherwise."""
     (victim,) = hit.victims
-    child = hit.world.parts[victim].child
-    with memory.group() as folder:
-        command = memory.squeeze(folder, child.pid)
-        ballast = subprocess.Popen(command) if command else None
-        try:
-            hit.world.until(lambda: not child.running, 60.0, f"the kernel to kill {victim} for want of memory")
-        finally:
-            if ballast is not None:
-                ballast.wait(60.0)
+    hit.world.starve(victim)
     hit.drop()
     return _replaced(hit)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 import rise_shapes
+from benchmarks.chaos import memory
 from benchmarks.chaos.cluster.api_tap import ApiTap
 from benchmarks.chaos.cluster.chronicle import Chronicle, followed
 from benchmarks.chaos.cluster.wires import Wires
@@ -95,6 +96,7 @@ class World:
         self.pods: Tap
         """Between the bus and all workers that are pods."""
         self._health: dict[str, str] = {}
+        self._groups: Path | None = None
 
     def start(self) -> World:
         self.plane.start()
@@ -103,6 +105,7 @@ class World:
         self.bus = self.wires.enter(connect(url, self.token, name="rise-chaos", patience=30.0))
         self.api = self.wires.enter(Api(self.plane.kubeconfig))
         self.pods = self.wires.enter(tapped(url))
+        self._groups = self.wires.enter(memory.groups())
         for name in (*OPERATORS, SCHEDULER, *self.makeup.names):
             self.parts[name] = self._part(name, url)
         self.wires.enter(followed(self.plane.kubeconfig, self.chronicle))
@@ -150,6 +153,18 @@ class World:
         self.until(self._all_run, START_S, "every process to run")
         self.until(self._leads, START_S, "an operator to lead")
         self.until(self.works, START_S, f"every worker to take work; see the logs in {self.folder}")
+
+    def starve(self, name: str) -> None:
+        """Have the kernel kill a process for want of memory. Raises NotFound where it cannot be made to, RuntimeError
+        where the process ends otherwise."""
+        if self._groups is None:
+            raise errors.NotFound("cgroup", name, memory.lacks())
+        child, group = self.parts[name].child, self._groups / name
+        self.wires.call(memory.take_away(group, lambda: not child.running))
+        self.ended(name)
+        memory.give_back(group)
+        if child.exit_code != -signal.SIGKILL:
+            raise RuntimeError(f"wanted the kernel to kill {name} for want of memory, got exit code {child.exit_code}")
 
     def start_server(self) -> None:
         """nats-server again, where it was; return when it takes connections."""
@@ -266,16 +281,21 @@ class World:
         environ = {**os.environ, "RISE_NATS_URL": tap.url, "RISE_NATS_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
         environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         if name not in OPERATORS:
-            command = (sys.executable, "-m", *self._module(name))
-            return Part(Child(name, command, self.folder / f"{name}.log", environ), tap)
+            return Part(self._child(name, self._module(name), environ), tap)
         api = ApiTap(self.plane.kubeconfig_for_service_account(HOME, "rise-operator", 4 * 3600), name)
         self.wires.enter(api.serving())
         self._health[name] = f"127.0.0.1:{free_ports(1)[0]}"
-        command = (sys.executable, "-m", "rise_operator", f"--identity={name}", f"--namespace={HOME}")
-        command += (f"--kubeconfig={api.kubeconfig}", f"--nats-secret={SECRET}", f"--stage-nats-url={self.pods.url}")
-        command += (f"--lease-seconds={self.makeup.lease_s:g}", "--resync-seconds=30")
+        module: tuple[str, ...] = ("rise_operator", f"--identity={name}", f"--namespace={HOME}")
+        module += (f"--kubeconfig={api.kubeconfig}", f"--nats-secret={SECRET}", f"--stage-nats-url={self.pods.url}")
+        module += (f"--lease-seconds={self.makeup.lease_s:g}", "--resync-seconds=30")
         environ["RISE_HEALTH"] = self._health[name]
-        return Part(Child(name, command, self.folder / f"{name}.log", environ), tap, api)
+        return Part(self._child(name, module, environ), tap, api)
+
+    def _child(self, name: str, module: tuple[str, ...], environ: Mapping[str, str]) -> Child:
+        command: tuple[str, ...] = (sys.executable, "-m", *module)
+        if self._groups is not None:
+            command = memory.joined(self._groups, name, command)
+        return Child(name, command, self.folder / f"{name}.log", environ)
 
     def _module(self, name: str) -> tuple[str, ...]:
         if name == SCHEDULER:
