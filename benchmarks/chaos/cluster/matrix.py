@@ -14,9 +14,10 @@ from benchmarks.chaos import ledger, memory
 from benchmarks.chaos.cluster import cells, moments
 from benchmarks.chaos.cluster.faults import Hit, strike
 from benchmarks.chaos.cluster.judging import PATIENCE_S, both, judged
+from benchmarks.chaos.cluster.makeup import JOBS, Makeup
 from benchmarks.chaos.cluster.moments import Asked, asked
 from benchmarks.chaos.cluster.pods import PodWorld
-from benchmarks.chaos.cluster.world import JOBS, Makeup, World
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.invariants import Verdict
 from benchmarks.chaos.words import Cell, Door, Moment, Result
 from rise_contracts import errors

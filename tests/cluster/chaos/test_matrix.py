@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.chaos import memory
 from benchmarks.chaos.cluster import cells, matrix
+from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Stage
-from benchmarks.chaos.cluster.world import Makeup
 from benchmarks.chaos.words import Cell, Door, Moment
 from tests.kube import assets
 
