@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -168,7 +167,8 @@ def _skewed(world: World, cell: Cell) -> Iterator[None]:
         return
     before = {name: world.parts[name].program for name in world.names(cell.target)}
     for name, program in before.items():
-        skew = (sys.executable, "-m", "benchmarks.chaos.skewed", f"{seconds:g}", *program.command[2:])
+        place = program.command.index("-m") + 1
+        skew = (*program.command[:place], "benchmarks.chaos.skewed", f"{seconds:g}", *program.command[place:])
         world.parts[name].program = replace(program, command=skew)
     try:
         yield

@@ -188,15 +188,21 @@ class Tap:
 
     async def _to_process(self, reader: asyncio.StreamReader, line: _Line) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(self._portion):
-                await self._down.wait()
-                if not line.client.is_closing():  # what a dead process has said may still be held, and have to go
-                    line.client.write(data)
-                    with contextlib.suppress(OSError):
-                        await line.client.drain()
-                if self._rate is not None:
-                    await asyncio.sleep(len(data) / self._rate)
+            while data := await reader.read(_READ):
+                while data:
+                    part, data = data[: self._portion], data[self._portion :]
+                    await self._down.wait()
+                    await self._give(part, line)
             await self._down.wait()
+
+    async def _give(self, part: bytes, line: _Line) -> None:
+        """To the process, at the rate that is set. One that is dead takes nothing, and may still have to be heard."""
+        if not line.client.is_closing():
+            line.client.write(part)
+            with contextlib.suppress(OSError):
+                await line.client.drain()
+        if self._rate is not None:
+            await asyncio.sleep(len(part) / self._rate)
 
     @property
     def _portion(self) -> int:

@@ -27,7 +27,9 @@ from rise_runtime.reporter import DEAD, SPENT, TASK, Storing
 
 log = logging.getLogger(__name__)
 
-ACK_WAIT_S: Final = 3.0
+ACK_WAIT_S: Final = 1.0
+"""A result that lies with a process which dies is looked at by another after this time: meanwhile its job stands still.
+A look takes milliseconds; one that takes longer is made twice, to the same effect."""
 _AGAIN_S: Final = 0.5
 BATCH: Final = 8
 LOOKS: Final = 5
