@@ -153,7 +153,7 @@ def _struck(storm: Storm, cell: Cell, number: int) -> None:
         0.0,
     )
     leader = world.leader()
-    armed = moments.armed(world, cell.moment, cell.target, planned.job, leader)
+    armed = moments.armed(world, cell, planned.job, leader)
     try:
         world.until(lambda: world.submit(planned.job.name, planned.job.spec), DEADLINE_S, "the API server to answer")
         storm.take(planned)
