@@ -72,7 +72,7 @@ def application(answers: Answers, *, guard: Guard = OPEN, ready: Callable[[], bo
             response_model=kind,
             responses=_problems(*_USUAL, *(_OF_BODIES if takes else ())),
             description=work.__doc__,
-            openapi_extra=openapi.body(takes),
+            openapi_extra=openapi.takes(where, takes),
         )
 
     path("POST", "/v1/configurations", works.configure, Decision, Configure)
