@@ -33,20 +33,23 @@ from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
+from tests.pictures import WIDTH, picture
 
 QUICK = WorkerSettings(ack_wait_s=1.0, max_deliver=3, drain_s=5.0)
 QUICK_DRIVER = DriverSettings(ask_timeout_s=2.0, ask_again_s=0.1, grace_s=1.0, verify_s=1.0, tick_s=0.05)
 PATIENT = replace(QUICK_DRIVER, grace_s=60.0)
 """A driver that leaves it to the queues to find another worker."""
 STEPS = 4
+LATENT = 32
+"""Bytes of a state, where nothing else is asked for."""
 
 
-def expected(seed: int, size: int = 32) -> bytes:
+def expected(seed: int, size: int = LATENT) -> bytes:
     """The picture that a job of two stages of `STEPS` steps must have, whoever made it."""
     state = _first(seed, size)
     for step in range(2 * STEPS):
         state = _stepped(state, step % STEPS)
-    return state
+    return picture(state)
 
 
 def _first(seed: int, size: int) -> bytes:
@@ -61,7 +64,7 @@ def stage(index: int, pool: str, *, last: bool, worker: str | None = None) -> St
     return Stage(
         index=index,
         member="large" if index == 0 else "small",
-        tier="edge" if index == 0 else "device",
+        tier="edge" if pool == "edge" else "device",
         pool=pool,
         worker=worker,
         steps=STEPS,
@@ -79,7 +82,7 @@ class Hasher:
     """The stage handler. It waits after each step while a file `hold` is there, and says so in files `held`: one for
     the worker, one for the job."""
 
-    def __init__(self, folder: Path, *, size: int = 32) -> None:
+    def __init__(self, folder: Path, *, size: int = LATENT) -> None:
         self._folder, self._size = folder, size
 
     def __call__(self, task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult:
@@ -102,7 +105,9 @@ class Hasher:
                 context.keep(Checkpoint(_header(task, state), state, step + 1, 0.5 * (step + 1)))
             self._hold(task, context, step + 1)
         last = task.stage_index == len(task.configuration.stages) - 1
-        return Pictures((Picture(state, 8, 8),), STEPS) if last else Handoff(_header(task, state), state, STEPS)
+        if not last:
+            return Handoff(_header(task, state), state, STEPS)
+        return Pictures((Picture(picture(state), WIDTH, -(-len(state) // WIDTH)),), STEPS)
 
     def _hold(self, task: messages.StageTask, context: StageContext, done: int) -> None:
         """Wait at the file's pleasure. Sleeping is what a slow step does; the test waits for events, not for time."""
@@ -172,7 +177,7 @@ async def driver(bus: Bus, settings: DriverSettings = QUICK_DRIVER) -> AsyncIter
 
 @contextlib.asynccontextmanager
 async def worker(
-    bus: Bus, name: str, folder: Path, *, size: int = 32, settings: WorkerSettings = QUICK
+    bus: Bus, name: str, folder: Path, *, size: int = LATENT, settings: WorkerSettings = QUICK
 ) -> AsyncIterator[asyncio.Event]:
     """A worker in this process; `edge…` is of the pool edge, everything else of the pool device. Gives its stop."""
     stop, ready = asyncio.Event(), asyncio.Event()
@@ -212,7 +217,10 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def identity(name: str) -> Identity:
-    return Identity(name, "edge", "edge") if name.startswith("edge") else Identity(name, "device", "device")
+    """By its name: `edge…` is at the edge, `private…` is somebody's own device, any other a device of the pool."""
+    if name.startswith("edge"):
+        return Identity(name, "edge", "edge")
+    return Identity(name, "device", "device", private=name.startswith("private"))
 
 
 class Start(Protocol):
