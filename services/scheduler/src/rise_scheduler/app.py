@@ -15,7 +15,7 @@ from pathlib import Path
 from rise_contracts import manifest
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
-from rise_runtime import layout, telemetry
+from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.together import together
@@ -52,7 +52,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         return ready.is_set() and not stop.is_set()
 
     async with (
-        telemetry.served_health(health, takes_work),
+        telemetry.served_health(health, takes_work, guard=guard.read("RISE_METRICS")),
         connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
@@ -80,7 +80,7 @@ async def _served_http(chosen: Settings, scheduler: Scheduler, ready: Callable[[
         return
     from rise_scheduler.http import routes, server
 
-    app = routes.application(scheduler, token=chosen.http_token, ready=ready)
+    app = routes.application(scheduler, guard=chosen.http_guard, ready=ready)
     async with server.served(app, chosen.http):
         yield
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.chaos import report as reports
 from benchmarks.chaos.report import BEGIN, END, report
-from benchmarks.chaos.words import Cell, Door, Moment, Result
+from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 
 
 def result(
@@ -62,6 +62,12 @@ def test_a_running_job_must_not_notice_that_driver_or_scheduler_are_away() -> No
     rows = values(away)
     assert rows["stall_s_driver"] == (0.1, True)
     assert rows["stall_s_scheduler"] == (0.9, False)
+
+
+def test_what_a_running_job_noticed_of_others_is_a_stall_and_no_recovery() -> None:
+    rows = values([result(target=RUNNING_JOB, fault="operator leader killed", recovery_s=0.2)])
+    assert rows["stall_s_running_job"] == (0.2, True)
+    assert not [name for name in rows if name.startswith("recovery_s_running")]
 
 
 def test_steps_made_twice_are_told_by_the_most() -> None:
