@@ -19,18 +19,21 @@ def result(
     return Result(**{"cell": Cell(fault, target, moment, door), "jobs": 2, **more})  # type: ignore[arg-type]
 
 
-def values(results: list[Result]) -> dict[str, tuple[float, bool | None]]:
+def values(results: list[Result]) -> dict[str, tuple[object, ...]]:
     return {row.name: (row.ours, row.met) for row in reports.rows(results)}
 
 
 def test_counts_are_sums_and_zero_is_the_goal() -> None:
     rows = values([result(jobs=1500), result(jobs=499, lost=1), result(moment=Moment.IN_TAIL, duplicated=2, hung=3)])
-    assert rows["jobs"] == (2001, True)
-    assert rows["lost"] == (1, False)
-    assert rows["duplicated"] == (2, False)
-    assert rows["hung"] == (3, False)
-    assert values([result(jobs=1999)])["jobs"] == (1999, False)
-    assert values([result(jobs=2000)])["lost"] == (0, True)
+    counts = {name: rows[name] for name in ("jobs", "lost", "duplicated", "hung")}
+    assert counts == {"jobs": (2001, True), "lost": (1, False), "duplicated": (2, False), "hung": (3, False)}
+
+
+@pytest.mark.parametrize(("jobs", "met"), [(1999, False), (2000, True)])
+def test_fewer_jobs_than_the_goal_prove_too_little(jobs: int, met: bool) -> None:
+    rows = values([result(jobs=jobs)])
+    assert rows["jobs"] == (jobs, met)
+    assert rows["lost"] == (0, True)
 
 
 def test_what_is_left_over_is_counted_by_cells() -> None:
