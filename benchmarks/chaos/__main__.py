@@ -38,6 +38,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--soaked", type=Path, default=Path("out/chaos-soak.json"), help="where the soak's samples go")
     parser.add_argument("--json", type=Path, help="where rows and cells go")
+    parser.add_argument("--keep", action="store_true", help="add to what the file has of this door")
     parser.add_argument("--docs", type=Path, help="the page whose generated part is written anew")
     parser.add_argument("--logs", type=Path, help="a folder to keep the logs of all processes in")
     return parser.parse_args(argv)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"seed {seed}")
     doors = list(DOORS) if options.door == "all" else [options.door]
     results = [result for door in doors for result in _through(door, options, seed, console)]
-    print(_rows.table(report(results, seed, file=options.json, docs=options.docs)))
+    print(_rows.table(report(results, seed, file=options.json, docs=options.docs, keep=options.keep)))
     wrong = [result for result in results if not result.right and not result.lacks]
     return 1 if wrong else 0
 

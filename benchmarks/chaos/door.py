@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,17 +66,21 @@ async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
 
 
 async def _matrix(makeup: Makeup, chosen: Sequence[Cell], folder: Path, tell: Tell) -> list[Result]:
-    """Cells whose server's disk is to be full have a world with a small one."""
-    usual = [cell for cell in chosen if cell.fault != cells.FULL]
-    cramped = [cell for cell in chosen if cell.fault == cells.FULL]
+    """Cells whose server's disk is to be full have a world with a small one, those that behead a cluster one with
+    three servers; a model is no part of these."""
+    full, headless = ([cell for cell in chosen if cell.fault == fault] for fault in (cells.FULL, cells.NO_LEADER))
+    usual = [cell for cell in chosen if cell not in full and cell not in headless]
     results: list[Result] = []
     if usual:
         async with matrix.stage(makeup, folder / "matrix") as on:
             results += await matrix.run(on, usual, tell)
-    if cramped and disk.lacks():
-        results += [Result(cell, jobs=0, lacks=disk.lacks()) for cell in cramped]
-    elif cramped:
+    if full and disk.lacks():
+        results += [Result(cell, jobs=0, lacks=disk.lacks()) for cell in full]
+    elif full:
         with disk.small(folder / "disk") as small:
-            async with matrix.stage(replace(makeup, store=small / "store"), folder / "cramped") as on:
-                results += await matrix.run(on, cramped, tell)
+            async with matrix.stage(Makeup("light", store=small / "store"), folder / "cramped") as on:
+                results += await matrix.run(on, full, tell)
+    if headless:
+        async with matrix.stage(Makeup("light", servers=3), folder / "cluster") as on:
+            results += await matrix.run(on, headless, tell)
     return results

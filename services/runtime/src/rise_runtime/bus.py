@@ -32,6 +32,8 @@ HEADER_ROOM: Final = 4096
 """Bytes kept free below the server's max_payload for headers, which count too."""
 
 RECONNECT_PAUSE_S: Final = 0.25
+MOST_REPLICAS: Final = 3
+"""Copies that streams get where there are as many servers: one of them may die."""
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -116,6 +118,8 @@ class Bus:
         self._client = client
         self.url = url
         self.closed = asyncio.Event()
+        self.replicas = MOST_REPLICAS
+        """Copies to ask for; fewer once the server has said that it has no peers, until it is another server."""
         self._reconnect_callbacks: list[Callable[[], None]] = []
         self._patience: set[asyncio.Timeout] = set()
 
@@ -227,6 +231,7 @@ class Bus:
 
     def reconnected(self) -> None:
         log.info("connected again to NATS at %s", self.url)
+        self.replicas = MOST_REPLICAS
         for callback in tuple(self._reconnect_callbacks):
             callback()
 

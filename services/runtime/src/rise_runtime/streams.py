@@ -16,6 +16,8 @@ EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 
 _WRONG_LAST: Final = frozenset({10071, 10164})
 _NAME_IN_USE: Final = 10058
+_NO_PEERS: Final = frozenset({10005, 10074})
+"""Too few servers for so many copies, or one that is in no cluster."""
 _NO_ROOM: Final = frozenset({10023, 10028, 10047})
 _NO_DISK: Final = ("no space left", "error creating store")
 _STORE_FAILED: Final = 10077
@@ -75,7 +77,7 @@ async def ensure(
     """Make the stream, or bring an existing one to this configuration.
 
     `discard: new` unless `extra` says otherwise: at a limit the writer hears of it, instead of unread work being
-    thrown away.
+    thrown away. A cluster of servers keeps three copies; a stream that has more than can be asked for now keeps them.
     """
     config = {
         "name": name,
@@ -85,16 +87,27 @@ async def ensure(
         "discard": "new",
         "max_age": int(max_age_s * _SECOND),
         "duplicate_window": int(min(_DUPLICATES_S, max_age_s or _DUPLICATES_S) * _SECOND),
-        "num_replicas": 1,
         "allow_direct": True,
         **(extra or {}),
     }
+    replicas = bus.replicas
+    try:
+        await _make(bus, name, {**config, "num_replicas": replicas})
+    except JetStreamError as error:
+        if error.err_code not in _NO_PEERS or replicas == 1:
+            raise
+        bus.replicas = 1
+        await _make(bus, name, {**config, "num_replicas": 1})
+
+
+async def _make(bus: Bus, name: str, config: Mapping[str, Any]) -> None:
     try:
         await api(bus, f"STREAM.CREATE.{name}", config)
     except JetStreamError as error:
         if error.err_code != _NAME_IN_USE:
             raise
-        await api(bus, f"STREAM.UPDATE.{name}", config)
+        there = (await api(bus, f"STREAM.INFO.{name}"))["config"].get("num_replicas", 1)
+        await api(bus, f"STREAM.UPDATE.{name}", {**config, "num_replicas": max(there, config["num_replicas"])})
 
 
 async def born(bus: Bus, name: str) -> str:
