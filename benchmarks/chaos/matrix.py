@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.chaos import cells, jobs, memory, reach, snapshot
+from benchmarks.chaos import cells, disk, jobs, memory, reach, snapshot
 from benchmarks.chaos.invariants import Verdict, Wanted
 from benchmarks.chaos.jobs import Undisturbed
 from benchmarks.chaos.ledger import Ledger, followed
@@ -65,8 +65,9 @@ def line(result: Result) -> str:
 
 async def run_cell(on: Stage, cell: Cell) -> Result:
     """One cell. The world is whole again afterwards."""
-    if cell.fault == cells.NO_MEMORY and memory.lacks():
-        return Result(cell, jobs=0, lacks=memory.lacks())
+    lacks = {cells.NO_MEMORY: memory.lacks, cells.FULL: disk.lacks}.get(cell.fault, str)()
+    if lacks:
+        return Result(cell, jobs=0, lacks=lacks)
     with _skewed(on.world, cell):
         if cell.fault in SKEWS:
             await _anew(on.world, on.world.names(cell.target))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from benchmarks.chaos import cells, memory
+from benchmarks.chaos import cells, disk, memory
 from benchmarks.chaos.ledger import Ledger
 from benchmarks.chaos.moments import DRIVER, SCHEDULER
 from benchmarks.chaos.tap import Hold
@@ -26,6 +26,7 @@ LONG_S: Final = 60.0
 TRICKLE: Final = 500.0
 """Bytes a second: less than the heartbeats of a few workers."""
 TRICKLE_S: Final = 15.0
+FULL_S: Final = 5.0
 PATIENCE_S: Final = 90.0
 _NEEDED: Final = {
     DRIVER: (Moment.BEFORE_DECISION, Moment.BEFORE_DISPATCH, Moment.IN_DELETION),
@@ -182,6 +183,22 @@ async def _mended(hit: Hit) -> float:
     return 0.0
 
 
+async def _fill(hit: Hit) -> float:
+    """No room for whatever is stored, for a while. Who makes room again also starts the server anew: a stream of it
+    that has met a full disk takes nothing more (nats-server 2.15)."""
+    store = hit.world.makeup.store
+    if store is None:
+        raise errors.NotFound("disk", hit.victim, disk.lacks())
+    began = time.monotonic()
+    disk.fill(store.parent)
+    hit.hold.let_go()
+    await asyncio.sleep(FULL_S)
+    disk.empty(store.parent)
+    await hit.part.kill()
+    await _server_back(hit)
+    return time.monotonic() - began
+
+
 async def _nothing(hit: Hit) -> float:
     """The fault is there from the start."""
     hit.hold.let_go()
@@ -217,6 +234,7 @@ _STRIKES: Final[dict[str, Callable[[Hit], Awaitable[float]]]] = {
     cells.CUT_UP: _cut(SHORT_S, up=True, down=False),
     cells.CUT_DOWN: _cut(SHORT_S, up=False, down=True),
     cells.SLOW: _trickle,
+    cells.FULL: _fill,
     cells.AHEAD: _nothing,
     cells.BEHIND: _nothing,
     cells.ROLLED: _roll,

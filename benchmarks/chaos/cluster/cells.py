@@ -40,11 +40,12 @@ _PLAN: Final[tuple[tuple[str, str, tuple[Moment, ...]], ...]] = (
     *((fault, DEVICE, (Moment.IN_TAIL,)) for fault in (FROZEN, STOPPED, NO_MEMORY)),
     (KILLED, SERVER, _EVERY),
     (FROZEN, SERVER, (Moment.IN_HEAD, Moment.WRITING_STATUS)),
+    # Before the API server is struck: the controller of namespaces looks at nothing for a while after that.
+    (DELETED, SPACE, (Moment.BEFORE_DISPATCH, Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (PAUSED, API, (Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (KILLED, API, (Moment.BEFORE_DECISION, *_AT_WORK, *_TOLD)),
     (KILLED, ETCD, (Moment.IN_HEAD, *_TOLD)),
     (DELETED, JOB, _EVERY[:-1]),
-    (DELETED, SPACE, (Moment.BEFORE_DISPATCH, Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (ROLLED, ALL, _MIDDLE),
 )
 REAL: Final[tuple[tuple[str, str, Moment], ...]] = (

@@ -14,9 +14,10 @@ from functools import partial
 from typing import Final
 
 from benchmarks.chaos.cluster import cells
+from benchmarks.chaos.cluster.makeup import JOBS, OPERATORS
 from benchmarks.chaos.cluster.moments import Asked, Met, asked
 from benchmarks.chaos.cluster.pods import PodWorld
-from benchmarks.chaos.cluster.world import JOBS, OPERATORS, World
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.words import Cell, Moment
 from rise_operator.api import Kind
 

@@ -14,11 +14,12 @@ from benchmarks.chaos import ledger, memory
 from benchmarks.chaos.cluster import cells, moments
 from benchmarks.chaos.cluster.faults import Hit, strike
 from benchmarks.chaos.cluster.judging import PATIENCE_S, both, judged
+from benchmarks.chaos.cluster.makeup import JOBS, Makeup
 from benchmarks.chaos.cluster.moments import Asked, asked
 from benchmarks.chaos.cluster.pods import PodWorld
-from benchmarks.chaos.cluster.world import JOBS, Makeup, World
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.invariants import Verdict
-from benchmarks.chaos.words import Cell, Door, Moment, Result
+from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 from rise_contracts import errors
 from rise_operator.api import RELAY_JOBS
 from rise_runtime.jobs import Jobs
@@ -27,7 +28,6 @@ RUNS: Final = 3
 _AT_WORK: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
 _ABSENT: Final = (cells.LEADER, cells.STANDBY, cells.BOTH, cells.API, cells.ETCD)
 """Without them a running job has to go on."""
-RUNNING: Final = "running job"
 Tell = Callable[[str], None]
 
 
@@ -149,7 +149,7 @@ def run_cell(on: Stage, cell: Cell) -> list[Result]:
     found = [_result(cell, len(on.wanted) + 1, verdict(on, hit.complaints), recovery)]
     ended = on.ledger.ended.get(job.job_id)
     if cell.target in _ABSENT and cell.moment in _AT_WORK and ended is not None:
-        beside = replace(cell, fault=f"{cell.target} {cell.fault}", target=RUNNING)
+        beside = replace(cell, fault=f"{cell.target} {cell.fault}", target=RUNNING_JOB)
         found.append(Result(beside, jobs=0, recovery_s=max(0.0, ended - began - on.calm.ended_s)))
     return found
 

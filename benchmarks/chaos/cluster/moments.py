@@ -13,8 +13,9 @@ from typing import Final
 
 from benchmarks.chaos import moments
 from benchmarks.chaos.cluster import api_tap, cells
+from benchmarks.chaos.cluster.makeup import JOBS
 from benchmarks.chaos.cluster.wires import Hold
-from benchmarks.chaos.cluster.world import JOBS, World
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.words import Cell, Moment
 from rise_contracts.status import JobCondition
 from rise_operator import seen

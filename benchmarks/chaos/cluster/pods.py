@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from benchmarks.chaos.cluster.world import HOME, TIERS, Makeup, World
+from benchmarks.chaos.cluster.makeup import HOME, TIERS, Makeup
+from benchmarks.chaos.cluster.world import World
 from rise_operator.api import PODS, STAGE_POOLS, Kind
 from rise_operator.seen import JOB_UID_LABEL, POOL_LABEL, TIER_LABEL
 from rise_runtime.heartbeat import Workers

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.chaos.cluster import cells, matrix, storm
+from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Tell
-from benchmarks.chaos.cluster.world import Makeup
 from benchmarks.chaos.words import Result
 
 STORM_LEASE_S = 5.0

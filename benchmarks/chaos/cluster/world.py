@@ -6,7 +6,6 @@ not matter. The operators have the rights of the chart and no more.
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import sys
@@ -16,12 +15,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import rise_shapes
 from benchmarks.chaos import memory
 from benchmarks.chaos.cluster.api_tap import ApiTap
 from benchmarks.chaos.cluster.chronicle import Chronicle, followed
+from benchmarks.chaos.cluster.makeup import (
+    HOME,
+    JOBS,
+    OPERATORS,
+    PODS,
+    ROOT,
+    SCHEDULER,
+    WORKERS,
+    Makeup,
+    Module,
+    environment,
+    namespace,
+    secret,
+)
 from benchmarks.chaos.cluster.wires import Wires
 from benchmarks.chaos.tap import Tap, tapped
 from rise_cli.local import nats_server
@@ -35,34 +48,11 @@ from tests.kube.children import Child, free_ports
 from tests.kube.controlplane import ControlPlane
 
 T = TypeVar("T")
-Kinds = Literal["light", "real", "pods"]
-ROOT: Final = Path(__file__).parents[3]
-HOME, JOBS, SECRET = "rise-system", "chaos", "rise-nats"
-SERVER, SCHEDULER = "nats-server", "scheduler"
-OPERATORS: Final = ("operator-a", "operator-b")
-PODS: Final = "pods"
-TIERS: Final = ("edge", "device")
-WORKERS: Final = {f"{tier} worker": tier for tier in TIERS}
 START_S: Final = 120.0
 END_S: Final = 60.0
 LOOK_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Makeup:
-    """What differs. `stage`: workers without a model, or the embedded family's, or these in pods (see `pods`);
-    `lease_s`: the operators' lease."""
-
-    stage: Kinds = "light"
-    lease_s: float = 10.0
-    workers: int = 2
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Every worker's tier, by name; none where they are pods."""
-        if self.stage == "pods":
-            return {}
-        return {f"{tier}-{number}": tier for tier in TIERS for number in range(1, self.workers + 1)}
+TOKEN_S: Final = 4 * 3600
+"""How long the operators' rights last."""
 
 
 @dataclass(slots=True)
@@ -265,47 +255,26 @@ class World:
         kubectl = self.plane.kubectl(HOME)
         kubectl.run("apply", "--server-side", "-f", str(ROOT / "crds"))
         kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        for name in (HOME, JOBS):
-            kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": SECRET},
-            "stringData": {"token": self.token},
-        }
         rights = helm("template", "rise", str(CHART), f"--namespace={HOME}", "--show-only=templates/operator-rbac.yaml")
-        kubectl.apply(secret, manifest.dump(rise_shapes.family()), rights)
+        kubectl.apply(namespace(HOME), namespace(JOBS))
+        kubectl.apply(secret(self.token), manifest.dump(rise_shapes.family()), rights)
 
     def _part(self, name: str, url: str) -> Part:
         tap = self.wires.enter(tapped(url))
-        environ = {**os.environ, "RISE_NATS_URL": tap.url, "RISE_NATS_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         if name not in OPERATORS:
-            return Part(self._child(name, self._module(name), environ), tap)
-        api = ApiTap(self.plane.kubeconfig_for_service_account(HOME, "rise-operator", 4 * 3600), name)
+            return Part(self._child(name, self.makeup.module(name), environment(tap.url, self.token)), tap)
+        api = ApiTap(self.plane.kubeconfig_for_service_account(HOME, "rise-operator", TOKEN_S), name)
         self.wires.enter(api.serving())
         self._health[name] = f"127.0.0.1:{free_ports(1)[0]}"
-        module: tuple[str, ...] = ("rise_operator", f"--identity={name}", f"--namespace={HOME}")
-        module += (f"--kubeconfig={api.kubeconfig}", f"--nats-secret={SECRET}", f"--stage-nats-url={self.pods.url}")
-        module += (f"--lease-seconds={self.makeup.lease_s:g}", "--resync-seconds=30")
-        environ["RISE_HEALTH"] = self._health[name]
+        module = self.makeup.operator(name, api.kubeconfig, self.pods.url)
+        environ = environment(tap.url, self.token, RISE_HEALTH=self._health[name])
         return Part(self._child(name, module, environ), tap, api)
 
-    def _child(self, name: str, module: tuple[str, ...], environ: Mapping[str, str]) -> Child:
+    def _child(self, name: str, module: Module, environ: Mapping[str, str]) -> Child:
         command: tuple[str, ...] = (sys.executable, "-m", *module)
         if self._groups is not None:
             command = memory.joined(self._groups, name, command)
         return Child(name, command, self.folder / f"{name}.log", environ)
-
-    def _module(self, name: str) -> tuple[str, ...]:
-        if name == SCHEDULER:
-            prior = f"{rise_shapes.family().metadata.name}={rise_shapes.prior_file()}"
-            return ("rise_scheduler", "--prior", prior, "--patience", "30")
-        tier = self.makeup.names[name]
-        if self.makeup.stage == "light":
-            return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", "5")
-        # One slot: a job in company is not bit for bit what it is alone.
-        return ("rise_stage", "--tier", tier, "--pool", tier, "--name", name, "--slots", "1", "--patience", "30")
 
     def _all_run(self) -> bool:
         self.supervise()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from benchmarks.chaos import cells, light, matrix, memory
+from benchmarks.chaos import cells, jobs, light, matrix, memory
 from benchmarks.chaos.matrix import Stage
 from benchmarks.chaos.moments import DEVICE, DRIVER, EDGE, SCHEDULER
 from benchmarks.chaos.words import Cell, Door, Moment
@@ -59,7 +59,7 @@ async def test_nothing_is_lost(on: Stage, cell: Cell) -> None:
     if cell.moment in (Moment.IN_HEAD, Moment.IN_TAIL) and cell.fault in DEADLY:
         # It was struck in mid-stage, and another went on from what it had kept.
         assert result.recomputed is not None
-        assert 0 < result.recomputed <= matrix.jobs.STEP - light.EVERY
+        assert 0 < result.recomputed <= jobs.STEP - light.EVERY
 
 
 def test_the_telling_cells_are_of_the_matrix() -> None:

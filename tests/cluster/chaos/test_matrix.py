@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.chaos import memory
 from benchmarks.chaos.cluster import cells, matrix
+from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Stage
-from benchmarks.chaos.cluster.world import Makeup
 from benchmarks.chaos.words import Cell, Door, Moment
 from tests.kube import assets
 
@@ -37,9 +37,9 @@ def on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         (cells.KILLED, cells.SCHEDULER, Moment.IN_HEAD, FAILOVER_S),
         (cells.KILLED, cells.DEVICE, Moment.RESULT_STORED, WORKER_S),
         (cells.KILLED, cells.SERVER, Moment.LATENT_STORED, SERVER_S),
+        (cells.DELETED, cells.SPACE, Moment.BEFORE_DISPATCH, FAILOVER_S),
         (cells.KILLED, cells.ETCD, Moment.WRITING_STATUS, FAILOVER_S),
         (cells.DELETED, cells.JOB, Moment.IN_TAIL, FAILOVER_S),
-        (cells.DELETED, cells.SPACE, Moment.BEFORE_DISPATCH, FAILOVER_S),
     ],
     ids=lambda value: str(value).replace(" ", "-") if isinstance(value, str) else "",
 )

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.chaos import report as reports
 from benchmarks.chaos.report import BEGIN, END, report
-from benchmarks.chaos.words import Cell, Door, Moment, Result
+from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 
 
 def result(
@@ -19,18 +19,21 @@ def result(
     return Result(**{"cell": Cell(fault, target, moment, door), "jobs": 2, **more})  # type: ignore[arg-type]
 
 
-def values(results: list[Result]) -> dict[str, tuple[float, bool | None]]:
+def values(results: list[Result]) -> dict[str, tuple[object, ...]]:
     return {row.name: (row.ours, row.met) for row in reports.rows(results)}
 
 
 def test_counts_are_sums_and_zero_is_the_goal() -> None:
     rows = values([result(jobs=1500), result(jobs=499, lost=1), result(moment=Moment.IN_TAIL, duplicated=2, hung=3)])
-    assert rows["jobs"] == (2001, True)
-    assert rows["lost"] == (1, False)
-    assert rows["duplicated"] == (2, False)
-    assert rows["hung"] == (3, False)
-    assert values([result(jobs=1999)])["jobs"] == (1999, False)
-    assert values([result(jobs=2000)])["lost"] == (0, True)
+    counts = {name: rows[name] for name in ("jobs", "lost", "duplicated", "hung")}
+    assert counts == {"jobs": (2001, True), "lost": (1, False), "duplicated": (2, False), "hung": (3, False)}
+
+
+@pytest.mark.parametrize(("jobs", "met"), [(1999, False), (2000, True)])
+def test_fewer_jobs_than_the_goal_prove_too_little(jobs: int, met: bool) -> None:
+    rows = values([result(jobs=jobs)])
+    assert rows["jobs"] == (jobs, met)
+    assert rows["lost"] == (0, True)
 
 
 def test_what_is_left_over_is_counted_by_cells() -> None:
@@ -62,6 +65,12 @@ def test_a_running_job_must_not_notice_that_driver_or_scheduler_are_away() -> No
     rows = values(away)
     assert rows["stall_s_driver"] == (0.1, True)
     assert rows["stall_s_scheduler"] == (0.9, False)
+
+
+def test_what_a_running_job_noticed_of_others_is_a_stall_and_no_recovery() -> None:
+    rows = values([result(target=RUNNING_JOB, fault="operator leader killed", recovery_s=0.2)])
+    assert rows["stall_s_running_job"] == (0.2, True)
+    assert not [name for name in rows if name.startswith("recovery_s_running")]
 
 
 def test_steps_made_twice_are_told_by_the_most() -> None:
