@@ -9,7 +9,7 @@ import base64
 import ssl
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +42,7 @@ class Access:
         cert, key: this client's own certificate, where the server asks for one.
     """
 
-    token: str | Path | None = None
+    token: str | Path | None = field(default=None, repr=False)
     login: Path | None = None
     nkey: Path | None = None
     creds: Path | None = None
@@ -119,6 +119,10 @@ class Access:
         return context
 
 
+NOBODY: Final = Access()
+"""For a server that lets everybody in."""
+
+
 def from_environment(environment: Mapping[str, str]) -> Access:
     """What RISE_NATS_TOKEN, _NKEY, _CREDS, _CA, _CERT and _KEY say, or else the files of the folder RISE_NATS_ACCESS:
     token, login, nkey, nats.creds, ca.crt, tls.crt, tls.key. Command lines say nothing: every user of the machine sees
@@ -137,6 +141,12 @@ def from_environment(environment: Mapping[str, str]) -> Access:
     certificates = {field: found(*names) for field, names in _CERTIFICATES.items()}
     token = environment.get(TOKEN) or found("", "token")
     return Access(token=token, login=found("", "login"), **identities, **certificates)
+
+
+def only(token: str) -> dict[str, str]:
+    """The variables of a process that shows this token and nothing else, whatever the environment says besides."""
+    others = (FOLDER, *(variable for variable, _ in (*_IDENTITIES.values(), *_CERTIFICATES.values())))
+    return {TOKEN: token, **dict.fromkeys(others, "")}
 
 
 def _secret(path: Path | None, wanted: str) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import ModelFamily
+from rise_contracts.rights import Principal
 from rise_runtime import layout, telemetry
 from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
@@ -41,12 +42,13 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
     stop = stop_on_signals()
     device = resolve_device(chosen.device)
     slots, batch = slots_of(chosen, device), batch or Batch()
-    name = f"rise-stage-{chosen.identity.name}"
+    me = Principal(chosen.identity.tier, chosen.identity.pool, chosen.identity.name)
+    name = f"rise-stage-{me.name}"
     ready = asyncio.Event()
 
     async with (
         telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
-        connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
+        connect(chosen.nats_url, chosen.access, name=name, inbox=me.inbox, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
         for family in own:
