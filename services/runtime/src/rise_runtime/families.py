@@ -48,10 +48,12 @@ class Families:
         return [codec.decode(ModelFamily, entry.value) for entry in entries if entry.value is not None]
 
     async def wait_for(self, name: str) -> ModelFamily:
-        """The family `name`, as soon as somebody has made it known. Asked for again and again: devices may not watch."""
-        while (entry := await self._bucket.get(name, patience=_PATIENCE_S)) is None or entry.value is None:
+        """The family `name`, as soon as somebody has made it known. It is polled: a device may not watch."""
+        while True:
+            entry = await self._bucket.get(name, patience=_PATIENCE_S)
+            if entry is not None and entry.value is not None:
+                return codec.decode(ModelFamily, entry.value)
             await asyncio.sleep(_AGAIN_S)
-        return codec.decode(ModelFamily, entry.value)
 
     async def withdraw(self, name: str) -> None:
         """Forget the family. Workers that hold it go on with what they have."""
