@@ -31,6 +31,7 @@ from rise_contracts.resources import RelayJobSpec
 from rise_runtime import layout
 from rise_runtime.bus import Bus, Incoming, connect
 from rise_runtime.checkpoints import Checkpoints
+from rise_runtime.reporter import Storing
 from rise_runtime.seam import Checkpoint, Identity, StageContext
 from rise_stage.checkpoints import EVERY_S
 from rise_stage.engine import Engine
@@ -172,9 +173,9 @@ def _task(engine: Engine, prompt: _front.Prompt, number: int, options: argparse.
 
 
 async def _run(bus: Bus, handler: Handler, task: StageTask) -> Stage:
-    store = Watched(Checkpoints(bus, task))
+    store = Watched(Checkpoints(bus, task, Storing(bus)))
     context = StageContext(Identity("edge-0", "edge", "edge"), 1, None, store)
-    heard = await bus.subscribe(subjects.checkpoint(task.job_id, 1, 0), store.hear)
+    heard = await bus.subscribe(subjects.checkpoint(task.configuration.stages[0].lane, task.job_id, 1, 0), store.hear)
     await bus.barrier()
     sending = asyncio.create_task(store.inner.run())
     began = time.perf_counter()

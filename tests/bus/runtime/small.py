@@ -13,8 +13,10 @@ import contextlib
 import dataclasses
 import hashlib
 import os
+import struct
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -39,14 +41,31 @@ QUICK_DRIVER = DriverSettings(ask_timeout_s=2.0, ask_again_s=0.1, grace_s=1.0, v
 PATIENT = replace(QUICK_DRIVER, grace_s=60.0)
 """A driver that leaves it to the queues to find another worker."""
 STEPS = 4
+LATENT = 32
+"""Bytes of a state, where nothing else is asked for."""
 
 
-def expected(seed: int, size: int = 32) -> bytes:
+def expected(seed: int, size: int = LATENT) -> bytes:
     """The picture that a job of two stages of `STEPS` steps must have, whoever made it."""
     state = _first(seed, size)
     for step in range(2 * STEPS):
         state = _stepped(state, step % STEPS)
-    return state
+    return picture(state)
+
+
+WIDTH = 32
+
+
+def picture(state: bytes) -> bytes:
+    """The state as a grey PNG, a row for each 32 bytes: what a device makes is looked at, and must be a picture."""
+    rows = [state[at : at + WIDTH].ljust(WIDTH, b"\0") for at in range(0, len(state), WIDTH)]
+    header = struct.pack(">IIBBBBB", WIDTH, len(rows), 8, 0, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows), 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, (b"IHDR", b"IDAT", b"IEND"), (header, pixels, b"")))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _first(seed: int, size: int) -> bytes:
@@ -61,7 +80,7 @@ def stage(index: int, pool: str, *, last: bool, worker: str | None = None) -> St
     return Stage(
         index=index,
         member="large" if index == 0 else "small",
-        tier="edge" if index == 0 else "device",
+        tier="edge" if pool == "edge" else "device",
         pool=pool,
         worker=worker,
         steps=STEPS,
@@ -79,7 +98,7 @@ class Hasher:
     """The stage handler. It waits after each step while a file `hold` is there, and says so in files `held`: one for
     the worker, one for the job."""
 
-    def __init__(self, folder: Path, *, size: int = 32) -> None:
+    def __init__(self, folder: Path, *, size: int = LATENT) -> None:
         self._folder, self._size = folder, size
 
     def __call__(self, task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult:
@@ -102,7 +121,9 @@ class Hasher:
                 context.keep(Checkpoint(_header(task, state), state, step + 1, 0.5 * (step + 1)))
             self._hold(task, context, step + 1)
         last = task.stage_index == len(task.configuration.stages) - 1
-        return Pictures((Picture(state, 8, 8),), STEPS) if last else Handoff(_header(task, state), state, STEPS)
+        if not last:
+            return Handoff(_header(task, state), state, STEPS)
+        return Pictures((Picture(picture(state), WIDTH, -(-len(state) // WIDTH)),), STEPS)
 
     def _hold(self, task: messages.StageTask, context: StageContext, done: int) -> None:
         """Wait at the file's pleasure. Sleeping is what a slow step does; the test waits for events, not for time."""
@@ -172,7 +193,7 @@ async def driver(bus: Bus, settings: DriverSettings = QUICK_DRIVER) -> AsyncIter
 
 @contextlib.asynccontextmanager
 async def worker(
-    bus: Bus, name: str, folder: Path, *, size: int = 32, settings: WorkerSettings = QUICK
+    bus: Bus, name: str, folder: Path, *, size: int = LATENT, settings: WorkerSettings = QUICK
 ) -> AsyncIterator[asyncio.Event]:
     """A worker in this process; `edge…` is of the pool edge, everything else of the pool device. Gives its stop."""
     stop, ready = asyncio.Event(), asyncio.Event()

@@ -12,9 +12,10 @@ import pytest
 
 from rise_contracts import codec, messages, subjects
 from rise_contracts.handoff import HandoffHeader
-from rise_runtime import checkpoints, client, layout, streams
+from rise_runtime import client, endings, layout, streams
 from rise_runtime.bus import Bus
 from rise_runtime.checkpoints import Checkpoints
+from rise_runtime.reporter import Storing
 from rise_runtime.seam import Checkpoint
 from tests.bus.runtime import small
 
@@ -51,7 +52,8 @@ def a_checkpoint(step: int, payload: bytes = b"state") -> Checkpoint:
 
 
 async def kept(bus: Bus, job_id: str, stage: int = 0, attempt: int = 1) -> tuple[messages.Checkpoint, bytes] | None:
-    subject = subjects.checkpoint(job_id, attempt, stage)
+    lane = small.RELAY.stages[stage].lane
+    subject = subjects.checkpoint(lane, job_id, attempt, stage)
     stored = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subject)
     return None if stored is None else codec.decode_with_payload(messages.Checkpoint, stored.data)
 
@@ -164,24 +166,24 @@ async def test_a_checkpoint_with_a_chunk_missing_is_of_no_use(bus: Bus, tmp_path
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"\x00\xff\n\x00", b'{"version":2}', b'{"job_id":"job-1","step":3}'])
 async def test_a_checkpoint_that_nobody_can_read_is_of_no_use(garbage: bytes, bus: Bus) -> None:
-    await streams.store(bus, subjects.checkpoint("job-1", 1, 0), garbage)
-    assert await Checkpoints(bus, a_task()).find() is None
+    await streams.store(bus, subjects.checkpoint("edge.any", "job-1", 1, 0), garbage)
+    assert await Checkpoints(bus, a_task(), Storing(bus)).find() is None
 
 
 async def test_a_checkpoint_under_another_name_is_of_no_use(bus: Bus) -> None:
-    await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2))
-    found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("job-1", 1, 0))
+    await stored(bus, Checkpoints(bus, a_task(), Storing(bus)), a_checkpoint(2))
+    found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("edge.any", "job-1", 1, 0))
     assert found is not None
-    await streams.store(bus, subjects.checkpoint("job-1", 2, 0), found.data)
-    assert await Checkpoints(bus, a_task(attempt=2)).find() is None
+    await streams.store(bus, subjects.checkpoint("edge.any", "job-1", 2, 0), found.data)
+    assert await Checkpoints(bus, a_task(attempt=2), Storing(bus)).find() is None
 
 
 async def test_a_damaged_checkpoint_is_of_no_use(bus: Bus) -> None:
-    await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2))
-    found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("job-1", 1, 0))
+    await stored(bus, Checkpoints(bus, a_task(), Storing(bus)), a_checkpoint(2))
+    found = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("edge.any", "job-1", 1, 0))
     assert found is not None
     await streams.store(bus, found.subject, found.data[:-1] + b"?")
-    assert await Checkpoints(bus, a_task()).find() is None
+    assert await Checkpoints(bus, a_task(), Storing(bus)).find() is None
 
 
 async def test_a_handler_that_cannot_use_the_checkpoint_begins_anew(bus: Bus, tmp_path: Path) -> None:
@@ -236,9 +238,9 @@ async def stored(bus: Bus, one: Checkpoints, *given: Checkpoint) -> messages.Che
 
 
 async def test_only_the_newest_that_waits_is_sent(bus: Bus) -> None:
-    one = Checkpoints(bus, a_task())
+    one = Checkpoints(bus, a_task(), Storing(bus))
     await stored(bus, one, a_checkpoint(1), a_checkpoint(2), a_checkpoint(3))
-    last = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("job-1", 1, 0))
+    last = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("edge.any", "job-1", 1, 0))
     assert last is not None
     assert last.sequence == 1
     assert one.seconds > 0
@@ -246,18 +248,18 @@ async def test_only_the_newest_that_waits_is_sent(bus: Bus) -> None:
 
 async def test_what_was_given_is_found_whole(bus: Bus) -> None:
     given = a_checkpoint(2, b"\n{}\x00" * 100)
-    await stored(bus, Checkpoints(bus, a_task()), given)
-    assert await Checkpoints(bus, a_task()).find() == given
+    await stored(bus, Checkpoints(bus, a_task(), Storing(bus)), given)
+    assert await Checkpoints(bus, a_task(), Storing(bus)).find() == given
 
 
 async def test_another_attempt_does_not_see_it(bus: Bus) -> None:
-    await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2))
-    assert await Checkpoints(bus, a_task(attempt=2)).find() is None
+    await stored(bus, Checkpoints(bus, a_task(), Storing(bus)), a_checkpoint(2))
+    assert await Checkpoints(bus, a_task(attempt=2), Storing(bus)).find() is None
 
 
 async def test_what_is_found_goes_when_it_is_dropped(bus: Bus) -> None:
-    await stored(bus, Checkpoints(bus, a_task()), a_checkpoint(2, b"x" * LARGE))
-    next_delivery = Checkpoints(bus, a_task())
+    await stored(bus, Checkpoints(bus, a_task(), Storing(bus)), a_checkpoint(2, b"x" * LARGE))
+    next_delivery = Checkpoints(bus, a_task(), Storing(bus))
     assert await next_delivery.find() is not None
     await next_delivery.drop()
     assert await kept(bus, "job-1") is None
@@ -271,19 +273,21 @@ async def test_the_oldest_make_room_for_the_newest(bus: Bus) -> None:
     assert config["max_age"] == layout.KEEP_CHECKPOINTS_S * 1e9
     await streams.api(bus, f"STREAM.UPDATE.{subjects.STREAM_CHECKPOINTS}", {**config, "max_bytes": 10_000})
     for number in range(10):
-        await streams.store(bus, subjects.checkpoint(f"job-{number}", 1, 0), b"x" * 3000)
+        await streams.store(bus, subjects.checkpoint("edge.any", f"job-{number}", 1, 0), b"x" * 3000)
     assert await kept_bytes(bus, 0) == 0
     assert await kept_bytes(bus, 9) == 3000
 
 
 async def kept_bytes(bus: Bus, number: int) -> int:
-    stored = await streams.last(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint(f"job-{number}", 1, 0))
+    stored = await streams.last(
+        bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoint("edge.any", f"job-{number}", 1, 0)
+    )
     return 0 if stored is None else len(stored.data)
 
 
 async def test_dropping_all_of_a_job_leaves_the_others(bus: Bus) -> None:
     for job in ("job-1", "job-2"):
-        await streams.store(bus, subjects.checkpoint(job, 1, 0), b"x")
-    await checkpoints.drop_of_job(bus, "job-1")
+        await streams.store(bus, subjects.checkpoint("edge.any", job, 1, 0), b"x")
+    await endings.drop_checkpoints(bus, "job-1")
     assert await streams.count(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job("job-1")) == 0
     assert await streams.count(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job("job-2")) == 1

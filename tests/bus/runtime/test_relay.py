@@ -51,7 +51,7 @@ async def test_a_job_crosses_two_workers_and_ends_in_one_picture(bus: Bus, tmp_p
     assert record.started_at is not None and record.waiting_reason is None
     assert len(asked) == 1 and outcome.decision_id.startswith(job.job_id)
     assert outcome.failed is False and outcome.edge_s > 0 and outcome.latency_s >= outcome.wait_s
-    assert outcome.bytes_handed == len(small.expected(7))
+    assert outcome.bytes_handed == small.LATENT
 
 
 async def test_nothing_is_left_in_the_queues(bus: Bus, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from rise_contracts import errors
+from rise_contracts import errors, subjects
 from rise_contracts.model import Grid, Name, Part, Sigma, Solver, Tier, WireDtype
 
 
@@ -40,6 +40,11 @@ class Stage(Part):
     sigma_from: Sigma | None = None
     sigma_to: Sigma = 0.0
     guidance: float = Field(default=1.0, ge=0, le=50, allow_inf_nan=False)
+
+    @property
+    def lane(self) -> str:
+        """As it stands in the subjects of all that belongs to this stage."""
+        return subjects.lane(self.pool, self.worker)
 
 
 class Configuration(Part):

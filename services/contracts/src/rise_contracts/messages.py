@@ -205,6 +205,14 @@ Event = Annotated[
 ]
 
 
+class Fence(Message):
+    """What a worker has to know of a job in order not to work in vain: attempts below this one are not wanted any more,
+    and none is once it is `over`. Of the job itself it says nothing."""
+
+    attempt: Attempt
+    over: bool = False
+
+
 class Cancel(Message):
     """To the workers: stop this job's attempts up to and including `attempt`."""
 

@@ -4,15 +4,19 @@
 ``rise.work.<pool>.any.<…>``        a stage for any worker of the pool (stream ``RISE_WORK_<POOL>``, work queue)
 ``rise.work.<pool>.<worker>.<…>``   a stage for one worker; both end in ``<job>.<attempt>``
 ``rise.events.<job>.<kind>``        what happened to a job (stream ``RISE_EVENTS``)
-``rise.progress.<job>``             steps done, over core NATS: may be missed
-``rise.blobs.<job>.<use>.<…>``      bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
-``rise.checkpoints.<job>.<…>``      latents of stages in mid-work (stream ``RISE_CHECKPOINTS``)
+``rise.progress.<job>.<worker>``    steps done, over core NATS: may be missed
+``rise.blobs.<lane>.<job>.<…>``     bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
+``rise.checkpoints.<lane>.<…>``     latents of stages in mid-work (stream ``RISE_CHECKPOINTS``)
+``rise.offers.<pool>.<worker>.<…>`` what a device says and has made, to be looked at first (stream ``RISE_OFFERS``)
 ``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
 ``rise.outcomes``                   what came of each decision (stream ``RISE_OUTCOMES``)
 ``rise.scheduler.configure``        request Configure, answer Decision or Problem
 ``rise.scheduler.policy``           request AskPolicy, answer PolicyReport or Problem
 ``rise.cancel.<job>``               stop working on a job, over core NATS
 ================================  ===============================================================================
+
+A *lane* is ``<pool>.<worker>``, or ``<pool>.any`` where a stage may go to any worker of its pool. Whatever belongs to a
+stage has its lane in the subject, so that the rights of a worker can be written as a list of subjects.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ ALL_EVENTS = "rise.events.>"
 ALL_BLOBS = "rise.blobs.>"
 ALL_CHECKPOINTS = "rise.checkpoints.>"
 ALL_DEAD = "rise.dead.>"
+ALL_OFFERS = "rise.offers.>"
 ALL_CANCELS = "rise.cancel.*"
 
 STREAM_EVENTS = "RISE_EVENTS"
@@ -33,11 +38,14 @@ STREAM_OUTCOMES = "RISE_OUTCOMES"
 STREAM_DEAD = "RISE_DEAD"
 STREAM_BLOBS = "RISE_BLOBS"
 STREAM_CHECKPOINTS = "RISE_CHECKPOINTS"
+STREAM_OFFERS = "RISE_OFFERS"
 WORK_STREAM_PREFIX = "RISE_WORK_"
 
 KV_JOBS = "rise_jobs"
+KV_FENCES = "rise_fences"
 KV_RESULTS = "rise_results"
 KV_WORKERS = "rise_workers"
+KV_OUTCASTS = "rise_outcasts"
 KV_SCHEDULER = "rise_scheduler"
 KV_DECISIONS = "rise_decisions"
 KV_FAMILIES = "rise_families"
@@ -47,7 +55,10 @@ DURABLE_DRIVER = "driver"
 DURABLE_SCHEDULER = "scheduler"
 DURABLE_JUDGE = "judge"
 DURABLE_AUDITOR = "auditor"
+DURABLE_CUSTOMS = "customs"
 ANY = "any"
+KEPT = "KEPT"
+"""In place of a pool: the lane of what was looked at and is kept. No pool has capital letters."""
 
 INLINE_LIMIT = 1024 * 1024
 """Bytes that travel inside a message; more goes in chunks."""
@@ -62,14 +73,22 @@ CHUNKS_LIMIT = 16 * 1024
 HEARTBEAT_S = 1.0
 WORKER_TTL_S = 5.0
 """A worker whose heartbeat is older than this is taken for lost."""
+OUTCAST_S = 600.0
+"""For so long nothing is taken from a worker that lied."""
 
 
 _LABEL = r"[a-z0-9][a-z0-9-]{0,62}"
+_OFFER = re.compile(rf"rise\.offers\.(?P<pool>{_LABEL})\.(?P<worker>{_LABEL})\.(?P<job>{_LABEL})\.(?P<kind>{_LABEL})")
 _WORK = re.compile(rf"rise\.work\.{_LABEL}\.{_LABEL}\.(?P<job>{_LABEL})\.(?P<attempt>[1-9][0-9]{{0,8}})")
 
 
+def lane(pool: str, worker: str | None) -> str:
+    """Of a stage that goes to `worker`, or to any of the pool."""
+    return f"{pool}.{worker or ANY}"
+
+
 def work(pool: str, worker: str | None, job_id: str, attempt: int) -> str:
-    return f"rise.work.{pool}.{worker or ANY}.{job_id}.{attempt}"
+    return f"rise.work.{lane(pool, worker)}.{job_id}.{attempt}"
 
 
 def job_of_work(subject: str) -> tuple[str, int]:
@@ -82,7 +101,7 @@ def job_of_work(subject: str) -> tuple[str, int]:
 
 def work_filter(pool: str, worker: str | None) -> str:
     """What a worker's consumer takes: the tasks for any (worker None), or those for it alone."""
-    return f"rise.work.{pool}.{worker or ANY}.>"
+    return f"rise.work.{lane(pool, worker)}.>"
 
 
 def work_of_job(pool: str, job_id: str, attempt: int | None = None) -> str:
@@ -110,8 +129,8 @@ def events_of_job(job_id: str) -> str:
     return f"rise.events.{job_id}.>"
 
 
-def progress(job_id: str) -> str:
-    return f"rise.progress.{job_id}"
+def progress(job_id: str, worker: str = "*") -> str:
+    return f"rise.progress.{job_id}.{worker}"
 
 
 def cancel(job_id: str) -> str:
@@ -122,21 +141,52 @@ def dead(job_id: str) -> str:
     return f"rise.dead.{job_id}"
 
 
-def blob(job_id: str, use: str, attempt: int, nonce: str) -> str:
+def blob(lane: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
     """`use` is "handoff", "checkpoint" or "result"; the nonce keeps two writers of one attempt apart."""
-    return f"rise.blobs.{job_id}.{use}.{attempt}.{nonce}"
+    return f"rise.blobs.{lane}.{job_id}.{use}.{attempt}.{nonce}"
+
+
+def blobs_of_lane(lane: str) -> str:
+    return f"rise.blobs.{lane}.>"
 
 
 def blobs_of_job(job_id: str, use: str | None = None) -> str:
-    return f"rise.blobs.{job_id}.{use}.>" if use else f"rise.blobs.{job_id}.>"
+    return f"rise.blobs.*.*.{job_id}.{use}.>" if use else f"rise.blobs.*.*.{job_id}.>"
 
 
-def checkpoint(job_id: str, attempt: int, stage: int) -> str:
-    return f"rise.checkpoints.{job_id}.{attempt}.{stage}"
+def checkpoint(lane: str, job_id: str, attempt: int, stage: int) -> str:
+    return f"rise.checkpoints.{lane}.{job_id}.{attempt}.{stage}"
+
+
+def checkpoints_of_lane(lane: str) -> str:
+    return f"rise.checkpoints.{lane}.>"
 
 
 def checkpoints_of_job(job_id: str) -> str:
-    return f"rise.checkpoints.{job_id}.>"
+    return f"rise.checkpoints.*.*.{job_id}.>"
+
+
+def offer(pool: str, worker: str, job_id: str, kind: str) -> str:
+    return f"rise.offers.{pool}.{worker}.{job_id}.{kind}"
+
+
+def offers_of_worker(pool: str, worker: str) -> str:
+    return f"rise.offers.{pool}.{worker}.>"
+
+
+def offers_of_job(job_id: str) -> str:
+    return f"rise.offers.*.*.{job_id}.>"
+
+
+def read_offer(subject: str) -> tuple[str, str, str, str]:
+    """Pool, worker, job and kind of an offer. The first two are true: the server lets each worker say its own only.
+
+    Raises ValueError where the subject is none.
+    """
+    match = _OFFER.fullmatch(subject)
+    if match is None:
+        raise ValueError(f"wanted rise.offers.<pool>.<worker>.<job>.<kind>, got {subject[:200]!r}")
+    return match["pool"], match["worker"], match["job"], match["kind"]
 
 
 def task_id(job_id: str, attempt: int, stage: int) -> str:

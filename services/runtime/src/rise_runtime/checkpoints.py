@@ -14,6 +14,7 @@ import time
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, streams
 from rise_runtime.bus import Bus
+from rise_runtime.reporter import Reporter
 from rise_runtime.seam import Checkpoint
 
 log = logging.getLogger(__name__)
@@ -22,11 +23,16 @@ _LAST_S = 1.0
 
 
 class Checkpoints:
-    """The checkpoints of one stage of one attempt. Made in the event loop; `give` may be called from any thread."""
+    """The checkpoints of one stage of one attempt. Made in the event loop; `give` may be called from any thread.
 
-    def __init__(self, bus: Bus, task: messages.StageTask) -> None:
-        self._bus, self._task = bus, task
-        self._subject = subjects.checkpoint(task.job_id, task.attempt, task.stage_index)
+    `reporter` frees the room of chunks that a newer checkpoint has made useless. The message itself needs none: there
+    is one of a stage at a time, and it goes with the job.
+    """
+
+    def __init__(self, bus: Bus, task: messages.StageTask, reporter: Reporter) -> None:
+        self._bus, self._task, self._reporter = bus, task, reporter
+        self._lane = task.configuration.stages[task.stage_index].lane
+        self._subject = subjects.checkpoint(self._lane, task.job_id, task.attempt, task.stage_index)
         self._loop = asyncio.get_running_loop()
         self._given = asyncio.Event()
         self._newest: Checkpoint | None = None
@@ -60,7 +66,7 @@ class Checkpoints:
             if stored is None:
                 return None
             found, behind = codec.decode_with_payload(messages.Checkpoint, stored.data)
-            named = subjects.checkpoint(found.job_id, found.attempt, found.stage)
+            named = subjects.checkpoint(self._lane, found.job_id, found.attempt, found.stage)
             if named != self._subject:
                 raise errors.HandoffRefused(errors.Refusal.JOB, self._subject, named)
             self._kept = found.payload
@@ -75,8 +81,7 @@ class Checkpoints:
         if self._kept is None:
             return
         try:
-            await streams.purge(self._bus, subjects.STREAM_CHECKPOINTS, self._subject)
-            await blobs.drop(self._bus, self._kept)
+            await self._reporter.forget(self._task.job_id, self._kept, self._subject)
         except errors.RiseError as error:
             log.info("job %s: its checkpoint goes when the job ends, or in time: %s", self._task.job_id, error)
 
@@ -87,7 +92,9 @@ class Checkpoints:
     async def _store(self, checkpoint: Checkpoint) -> None:
         task, older, began = self._task, self._kept, time.thread_time()
         try:
-            ref, behind = await blobs.send(self._bus, task.job_id, "checkpoint", task.attempt, checkpoint.payload)
+            ref, behind = await blobs.send(
+                self._bus, self._lane, task.job_id, "checkpoint", task.attempt, checkpoint.payload
+            )
             message = messages.Checkpoint(
                 job_id=task.job_id,
                 attempt=task.attempt,
@@ -102,16 +109,8 @@ class Checkpoints:
             await streams.store(self._bus, self._subject, data)
             self._kept = ref
             if older is not None:
-                await blobs.drop(self._bus, older)
+                await self._reporter.forget(task.job_id, older)
         except errors.RiseError as error:
             log.warning("job %s: no checkpoint after step %d: %s", task.job_id, checkpoint.step, error)
         # Of this thread alone: waiting for the server costs nobody anything, and the handler goes on meanwhile.
         self.seconds = time.thread_time() - began
-
-
-async def drop_of_job(bus: Bus, job_id: str) -> None:
-    """Free the room of all checkpoints of a job that has ended."""
-    await asyncio.gather(
-        streams.purge(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job(job_id)),
-        streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(job_id, "checkpoint")),
-    )

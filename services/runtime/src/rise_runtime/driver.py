@@ -16,6 +16,7 @@ from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import Failure
 from rise_runtime import endings, layout, plan
 from rise_runtime.bus import Bus
+from rise_runtime.customs import run_customs
 from rise_runtime.driving import DriverSettings, Hands
 from rise_runtime.heartbeat import Workers
 from rise_runtime.jobs import Held, Jobs
@@ -80,6 +81,7 @@ class _Driver:
                 self._follow_events(),
                 self._workers.run(),
                 self._tick(),
+                run_customs(self._bus),
             )
         ]
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._bus.closed.wait())]

@@ -11,6 +11,7 @@ from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import Failure, JobRecord, JobState, Waiting
 from rise_runtime import endings, layout, plan, services, streams, tasks, telemetry
 from rise_runtime.bus import Bus
+from rise_runtime.fences import Fences
 from rise_runtime.jobs import Held, Jobs
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Hands:
 
     def __init__(self, bus: Bus, jobs: Jobs, settings: DriverSettings) -> None:
         self._bus, self._jobs, self._settings = bus, jobs, settings
+        self._fences = Fences(bus)
         self._pools: set[str] = set()
 
     async def act(self, held: Held, action: plan.Action) -> Held | None:
@@ -68,12 +70,14 @@ class Hands:
         """Put the head of a scheduled job into its queue, once however often this is called."""
         task = plan.head_task(held.record)
         pools = {stage.pool for stage in task.configuration.stages} - self._pools
-        await asyncio.gather(*(layout.ensure_pool(self._bus, pool) for pool in pools))
+        admitting = self._fences.admit(task.job_id, task.attempt)
+        await asyncio.gather(admitting, *(layout.ensure_pool(self._bus, pool) for pool in pools))
         self._pools |= pools
         await tasks.send(self._bus, task)
 
     async def verify(self, held: Held) -> Held | None:
-        """Look where the job's work is. A job under way has a task in a queue or an ending, at every moment.
+        """Look where the job's work is. At every moment a job under way has a task in a queue, an offer that nobody has
+        looked at, or an ending.
 
         Stages are looked at in the order in which work moves on, so that none is missed between two looks. The
         record as it is afterwards, where this changed it.
@@ -83,6 +87,8 @@ class Hands:
             for stage in record.decision.configuration.stages:
                 subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
                 if await self._is_queued(stage.pool, subject):
+                    return None
+                if await self._is_offered(record.job_id):
                     return None
         ended = await endings.get(self._bus, record.job_id)
         if ended is not None:
@@ -123,8 +129,9 @@ class Hands:
         return await self._jobs.replace(held, plan.waiting(held.record, reason, message[:500]))
 
     async def _retry(self, held: Held, following: JobRecord, failure: Failure) -> Held:
-        """The next attempt: the record first, for it is the fence; then stop what the old one left behind."""
+        """The next attempt: the fence first, then the record; then stop what the old one left behind."""
         log.warning("job %s: attempt %d failed: %s", following.job_id, failure.attempt, failure.message)
+        await self._fences.admit(following.job_id, following.attempt)
         now = await self._jobs.replace(held, following)
         telemetry.ATTEMPTS_FAILED.labels(failure.reason).inc()
         await endings.stop_work(self._bus, held.record, failure.attempt)
@@ -132,7 +139,8 @@ class Hands:
         return now
 
     async def _withdraw(self, held: Held, following: JobRecord) -> Held:
-        """As in a retry the record comes first. The scheduler is told nothing: its decision was not put to the test."""
+        """As in a retry the fence comes first. The scheduler is told nothing: its decision was not put to the test."""
+        await self._fences.admit(following.job_id, following.attempt)
         now = await self._jobs.replace(held, following)
         await endings.stop_work(self._bus, held.record, held.record.attempt)
         return now
@@ -152,6 +160,10 @@ class Hands:
         if outcome is not None:
             data = codec.encode(outcome)
             await streams.store(self._bus, subjects.OUTCOMES, data, msg_id=outcome.decision_id)
+
+    async def _is_offered(self, job_id: str) -> bool:
+        """Whether something that a device made of the job waits to be looked at."""
+        return await streams.count(self._bus, subjects.STREAM_OFFERS, subjects.offers_of_job(job_id)) > 0
 
     async def _is_queued(self, pool: str, subject: str) -> bool:
         try:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.records import JobRecord
-from rise_runtime import blobs, checkpoints, plan, streams
+from rise_runtime import blobs, plan, streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.fences import Fences
 from rise_runtime.jobs import Held, Jobs
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ async def remove_job(bus: Bus, job_id: str) -> None:
         Bucket(bus, subjects.KV_RESULTS).remove(job_id),
         streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(job_id)),
         streams.purge(bus, subjects.STREAM_EVENTS, subjects.events_of_job(job_id)),
+        streams.purge(bus, subjects.STREAM_OFFERS, subjects.offers_of_job(job_id)),
+        Fences(bus).remove(job_id),
     )
     await Jobs(bus).remove(job_id)
 
@@ -72,7 +75,7 @@ async def settle(bus: Bus, held: Held, ending: messages.Ending, *, announced: bo
     """
     record, straight = held.record, plan.went_straight(held.record, ending)
     settled = await Jobs(bus).change(record.job_id, lambda current: plan.concluded(current, ending), seen=held)
-    parts = [checkpoints.drop_of_job(bus, record.job_id)]
+    parts = [drop_checkpoints(bus, record.job_id), Fences(bus).close(record.job_id, record.attempt)]
     if not announced:
         parts.append(announce(bus, ending))
     if not straight:
@@ -96,6 +99,14 @@ async def drop_handoffs(bus: Bus, record: JobRecord) -> None:
     """Free the room that handoffs in chunks took."""
     if record.decision is not None and len(record.decision.configuration.stages) > 1:
         await streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(record.job_id, "handoff"))
+
+
+async def drop_checkpoints(bus: Bus, job_id: str) -> None:
+    """Free the room of all checkpoints of a job that has ended."""
+    await asyncio.gather(
+        streams.purge(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job(job_id)),
+        streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(job_id, "checkpoint")),
+    )
 
 
 def _has_chunks(bus: Bus, ending: messages.Ending) -> bool:

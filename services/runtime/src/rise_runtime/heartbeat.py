@@ -13,6 +13,7 @@ import psutil
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.outcasts import Outcasts
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Identity, StatusSource
 
@@ -56,6 +57,12 @@ class Heart:
             log.debug("heartbeat not sent: %s", error)
         except Exception:
             log.exception("the heartbeat could not be made")
+
+    async def arrive(self) -> None:
+        """Say that it is there, and takes no work yet."""
+        self._ready, ready = False, self._ready
+        await self.beat()
+        self._ready = ready
 
     async def retire(self) -> None:
         """Say that no new work is wanted: what is at hand is ended, or given back."""
@@ -106,20 +113,21 @@ class Heart:
 
 
 class Workers:
-    """The workers that are alive, as their heartbeats say. `run` keeps it up to date.
+    """The workers that are alive, as their heartbeats say, and not cut off. `run` keeps it up to date.
 
     Freshness is judged by this process' own clock: clocks of other machines are not to be trusted.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bucket = Bucket(bus, subjects.KV_WORKERS)
+        self._outcasts = Outcasts(bus)
         self._seen: dict[str, tuple[messages.Heartbeat, float]] = {}
 
     def alive(self) -> tuple[messages.Heartbeat, ...]:
         oldest = time.monotonic() - subjects.WORKER_TTL_S
         # A heartbeat that ran out at the server ends without a word, and names of pods do not come again.
         self._seen = {worker: seen for worker, seen in self._seen.items() if seen[1] >= oldest}
-        return tuple(beat for beat, _ in self._seen.values())
+        return tuple(beat for beat, _ in self._seen.values() if beat.worker not in self._outcasts)
 
     async def run(self) -> None:
         async for _ in self.changes():
@@ -127,10 +135,15 @@ class Workers:
 
     async def changes(self) -> AsyncIterator[tuple[messages.Heartbeat, ...]]:
         """The living workers, after each heartbeat or goodbye."""
-        async for entry in self._bucket.watch():
-            if entry is not None:
-                self._take(entry.key, entry.value)
-            yield self.alive()
+        watching = asyncio.create_task(self._outcasts.run())
+        try:
+            async for entry in self._bucket.watch():
+                if entry is not None:
+                    self._take(entry.key, entry.value)
+                yield self.alive()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     async def until_ready(
         self, names: Collection[str], patience: float, hint: str, note: Callable[[str], None] = lambda _: None
@@ -150,15 +163,19 @@ class Workers:
 
     async def now(self) -> tuple[messages.Heartbeat, ...]:
         """The living workers, asked once."""
-        for entry in await self._bucket.entries():
+        entries, outcasts = await asyncio.gather(self._bucket.entries(), self._outcasts.now())
+        for entry in entries:
             self._take(entry.key, entry.value)
-        return self.alive()
+        return tuple(beat for beat in self.alive() if beat.worker not in outcasts)
 
     def _take(self, worker: str, value: bytes | None) -> None:
         if value is None:
             self._seen.pop(worker, None)
             return
         try:
-            self._seen[worker] = codec.decode(messages.Heartbeat, value), time.monotonic()
+            beat = codec.decode(messages.Heartbeat, value)
+            if beat.worker != worker:
+                raise errors.InvalidInput("worker", f"{worker}, whose key it is", beat.worker)
+            self._seen[worker] = beat, time.monotonic()
         except errors.InvalidInput as error:
             log.warning("heartbeat of %s is not understood: %s", worker, error)

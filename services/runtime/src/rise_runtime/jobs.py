@@ -1,4 +1,4 @@
-"""The jobs' records in the bucket: created once, replaced by compare-and-swap, read as a fence."""
+"""The jobs' records in the bucket: created once, replaced by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -81,11 +81,6 @@ class Jobs:
             held = _readable(entry)
             if held is not None or entry.value is None:
                 yield entry.key, held
-
-    async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
-        """Whether work for `attempt` is still wanted. This is the fence: old attempts write nothing."""
-        held = await self.get(job_id, patience=patience)
-        return held is not None and not held.record.finished and held.record.attempt == attempt
 
 
 def _readable(entry: Entry) -> Held | None:

@@ -23,6 +23,8 @@ KEEP_AUDITS_S: Final = 30 * _DAY
 """They are few, and what they say of an arm is a mean."""
 CHECKPOINT_BYTES: Final = 256 * 2**20
 """What all checkpoints in messages may take; the server sets it aside. The oldest make room for new ones."""
+OFFER_BYTES: Final = 256 * 2**20
+"""What may lie there of what devices offer; a device that finds it full tries again."""
 ACK_WAIT_S: Final = 5.0
 """A worker that has not said for this long that it is still at its task has lost it."""
 MAX_DELIVER: Final = 5
@@ -45,7 +47,16 @@ async def ensure(bus: Bus) -> None:
             max_age_s=KEEP_CHECKPOINTS_S,
             extra={"max_msgs_per_subject": 1, "max_bytes": CHECKPOINT_BYTES, "discard": "old"},
         ),
+        streams.ensure(
+            bus,
+            subjects.STREAM_OFFERS,
+            (subjects.ALL_OFFERS,),
+            retention="workqueue",
+            extra={"max_bytes": OFFER_BYTES, "max_age": 0},
+        ),
         Bucket(bus, subjects.KV_JOBS).ensure(max_age_s=KEEP_JOBS_S),
+        Bucket(bus, subjects.KV_FENCES).ensure(max_age_s=KEEP_JOBS_S),
+        Bucket(bus, subjects.KV_OUTCASTS).ensure(max_age_s=subjects.OUTCAST_S),
         Bucket(bus, subjects.KV_RESULTS).ensure(max_age_s=KEEP_JOBS_S),
         # On disk as well: a stream in memory would be gone after a restart of the server, and its watchers with it.
         Bucket(bus, subjects.KV_WORKERS).ensure(max_age_s=subjects.WORKER_TTL_S),
@@ -59,6 +70,17 @@ async def ensure(bus: Bus) -> None:
 async def ensure_pool(bus: Bus, pool: str) -> None:
     """Make a pool's work queue. A task leaves it when it is acknowledged, and at no other time."""
     await streams.ensure(bus, subjects.work_stream(pool), (subjects.work_stream_subjects(pool),), retention="workqueue")
+
+
+async def until_made(bus: Bus) -> None:
+    """Wait until somebody who may has made it: what is asked for here is the last that `ensure` makes."""
+    while not bus.closed.is_set():
+        try:
+            await asyncio.gather(*(Bucket(bus, name).get("any") for name in (subjects.KV_FAMILIES, subjects.KV_FENCES)))
+        except (errors.NotFound, errors.Waited, errors.BusUnavailable):
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return
 
 
 @contextlib.asynccontextmanager

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import blobs, endings, streams, tasks, telemetry
+from rise_runtime import blobs, endings, tasks, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.checkpoints import Checkpoints
+from rise_runtime.fences import Fences
 from rise_runtime.heartbeat import Heart
-from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Delivery
+from rise_runtime.reporter import Reporter
 from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult, Stuck
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ class Bench:
     """What a worker needs for every task."""
 
     bus: Bus
-    jobs: Jobs
+    fences: Fences
+    reporter: Reporter
     identity: Identity
     handler: StageHandler
     thread: Executor
@@ -60,7 +62,7 @@ class Running:
         self.task, self.delivery = task, delivery
         self._bench, self._behind, self._turn = bench, behind, turn
         self._loop = asyncio.get_running_loop()
-        self._checkpoints = Checkpoints(bench.bus, task)
+        self._checkpoints = Checkpoints(bench.bus, task, bench.reporter)
         self.context = StageContext(bench.identity, delivery.deliveries, self._emit, self._checkpoints)
         self._stage = task.configuration.stages[task.stage_index]
 
@@ -109,11 +111,11 @@ class Running:
     async def _is_wanted(self) -> bool:
         """Nobody works for an old attempt, nor twice for a job that has ended."""
         task = self.task
-        if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
+        if not await self._bench.fences.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: attempt %d is not wanted any more", task.job_id, task.attempt)
             return False
-        if self.delivery.deliveries == 1:
-            return True
+        if self.delivery.deliveries == 1 or self._bench.identity.tier == "device":
+            return True  # a device may not read how jobs ended
         ended = await endings.get(self._bench.bus, task.job_id)
         if ended is None:
             return True
@@ -141,7 +143,7 @@ class Running:
         while True:
             await asyncio.sleep(self._bench.keepalive_s)  # first, for `_is_wanted` has just asked
             try:
-                if not await self._bench.jobs.is_current(self.task.job_id, self.task.attempt):
+                if not await self._bench.fences.is_current(self.task.job_id, self.task.attempt):
                     self.context.stop("superseded")
             except errors.RiseError as error:
                 # Without the bus nobody else gets on either: go on, the fence is asked again before the result.
@@ -166,7 +168,7 @@ class Running:
 
     async def _publish_progress(self, event: messages.StageProgress) -> None:
         with contextlib.suppress(errors.RiseError):
-            await self._bench.bus.publish(subjects.progress(event.job_id), codec.encode(event))
+            await self._bench.bus.publish(subjects.progress(event.job_id, event.worker), codec.encode(event))
 
     async def _announce_start(self) -> None:
         event = messages.StageStarted(
@@ -181,7 +183,7 @@ class Running:
             delivery=self.delivery.deliveries,
             resumed_at=self.context.resume.step if self.context.resume is not None else 0,
         )
-        await self._store_event(event, discriminator=str(self.delivery.deliveries))
+        await self._bench.reporter.event(event)
 
     def _report(self, result: StageResult, started_at: float, seconds: float) -> messages.StageReport:
         me, resume, resumed_at = self._bench.identity, self.context.resume, self.context.resumed_at
@@ -211,7 +213,7 @@ class Running:
                 "done": (*task.done, report),
             }
         )
-        await tasks.send(self._bench.bus, following, result.payload)
+        await self._bench.reporter.hand_over(following, result.payload)
         seconds = time.perf_counter() - started
         self._bench.heart.note_transfer(len(result.payload), seconds)
         telemetry.HANDOFF_BYTES.labels(result.header.dtype).inc(len(result.payload))
@@ -227,12 +229,12 @@ class Running:
             dtype=result.header.dtype,
             seconds=seconds,
         )
-        await asyncio.gather(self._store_event(sent, result.preview), self._store_done(report))
+        await asyncio.gather(self._bench.reporter.event(sent, result.preview), self._tell_done(report))
 
     async def _finish(self, result: Pictures, report: messages.StageReport) -> None:
         bus, task = self._bench.bus, self.task
         payload = b"".join(picture.png for picture in result.pictures)
-        ref, behind = await blobs.send(bus, task.job_id, "result", task.attempt, payload)
+        ref, behind = await blobs.send(bus, self._stage.lane, task.job_id, "result", task.attempt, payload)
         done = messages.JobDone(
             job_id=task.job_id,
             attempt=task.attempt,
@@ -255,18 +257,14 @@ class Running:
             payload=ref,
             stages=(*task.done, report),
         )
-        if not await self._bench.jobs.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
+        if not await self._bench.fences.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: the result of attempt %d comes too late", task.job_id, task.attempt)
             return
-        kept = await endings.keep(bus, done, behind)
-        if not kept.won:
-            await blobs.drop(bus, ref)
-            log.info("job %s: it has ended already (%s); this result is dropped", task.job_id, kept.ending.kind)
-        await endings.announce(bus, kept.ending)
-        await self._store_done(report)
+        await self._bench.reporter.finish(done, behind)
+        await self._tell_done(report)
 
-    async def _store_done(self, report: messages.StageReport) -> None:
-        await self._store_event(
+    async def _tell_done(self, report: messages.StageReport) -> None:
+        await self._bench.reporter.event(
             messages.StageDone(
                 job_id=self.task.job_id,
                 attempt=self.task.attempt,
@@ -276,8 +274,3 @@ class Running:
                 report=report,
             )
         )
-
-    async def _store_event(self, event: messages.Event, payload: bytes = b"", *, discriminator: str = "") -> None:
-        msg_id = subjects.event_id(event.job_id, event.attempt, event.kind, self._stage.index, discriminator)
-        subject = subjects.event(event.job_id, event.kind)
-        await streams.store(self._bench.bus, subject, codec.encode(event, payload), msg_id=msg_id)

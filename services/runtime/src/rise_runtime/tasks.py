@@ -12,12 +12,12 @@ async def send(bus: Bus, task: messages.StageTask, payload: bytes = b"") -> stre
 
     Raises PayloadTooLarge, Busy (queue full), DiskFull, BusUnavailable.
     """
-    behind = b""
+    stage, behind = task.configuration.stages[task.stage_index], b""
     if payload:
         digest = None if task.handoff is None else task.handoff.sha256
-        ref, behind = await blobs.send(bus, task.job_id, "handoff", task.attempt, payload, sha256=digest)
+        lane = stage.lane
+        ref, behind = await blobs.send(bus, lane, task.job_id, "handoff", task.attempt, payload, sha256=digest)
         task = task.model_copy(update={"payload": ref})
-    stage = task.configuration.stages[task.stage_index]
     subject = subjects.work(stage.pool, stage.worker, task.job_id, task.attempt)
     data = codec.encode(task, behind)
     bus.check_size("stage task", len(data))

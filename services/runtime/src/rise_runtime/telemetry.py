@@ -31,6 +31,7 @@ HANDOFF_SECONDS = Histogram("rise_handoff_seconds", "Seconds until a handoff was
 JOBS = Counter("rise_jobs_total", "Jobs by how they ended.", ("result",))
 JOB_SECONDS = Histogram("rise_job_seconds", "Seconds from acceptance to the end.", ("result",), buckets=_SECONDS)
 ATTEMPTS_FAILED = Counter("rise_attempts_failed_total", "Attempts that another one followed.", ("reason",))
+OFFERS = Counter("rise_offers_total", "What devices offered, by what became of it.", ("result",))
 
 
 class JsonLines(logging.Formatter):

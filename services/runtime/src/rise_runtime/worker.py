@@ -14,17 +14,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from rise_contracts import codec, errors, messages, subjects
-from rise_runtime import layout, streams, tasks, telemetry
+from rise_runtime import customs, layout, streams, tasks, telemetry
 from rise_runtime.bus import Bus, Incoming
+from rise_runtime.fences import Fences
 from rise_runtime.heartbeat import Heart
-from rise_runtime.jobs import Jobs
 from rise_runtime.pulls import Consumer, Delivery
+from rise_runtime.reporter import reporter_of
 from rise_runtime.running import Bench, Running
 from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, Stuck, WorkerStatus
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _OWN_QUEUE_IDLE_S = 3600.0
 DRAINING = "draining"
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,11 @@ async def run_worker(
     Raises what `prepare` raises, Stuck where a stage hangs, and BusUnavailable when the connection is closed for good.
     `prepare` or a stage may be under way still when this ends: leave the process by `signals.leave`.
     """
-    async with layout.kept(bus, identity.pool):
-        worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
+    worker = _Worker(bus, identity, handler, status, stop or asyncio.Event(), settings or WorkerSettings())
+    if identity.tier == "device":
+        await worker.run(prepare, on_ready)
+        return
+    async with layout.kept(bus, identity.pool), customs.at_work(bus):
         await worker.run(prepare, on_ready)
 
 
@@ -89,15 +94,17 @@ class _Worker:
         self._own, self._shared = self._consumer(identity.name), self._consumer(None)
         self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._shared)
         keepalive = min(1.0, settings.ack_wait_s / 4)
+        self._reporter = reporter_of(bus, identity)
         self._bench = Bench(
-            bus, Jobs(bus), identity, handler, self._threads, self._heart, keepalive, self._settings.stall_s
+            bus, Fences(bus), self._reporter, identity, handler, self._threads, self._heart, keepalive, settings.stall_s
         )
 
     async def run(self, prepare: Callable[[], None] | None, on_ready: Callable[[], None] | None) -> None:
         if prepare is not None and not await self._prepared(prepare):
             return
         cancels = await self._bus.subscribe(subjects.ALL_CANCELS, self._cancel)
-        await asyncio.gather(self._own.start(), self._shared.start())
+        if not await self._found_queues():
+            return
         await self._heart.beat()
         beating = asyncio.create_task(self._heart.run())
         log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
@@ -121,6 +128,21 @@ class _Worker:
         if preparing.done():
             preparing.result()
         return preparing.done()
+
+    async def _found_queues(self) -> bool:
+        """Whether it can take work: the pool's queue is made by others where it may not be made here, as soon as they
+        hear of this worker. False when told to stop first."""
+        while not self._is_over:
+            try:
+                await asyncio.gather(self._own.start(), self._shared.start())
+            except streams.JetStreamError as error:
+                if error.code != 404:
+                    raise
+                await self._heart.arrive()
+                await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(_AGAIN_S)))
+            else:
+                return True
+        return False
 
     async def _unless_stopped(self, work: asyncio.Future[Any]) -> None:
         """Wait until `work` is done, or until told to stop."""
@@ -295,14 +317,12 @@ class _Worker:
             message=text,
             retriable=retriable,
         )
-        msg_id = subjects.event_id(task.job_id, task.attempt, event.kind, task.stage_index)
-        await self._tell(delivery, (subjects.event(task.job_id, event.kind), codec.encode(event), msg_id))
+        await self._tell(delivery, self._reporter.event(event))
 
-    async def _tell(self, delivery: Delivery, *told: tuple[str, bytes, str]) -> None:
-        """Store each (subject, message, message id), then acknowledge. Where that fails the task comes again."""
+    async def _tell(self, delivery: Delivery, telling: Awaitable[None]) -> None:
+        """Have it told, then acknowledge. Where that fails the task comes again."""
         try:
-            for subject, data, msg_id in told:
-                await streams.store(self._bus, subject, data, msg_id=msg_id)
+            await telling
         except errors.RiseError as error:
             log.warning("the failure on %s could not be told, it will be tried again: %s", delivery.subject, error)
             return
@@ -320,12 +340,8 @@ class _Worker:
             log.warning("a message on %s is of no job, and is thrown away", delivery.subject)
             await delivery.term()
             return
-        msg_id = f"dead.{delivery.subject}.{delivery.stream_sequence}"
-        await self._tell(
-            delivery,
-            (subjects.dead(event.job_id), delivery.data, msg_id),
-            (subjects.event(event.job_id, event.kind), codec.encode(event), msg_id + ".event"),
-        )
+        key = f"dead.{delivery.subject}.{delivery.stream_sequence}"
+        await self._tell(delivery, self._reporter.give_up(event, delivery.data, key))
 
     async def _cancel(self, message: Incoming) -> None:
         cancel = codec.decode(messages.Cancel, message.data)

@@ -50,9 +50,6 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
         telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
         connect(chosen.nats_url, chosen.access, name=name, inbox=me.inbox, patience=chosen.patience) as bus,
     ):
-        await layout.ensure(bus)
-        for family in own:
-            await Families(bus).publish(family)
         families = await _unless(stop, _known(bus, chosen, own))
         if families is None:
             return
@@ -83,7 +80,16 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
 
 
 async def _known(bus: Bus, chosen: Settings, own: Sequence[ModelFamily]) -> list[ModelFamily]:
-    """The worker's families, those of the bus as soon as they are known there."""
+    """The worker's families, those of the bus as soon as they are known there.
+
+    Workers at the edge make their own known. A device's own are for itself: what others are told is not its business.
+    """
+    if chosen.identity.tier == "edge":
+        await layout.ensure(bus)
+        for family in own:
+            await Families(bus).publish(family)
+    else:
+        await layout.until_made(bus)
     named = [name.removeprefix(BUS) for name in chosen.families if name.startswith(BUS)]
     if named:
         log.info("waiting for the families %s to be known on the bus", ", ".join(named))

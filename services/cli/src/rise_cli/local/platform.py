@@ -7,11 +7,12 @@ import contextlib
 import secrets
 import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from rise_cli import families
 from rise_cli.local import nats_server, programs
 from rise_cli.local.programs import Server, Surroundings
 from rise_cli.local.supervisor import Supervisor
@@ -20,6 +21,7 @@ from rise_contracts.model import Tier
 from rise_runtime import bus as buses
 from rise_runtime import heartbeat, layout
 from rise_runtime.bus import Bus
+from rise_runtime.families import Families
 
 T = TypeVar("T")
 Tell = Callable[[str], None]
@@ -79,6 +81,7 @@ async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell)
         server = plan.server or await start_nats(plan, supervisor, folder, store, logs)
         bus = await stack.enter_async_context(buses.connect(server.url, server.access, name="rise-cli", patience=5.0))
         await layout.ensure(bus)
+        await _make_known(plan.families, bus)
         names = await _start_processes(plan, Surroundings(server, logs, temporary), supervisor)
         note("starting the workers")
         await unless_broken(
@@ -86,6 +89,12 @@ async def running(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell)
         )
         supervisor.keep()
         yield Platform(server, bus, supervisor, time.monotonic() - began)
+
+
+async def _make_known(named: Sequence[str], bus: Bus) -> None:
+    """Tell everybody of the families: a worker of the tier device may not, and there may be no other."""
+    for name in named or (families.EMBEDDED,):
+        await Families(bus).publish(families.find(name, Path(name)))
 
 
 async def unless_broken(supervisor: Supervisor, work: Awaitable[T]) -> T:

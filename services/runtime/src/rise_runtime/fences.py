@@ -1,0 +1,51 @@
+"""The fences: which attempt of a job is wanted, and whether any still is. All that a worker may read of a job.
+
+A fence is raised before the record goes on to the next attempt, so it is never behind it: who dies in between leaves a
+job whose work is dropped, which its driver notices, and not one that two attempts work for.
+"""
+
+from __future__ import annotations
+
+from rise_contracts import codec, messages, subjects
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import Bus
+from rise_runtime.streams import WrongRevision
+
+
+class Fences:
+    """All fences of one bus."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bucket = Bucket(bus, subjects.KV_FENCES)
+
+    async def admit(self, job_id: str, attempt: int) -> None:
+        """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is."""
+        if await self._bucket.create(job_id, codec.encode(messages.Fence(attempt=attempt))) is None:
+            await self._advance(job_id, messages.Fence(attempt=attempt))
+
+    async def close(self, job_id: str, attempt: int) -> None:
+        """Nothing is wanted any more, of this attempt or another."""
+        await self._advance(job_id, messages.Fence(attempt=attempt, over=True))
+
+    async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
+        """Whether work for `attempt` is still wanted: old attempts write nothing."""
+        entry = await self._bucket.get(job_id, patience=patience)
+        if entry is None or entry.value is None:
+            return False
+        fence = codec.decode(messages.Fence, entry.value)
+        return not fence.over and fence.attempt == attempt
+
+    async def remove(self, job_id: str) -> None:
+        await self._bucket.remove(job_id)
+
+    async def _advance(self, job_id: str, wanted: messages.Fence) -> None:
+        """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
+        while (entry := await self._bucket.get(job_id)) is not None and entry.value is not None:
+            there = codec.decode(messages.Fence, entry.value)
+            if (there.over, there.attempt) >= (wanted.over, wanted.attempt):
+                return
+            try:
+                await self._bucket.update(job_id, codec.encode(wanted), entry.revision)
+            except WrongRevision:
+                continue
+            return
