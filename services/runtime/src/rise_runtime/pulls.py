@@ -121,8 +121,9 @@ class Consumer:
         """Make the consumer at the server, or find it, and listen; how many messages there are for it. Raises
         JetStreamError, with code 404 where it has to be made and is not."""
         there = await self.make() if self._made else await self._find()
-        self._stop_listening = self._bus.on_reconnect(self._doubt)
-        await self._listen()
+        if self._stop_listening is None:
+            self._stop_listening = self._bus.on_reconnect(self._doubt)
+            await self._listen()
         return there
 
     async def pending(self) -> int | None:
