@@ -17,7 +17,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +27,8 @@ from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import client, layout, services
+from rise_contracts.rights import Principal
+from rise_runtime import access, client, services
 from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
@@ -233,7 +234,10 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def identity(name: str) -> Identity:
-    return Identity(name, "edge", "edge") if name.startswith("edge") else Identity(name, "device", "device")
+    """Its name begins with its pool's; a phone is a device with a pool of its own."""
+    if name.startswith("edge"):
+        return Identity(name, "edge", "edge")
+    return Identity(name, "device", "phones" if name.startswith("phone") else "device")
 
 
 class Start(Protocol):
@@ -249,11 +253,14 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, token: str, name: str, folder: Path, slots: int = 1) -> WorkerProcess:
-        """Returns when it takes work, or is loading."""
+    async def start(
+        cls, url: str, known_by: str | Mapping[str, str], name: str, folder: Path, slots: int = 1
+    ) -> WorkerProcess:
+        """Returns when it takes work, or is loading. `known_by` is a token, or variables that `access` reads."""
         arguments = ["--url", url, "--name", name, "--folder", str(folder), "--slots", str(slots)]
         root = Path(__file__).parents[3]
-        environment = {**os.environ, "RISE_TEST_TOKEN": token, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+        identity = access.only(known_by) if isinstance(known_by, str) else known_by
+        environment = {**os.environ, **identity, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             __file__,
@@ -326,11 +333,12 @@ async def _main() -> None:
     parser.add_argument("--slots", type=int)
     arguments = parser.parse_args()
     stop = stop_on_signals()
-    bus = await open_bus(arguments.url, os.environ["RISE_TEST_TOKEN"], patience=30.0)
-    await layout.ensure(bus)
+    me = identity(arguments.name)
+    inbox = Principal(me.tier, me.pool, me.name).inbox
+    bus = await open_bus(arguments.url, access.from_environment(os.environ), inbox=inbox, patience=30.0)
     await run_worker(
         bus,
-        identity(arguments.name),
+        me,
         Hasher(arguments.folder),
         prepare=lambda: _load(arguments.folder / "loading"),
         stop=stop,

@@ -1,12 +1,17 @@
-"""Servers with locks of their own."""
+"""Servers with locks of their own, and everybody who has a key to one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from rise_runtime import layout
+from tests.bus.security.matrix import DEVICE, EVERYBODY, OPERATOR, OTHER, STRANGER
+from tests.bus.security.people import ROOT, Crowd, People
 from tests.kube.pki import Authority
 from tests.servers import Server
 
@@ -41,3 +46,25 @@ def keys(tmp_path: Path) -> Path:
     folder = tmp_path / "keys"
     folder.mkdir(mode=0o700)
     return folder
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def crowd(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> AsyncIterator[Crowd]:
+    """Everybody connected to one server, on which everything is made."""
+    people = People(tmp_path_factory.mktemp("keys"), authority)
+    server = Server(tmp_path_factory.mktemp("nats"), locks=people.locks())
+    server.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(server.stop)
+        url = server.url.replace("nats://", "tls://")
+        buses = {who: await stack.enter_async_context(people.bus(url, who)) for who in (*EVERYBODY, ROOT)}
+        crowd = Crowd(buses)
+        operator = buses[OPERATOR]
+        await layout.ensure(operator)
+        for pool in ("edge", "device", "phones"):
+            await layout.ensure_pool(operator, pool)
+            await layout.queue(operator, pool, None).make()
+        for who in (DEVICE, OTHER, STRANGER):
+            await layout.queue(operator, who.pool, who.name).make()
+        await crowd.root.subscribe(">", crowd.hear)
+        yield crowd
