@@ -98,6 +98,20 @@ class ControlPlane:
         self._children[name].kill()
         self._children[name].start()
 
+    def kill(self, name: str) -> None:
+        """End one of the four, until `restore`."""
+        self._children[name].kill()
+
+    def restore(self) -> None:
+        """Whatever was killed or held still goes on, and the API server answers."""
+        self.resume_api()
+        for name, child in self._children.items():
+            if not child.running:
+                child.start()
+            if name == "etcd":
+                self._await(name, f"http://{self.host}:{self._etcd}/readyz")
+        self._await("kube-apiserver", f"{self.url}/readyz")
+
     def pids(self) -> dict[str, int]:
         """The process of each of the four."""
         return {name: child.pid for name, child in self._children.items()}

@@ -6,30 +6,23 @@ Leases are let through, and so is what is only read: it is the line of writes th
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
-import ssl
 import threading
 from pathlib import Path
 
-import aiohttp
-import yaml
 from aiohttp import web
 
+from tests.kube.api_proxy import ApiProxy
+
 START_S = 30.0
-_OF_ONE_LEG = {"connection", "host", "keep-alive", "transfer-encoding", "content-length"}
-"""Headers that are about one connection and not about what goes over both."""
 
 
-class SlowApi:
-    """Before the server of `kubeconfig`, whose user must have a token, for a certificate cannot be passed on.
-
-    `start` it, use its own `kubeconfig`, and `close` it. `waiting` counts the writes that are held back now.
-    """
+class SlowApi(ApiProxy):
+    """`start` it, on a thread of its own, use its `kubeconfig`, and `close` it. `waiting` counts the writes that are
+    held back now."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        self._config = yaml.safe_load(kubeconfig.read_text())
-        self.kubeconfig, self.waiting = kubeconfig.with_suffix(".slow"), 0
+        super().__init__(kubeconfig, "slow")
+        self.waiting = 0
         self._loop, self._free, self._ended = asyncio.new_event_loop(), asyncio.Event(), asyncio.Event()
         self._free.set()
         self._listening = threading.Event()
@@ -52,54 +45,20 @@ class SlowApi:
         self._loop.call_soon_threadsafe(self._ended.set)
         self._thread.join(START_S)
 
+    async def admit(self, request: web.Request, body: bytes) -> None:
+        if request.method == "GET" or "/leases" in request.path:
+            return
+        self.waiting += 1
+        try:
+            await self._free.wait()
+        finally:
+            self.waiting -= 1
+
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        cluster = self._config["clusters"][0]["cluster"]
-        trusted = ssl.create_default_context(
-            cadata=base64.b64decode(cluster.pop("certificate-authority-data")).decode()
-        )
-        connector = aiohttp.TCPConnector(ssl=trusted, limit=0)
-        application = web.Application(client_max_size=2**24)
-        application.router.add_route("*", "/{path:.*}", self._pass_on)
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
-        async with aiohttp.ClientSession(cluster["server"], connector=connector, auto_decompress=False) as session:
-            self._session = session
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            host, port = runner.addresses[0][:2]
-            cluster["server"] = f"http://{host}:{port}"
-            self.kubeconfig.touch(mode=0o600)
-            self.kubeconfig.write_text(json.dumps(self._config))
+        async with self.serving():
             self._listening.set()
             await self._ended.wait()
-            await runner.cleanup()
-
-    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        if request.method != "GET" and "/leases" not in request.path:
-            self.waiting += 1
-            try:
-                await self._free.wait()
-            finally:
-                self.waiting -= 1
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _OF_ONE_LEG}
-        endless = aiohttp.ClientTimeout(total=None)
-        async with self._session.request(
-            request.method, request.rel_url, data=body or None, headers=headers, timeout=endless
-        ) as told:
-            kept = {name: value for name, value in told.headers.items() if name.lower() not in _OF_ONE_LEG}
-            answer = web.StreamResponse(status=told.status, headers=kept)
-            try:
-                await answer.prepare(request)
-                async for part in told.content.iter_any():
-                    await answer.write(part)
-                await answer.write_eof()
-            except BaseException:
-                # A watch that is cut off: TLS would take its leave for longer than this loop lives.
-                if told.connection is not None and told.connection.transport is not None:
-                    told.connection.transport.abort()
-                raise
-            return answer

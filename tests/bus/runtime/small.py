@@ -13,10 +13,8 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import struct
 import sys
 import time
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +34,7 @@ from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
+from tests.pictures import WIDTH, picture
 
 QUICK = WorkerSettings(ack_wait_s=1.0, max_deliver=3, drain_s=5.0)
 QUICK_DRIVER = DriverSettings(ask_timeout_s=2.0, ask_again_s=0.1, grace_s=1.0, verify_s=1.0, tick_s=0.05)
@@ -52,21 +51,6 @@ def expected(seed: int, size: int = LATENT) -> bytes:
     for step in range(2 * STEPS):
         state = _stepped(state, step % STEPS)
     return picture(state)
-
-
-WIDTH = 32
-
-
-def picture(state: bytes) -> bytes:
-    """The state as a grey PNG, a row for each 32 bytes: what a device makes is looked at, and must be a picture."""
-    rows = [state[at : at + WIDTH].ljust(WIDTH, b"\0") for at in range(0, len(state), WIDTH)]
-    header = struct.pack(">IIBBBBB", WIDTH, len(rows), 8, 0, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows), 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, (b"IHDR", b"IDAT", b"IEND"), (header, pixels, b"")))
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def _first(seed: int, size: int) -> bytes:
@@ -234,10 +218,10 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 def identity(name: str) -> Identity:
-    """Its name begins with its pool's; a phone is a device with a pool of its own."""
+    """By its name: `edge…` is at the edge, `private…` is somebody's own device, any other a device of the pool."""
     if name.startswith("edge"):
         return Identity(name, "edge", "edge")
-    return Identity(name, "device", "phones" if name.startswith("phone") else "device")
+    return Identity(name, "device", "device", private=name.startswith("private"))
 
 
 class Start(Protocol):

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.tap import tapped
 from rise_contracts import codec, messages, subjects
 from rise_contracts.handoff import HandoffHeader
 from rise_runtime import client, endings, layout, streams
-from rise_runtime.bus import Bus
+from rise_runtime.bus import Bus, connect
 from rise_runtime.checkpoints import Checkpoints
 from rise_runtime.reporter import Storing
 from rise_runtime.seam import Checkpoint
 from tests.bus.runtime import small
+from tests.servers import Server
 
 LARGE = 3 * 2**20
 
@@ -291,3 +293,22 @@ async def test_dropping_all_of_a_job_leaves_the_others(bus: Bus) -> None:
     await endings.drop_checkpoints(bus, "job-1")
     assert await streams.count(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job("job-1")) == 0
     assert await streams.count(bus, subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_job("job-2")) == 1
+
+
+async def test_what_a_stopped_worker_still_stored_of_a_cancelled_job_goes_too(
+    bus: Bus, nats_server: Server, tmp_path: Path
+) -> None:
+    async with tapped(nats_server.url) as tap, connect(tap.url, nats_server.token) as own:
+        hold = tap.hold(lambda said: said.subject.startswith("rise.checkpoints."))
+        async with small.scheduler(bus), small.driver(bus), small.worker(own, "edge-1", tmp_path):
+            (tmp_path / "hold-0-after-2").touch()
+            job = await client.submit(bus, small.spec("checkpoint"))
+            await asyncio.wait_for(hold.met.wait(), 60)
+            await client.cancel(bus, job.job_id)
+            hold.let_go()
+            (tmp_path / "hold-0-after-2").unlink()
+            async with small.worker(bus, "device-1", tmp_path):
+                # The next job's head comes when the worker has done with this one.
+                following = await client.submit(bus, small.spec())
+                await asyncio.wait_for(client.wait(bus, following.job_id), 60)
+            assert await kept(bus, job.job_id) is None

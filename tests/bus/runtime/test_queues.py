@@ -43,6 +43,22 @@ async def test_a_bound_task_waits_behind_no_crowd(bus: Bus, tmp_path: Path) -> N
     assert records[0].started_at in started[:2]
 
 
+async def test_somebodys_own_device_takes_what_is_sent_to_it_and_nothing_else(bus: Bus, tmp_path: Path) -> None:
+    hers = Configuration(arm="large:4", stages=(small.stage(0, "device", last=True, worker="private-1"),))
+    async with small.driver(bus), small.worker(bus, "private-1", tmp_path):
+        async with small.scheduler(bus, ANY):
+            other = await client.submit(bus, small.spec(seed=1))
+            await _queued(bus, 1)
+        async with small.scheduler(bus, hers):
+            own = await client.submit(bus, small.spec(seed=2))
+            assert isinstance(await client.wait(bus, own.job_id), messages.JobDone)
+        assert (await client.get_job(bus, other.job_id)).state is JobState.SCHEDULED
+        async with small.worker(bus, "device-1", tmp_path):
+            done = await client.wait(bus, other.job_id)
+    assert isinstance(done, messages.JobDone)
+    assert done.worker == "device-1"
+
+
 async def test_a_message_of_no_job_is_thrown_away_and_work_goes_on(bus: Bus, tmp_path: Path) -> None:
     async with small.scheduler(bus, ANY), small.driver(bus), small.worker(bus, "device-1", tmp_path):
         for subject in ("rise.work.device.any.job-1", "rise.work.device.any.JOB.1", "rise.work.device.any.job-1.x"):

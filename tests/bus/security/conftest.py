@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from rise_runtime import layout
-from tests.bus.security.matrix import DEVICE, EVERYBODY, OPERATOR, OTHER, STRANGER
+from tests.bus.security.matrix import DEVICE, EVERYBODY, OPERATOR, OTHER, PRIVATE, STRANGER
 from tests.bus.security.people import ROOT, Crowd, People
 from tests.kube.pki import Authority
 from tests.servers import Server
@@ -64,7 +64,7 @@ async def crowd(tmp_path_factory: pytest.TempPathFactory, authority: Authority) 
         for pool in ("edge", "device", "phones"):
             await layout.ensure_pool(operator, pool)
             await layout.queue(operator, pool, None).make()
-        for who in (DEVICE, OTHER, STRANGER):
+        for who in (DEVICE, OTHER, STRANGER, PRIVATE):
             await layout.queue(operator, who.pool, who.name).make()
         await crowd.root.subscribe(">", crowd.hear)
         yield crowd

@@ -15,18 +15,20 @@ DEVICE = Principal("device", "device", "device-1")
 OTHER = Principal("device", "device", "device-2")
 """Another of the same pool."""
 STRANGER = Principal("device", "phones", "phone-1")
-"""The device of somebody else, in a pool of its own."""
-EVERYBODY: Final = (OPERATOR, SCHEDULER, JUDGE, AUDITOR, USER, EDGE, DEVICE, OTHER, STRANGER)
+"""A device of another pool."""
+PRIVATE = Principal("device", "device", "private-1", private=True)
+"""Somebody's own, which does nothing for others."""
+EVERYBODY: Final = (OPERATOR, SCHEDULER, JUDGE, AUDITOR, USER, EDGE, DEVICE, OTHER, STRANGER, PRIVATE)
 
 _MAKERS = (OPERATOR, EDGE)
 _POOL = (DEVICE, OTHER)
-_DEVICES = (*_POOL, STRANGER)
+_DEVICES = (*_POOL, STRANGER, PRIVATE)
 _FRONT = (AUDITOR, USER)
 _READERS = (OPERATOR, EDGE, JUDGE, *_FRONT)
 _ALL = EVERYBODY
 _NOBODY: tuple[Principal, ...] = ()
 
-# One job, its stages on the lanes edge.any, device.any, device.device-2 and phones.phone-1.
+# One job, its stages on the lanes edge.any, device.any, device.device-2, device.private-1 and phones.phone-1.
 _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     # work: who hands it out
     "rise.work.edge.any.job-1.1": _MAKERS,
@@ -46,10 +48,12 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "rise.progress.job-1.device-1": (DEVICE,),
     "rise.progress.job-1.device-2": (OTHER,),
     "rise.progress.job-1.phone-1": (STRANGER,),
+    "rise.progress.job-1.private-1": (PRIVATE,),
     # offers: under one's own name alone
     "rise.offers.device.device-1.job-1.job-done": (DEVICE,),
     "rise.offers.device.device-2.job-1.job-done": (OTHER,),
     "rise.offers.phones.phone-1.job-1.job-done": (STRANGER,),
+    "rise.offers.device.private-1.job-1.job-done": (PRIVATE,),
     "rise.offers.phones.device-1.job-1.job-done": _NOBODY,
     "rise.offers.edge.edge-1.job-1.job-done": _NOBODY,
     # bytes
@@ -58,6 +62,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "rise.blobs.device.device-1.job-1.handoff.1.0123.0": (*_MAKERS, DEVICE),
     "rise.blobs.device.device-2.job-1.handoff.1.0123.0": (*_MAKERS, OTHER),
     "rise.blobs.phones.phone-1.job-1.handoff.1.0123.0": (*_MAKERS, STRANGER),
+    "rise.blobs.device.private-1.job-1.handoff.1.0123.0": (*_MAKERS, PRIVATE),
     "rise.blobs.phones.any.job-1.handoff.1.0123.0": (*_MAKERS, STRANGER),
     "rise.blobs.KEPT.any.job-1.result.1.0123.0": _MAKERS,
     "rise.checkpoints.edge.any.job-1.1.0": (EDGE,),
@@ -65,6 +70,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "rise.checkpoints.device.device-1.job-1.1.1": (EDGE, DEVICE),
     "rise.checkpoints.device.device-2.job-1.1.1": (EDGE, OTHER),
     "rise.checkpoints.phones.phone-1.job-1.1.1": (EDGE, STRANGER),
+    "rise.checkpoints.device.private-1.job-1.1.1": (EDGE, PRIVATE),
     "rise.checkpoints.phones.any.job-1.1.1": (EDGE, STRANGER),
     # buckets, written
     "$KV.rise_jobs.job-1": (OPERATOR, *_FRONT),
@@ -79,6 +85,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$KV.rise_workers.device-1": (DEVICE,),
     "$KV.rise_workers.device-2": (OTHER,),
     "$KV.rise_workers.phone-1": (STRANGER,),
+    "$KV.rise_workers.private-1": (PRIVATE,),
     "$KV.rise_workers.edge-2": _NOBODY,
     # buckets and bytes, read
     "$JS.API.DIRECT.GET.KV_rise_jobs.$KV.rise_jobs.job-1": _READERS,
@@ -96,6 +103,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.device.device-1.job-1.handoff.1.0123.0": (*_READERS, DEVICE),
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.device.device-2.job-1.handoff.1.0123.0": (*_READERS, OTHER),
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.phones.phone-1.job-1.handoff.1.0123.0": (*_READERS, STRANGER),
+    "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.device.private-1.job-1.handoff.1.0123.0": (*_READERS, PRIVATE),
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.phones.any.job-1.handoff.1.0123.0": (*_READERS, STRANGER),
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.KEPT.any.job-1.result.1.0123.0": _READERS,
     "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.edge.any.job-1.1.0": _MAKERS,
@@ -103,6 +111,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.device.device-1.job-1.1.1": (*_MAKERS, DEVICE),
     "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.device.device-2.job-1.1.1": (*_MAKERS, OTHER),
     "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.phones.phone-1.job-1.1.1": (*_MAKERS, STRANGER),
+    "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.device.private-1.job-1.1.1": (*_MAKERS, PRIVATE),
     "$JS.API.DIRECT.GET.RISE_CHECKPOINTS.rise.checkpoints.phones.any.job-1.1.1": (*_MAKERS, STRANGER),
     "$JS.API.DIRECT.GET.RISE_EVENTS.rise.events.job-1.job-done": _MAKERS,
     "$JS.API.DIRECT.GET.RISE_OFFERS.rise.offers.device.device-2.job-1.job-done": _MAKERS,
@@ -114,12 +123,14 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$JS.API.CONSUMER.MSG.NEXT.RISE_WORK_DEVICE.device-1": (*_MAKERS, DEVICE),
     "$JS.API.CONSUMER.MSG.NEXT.RISE_WORK_DEVICE.device-2": (*_MAKERS, OTHER),
     "$JS.API.CONSUMER.MSG.NEXT.RISE_WORK_PHONES.phone-1": (*_MAKERS, STRANGER),
+    "$JS.API.CONSUMER.MSG.NEXT.RISE_WORK_DEVICE.private-1": (*_MAKERS, PRIVATE),
     "$JS.API.CONSUMER.MSG.NEXT.RISE_WORK_PHONES.any": (*_MAKERS, STRANGER),
     "$JS.API.CONSUMER.INFO.RISE_WORK_EDGE.any": _MAKERS,
     "$JS.API.CONSUMER.INFO.RISE_WORK_DEVICE.any": (*_MAKERS, *_POOL),
     "$JS.API.CONSUMER.INFO.RISE_WORK_DEVICE.device-1": (*_MAKERS, DEVICE),
     "$JS.API.CONSUMER.INFO.RISE_WORK_DEVICE.device-2": (*_MAKERS, OTHER),
     "$JS.API.CONSUMER.INFO.RISE_WORK_PHONES.phone-1": (*_MAKERS, STRANGER),
+    "$JS.API.CONSUMER.INFO.RISE_WORK_DEVICE.private-1": (*_MAKERS, PRIVATE),
     "$JS.API.CONSUMER.INFO.RISE_WORK_PHONES.any": (*_MAKERS, STRANGER),
     "$JS.API.CONSUMER.CREATE.RISE_WORK_DEVICE.device-1.rise.work.device.device-1.>": _MAKERS,
     "$JS.API.CONSUMER.CREATE.RISE_WORK_DEVICE.device-1.rise.work.device.device-2.>": _MAKERS,
@@ -135,6 +146,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$JS.ACK.RISE_WORK_DEVICE.device-1.1.1.1.1.0": (*_MAKERS, DEVICE),
     "$JS.ACK.RISE_WORK_DEVICE.device-2.1.1.1.1.0": (*_MAKERS, OTHER),
     "$JS.ACK.RISE_WORK_PHONES.phone-1.1.1.1.1.0": (*_MAKERS, STRANGER),
+    "$JS.ACK.RISE_WORK_DEVICE.private-1.1.1.1.1.0": (*_MAKERS, PRIVATE),
     "$JS.ACK.RISE_WORK_PHONES.any.1.1.1.1.0": (*_MAKERS, STRANGER),
     # streams
     "$JS.API.INFO": _ALL,
@@ -233,6 +245,7 @@ _HEARD: Final[dict[str, tuple[Principal, ...]]] = {
     "_INBOX.device.device.device-1.>": (DEVICE,),
     "_INBOX.device.device.device-2.>": (OTHER,),
     "_INBOX.device.phones.phone-1.>": (STRANGER,),
+    "_INBOX.device.device.private-1.>": (PRIVATE,),
     "_R_.>": _NOBODY,
 }
 

@@ -23,7 +23,7 @@ from rise_shapes import family
 from tests.bus.runtime import small
 from tests.bus.runtime.small import WorkerProcess
 from tests.bus.security.conftest import Locked
-from tests.bus.security.matrix import AUDITOR, DEVICE, EDGE, JUDGE, OPERATOR, OTHER, SCHEDULER, STRANGER, USER
+from tests.bus.security.matrix import AUDITOR, DEVICE, EDGE, JUDGE, OPERATOR, OTHER, PRIVATE, SCHEDULER, USER
 from tests.bus.security.people import People
 from tests.kube.pki import Authority
 from tests.servers import Server
@@ -144,8 +144,8 @@ async def test_a_device_that_is_killed_is_followed_by_another(server: Server, pe
 
 
 @pytest.mark.usefixtures("forbidden")
-async def test_a_device_with_a_pool_of_its_own_is_sent_its_work(server: Server, people: People, tmp_path: Path) -> None:
-    lane = small.stage(1, "phones", last=True, worker="phone-1")
+async def test_somebodys_own_device_is_sent_its_work(server: Server, people: People, tmp_path: Path) -> None:
+    lane = small.stage(1, "device", last=True, worker="private-1")
     relay = small.RELAY.model_copy(update={"stages": (small.RELAY.stages[0], lane)})
     today = Day(server, people, tmp_path)
     async with contextlib.AsyncExitStack() as stack:
@@ -155,7 +155,7 @@ async def test_a_device_with_a_pool_of_its_own_is_sent_its_work(server: Server, 
         await stack.enter_async_context(small.scheduler(today.buses[SCHEDULER], relay))
         await stack.enter_async_context(small.driver(today.buses[OPERATOR]))
         await stack.enter_async_context(small.worker(today.buses[EDGE], "edge-1", tmp_path))
-        phone = await today.worker(STRANGER)
+        phone = await today.worker(PRIVATE)
         try:
             assert (await today.made(7)).images == (small.expected(7),)
         finally:

@@ -47,7 +47,6 @@ def test_no_prompt_breaks_the_border(prompt: str) -> None:
         b"null",
         b'{"version":2,"job_id":"job-1","attempt":1}',
         b'{"version":1,"job_id":"job-1"}',
-        b'{"version":1,"job_id":"job-1","attempt":1,"more":1}',
         b'{"version":1,"job_id":"job-1","attempt":"1"}',
         b'{"version":1,"job_id":"Job 1","attempt":1}',
         b'{"version":1,"job_id":"job-1","attempt":0}',

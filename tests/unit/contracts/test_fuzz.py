@@ -83,7 +83,19 @@ def test_foreign_bytes_are_refused(content: bytes) -> None:
 def test_a_message_is_not_taken_for_one_of_another_kind(first: BaseModel, second: BaseModel) -> None:
     if type(first) is not type(second):
         with pytest.raises(errors.InvalidInput):
-            codec.decode(type(first), codec.encode(second))
+            codec.decode(type(first), codec.encode(second), extra="forbid")
+
+
+@steady
+@given(sample=st.sampled_from(samples.EVERY), data=st.data())
+def test_a_field_of_a_newer_release_is_passed_over_and_a_persons_slip_is_not(
+    sample: BaseModel, data: st.DataObject
+) -> None:
+    value = data.draw(st.sampled_from([b"1", b"null", b'"text"', b'{"deep":[1,{"er":2}]}', b"[]"]))
+    newer = codec.encode(sample)[:-1] + b',"of_a_newer_release":' + value + b"}"
+    assert codec.decode(type(sample), newer) == sample
+    with pytest.raises(errors.InvalidInput, match="of_a_newer_release"):
+        codec.decode(type(sample), newer, extra="forbid")
 
 
 @steady
@@ -123,7 +135,7 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_hostile_json_is_refused_in_one_line(case: str) -> None:
     with pytest.raises(errors.InvalidInput) as caught:
-        codec.decode(messages.Cancel, HOSTILE[case])
+        codec.decode(messages.Cancel, HOSTILE[case], extra="forbid")
     check_line(str(caught.value))
 
 

@@ -9,9 +9,9 @@ import pytest
 from rise_contracts import subjects
 from rise_contracts.rights import ROLES, TRUSTED, Grant, Principal, account_of, configuration, rights_of
 from tests.bus.security import matrix
-from tests.bus.security.matrix import DEVICE, EDGE, EVERYBODY, OPERATOR, OTHER, SCHEDULER, STRANGER
+from tests.bus.security.matrix import DEVICE, EDGE, EVERYBODY, OPERATOR, OTHER, PRIVATE, SCHEDULER, STRANGER
 
-DEVICES = (DEVICE, OTHER, STRANGER)
+DEVICES = (DEVICE, OTHER, STRANGER, PRIVATE)
 
 
 def covers(pattern: str, subject: str) -> bool:
@@ -69,12 +69,13 @@ def test_no_list_holds_what_the_table_does_not_ask_for(who: Principal) -> None:
 @pytest.mark.parametrize("who", DEVICES, ids=matrix.name_of)
 def test_a_device_has_no_right_that_reaches_beyond_its_lanes(who: Principal) -> None:
     """Whatever is added: each right names the device, its pool's common lane, or what everybody may know."""
-    lanes = (f"{who.pool}.{who.name}", f"{who.pool}.{subjects.ANY}")
+    takers = (who.name,) if who.private else (who.name, subjects.ANY)
+    lanes = [f"{who.pool}.{name}" for name in takers]
     stream = subjects.work_stream(who.pool)
     for pattern in rights_of(who).publish:
         own = (
             any(f".{lane}." in pattern for lane in lanes)
-            or any(pattern.endswith((f"{stream}.{name}", f"{stream}.{name}.>")) for name in (who.name, subjects.ANY))
+            or any(pattern.endswith((f"{stream}.{name}", f"{stream}.{name}.>")) for name in takers)
             or pattern.endswith(f".{who.name}")
         )
         known = pattern == "$JS.API.INFO" or pattern.endswith(("$KV.rise_fences.*", "$KV.rise_families.*"))
@@ -105,7 +106,8 @@ def accounts(*grants: Grant) -> dict[str, dict[str, list[dict[str, object]]]]:
 
 def test_each_device_has_an_account_of_its_own_and_sees_what_it_may_say() -> None:
     found = accounts(*(Grant(who, nkey=f"U{number}") for number, who in enumerate(EVERYBODY)))
-    assert set(found) == {TRUSTED, "DEVICE_device_device-1", "DEVICE_device_device-2", "DEVICE_phones_phone-1"}
+    assert set(found) == {TRUSTED, *(account_of(who) for who in DEVICES)}
+    assert account_of(DEVICE) == "DEVICE_device_device-1"
     assert len(found[TRUSTED]["users"]) == 6
     own = found[account_of(DEVICE)]
     assert [user["nkey"] for user in own["users"]] == [f"U{EVERYBODY.index(DEVICE)}"]

@@ -41,6 +41,21 @@ def test_any_worker_of_the_pool_unless_some_will_not_do() -> None:
     assert placed(Fleet((d0,)), avoid=("d0",)).worker is None
 
 
+def test_a_job_goes_to_a_worker_by_name_while_one_that_failed_it_is_out_of_sight() -> None:
+    """A device that was cut off may take what is for anybody all the same."""
+    d0, d1 = worker("d0", "device"), worker("d1", "device")
+    assert placed(Fleet((d0, d1)), avoid=("gone",)).worker == "d0"
+
+
+def test_somebodys_own_device_is_there_for_those_who_select_it() -> None:
+    mine, shared = worker("d0", "device", labels={"owner": "ada"}, private=True), worker("d1", "device")
+    both, hers = Fleet((mine, shared)), {"owner": "ada"}
+    assert both.open_to(question().request).workers == (shared,)
+    assert both.open_to(question(deviceSelector=hers).request).workers == (mine, shared)
+    assert both.open_to(question(deviceSelector={"owner": "bob"}).request).workers == (shared,)
+    assert placed(Fleet((mine,)), selector=hers).worker == "d0"
+
+
 def test_a_selector_binds_to_the_worker_with_the_labels() -> None:
     mine = worker("d0", "device", labels={"owner": "ada", "os": "linux"})
     other = worker("d1", "device", labels={"owner": "bob"})

@@ -31,6 +31,13 @@ class TestSettings:
         assert settings.read([], {"RISE_DEDICATED": "job-1"}).identity.dedicated == "job-1"
         assert settings.read(["--dedicated", "job-2"], {"RISE_DEDICATED": "job-1"}).identity.dedicated == "job-2"
 
+    def test_a_device_may_be_somebodys_own(self) -> None:
+        assert not settings.read(["--tier", "device"], {}).identity.private
+        assert settings.read(["--tier", "device", "--private"], {}).identity.private
+        assert settings.read(["--tier", "device"], {"RISE_PRIVATE": "1"}).identity.private
+        with pytest.raises(InvalidInput, match="the edge works for everybody"):
+            settings.read(["--private"], {})
+
     def test_families_of_the_bus_are_named_beside_manifests(self) -> None:
         found = settings.read(["--family", "f.yaml"], {"RISE_FAMILIES": "bus:tiny,rise-shapes"})
         assert found.families == ("bus:tiny", "rise-shapes", "f.yaml")

@@ -1,4 +1,7 @@
-"""Messages to bytes and back, strictly.
+"""Messages to bytes and back, strictly: types are never bent, and numbers are finite.
+
+Only a field that is not known is passed over on the bus: in a rolling upgrade those who are not upgraded yet hear from
+those who are. A new field must therefore be one that may be missed; what may not is a new version of the message.
 
 A message is one line of JSON. Where bytes travel with it they follow after one newline: JSON text made here never
 holds a raw newline, so the first one is the border. It reads well in any NATS tool, and costs no base64.
@@ -7,13 +10,14 @@ holds a raw newline, so the first one is the border. It reads well in any NATS t
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rise_contracts import errors, messages
 
 M = TypeVar("M", bound=BaseModel)
+Extra = Literal["ignore", "forbid"]
 
 _BORDER = b"\n"
 
@@ -24,16 +28,19 @@ def encode(message: BaseModel, payload: bytes = b"") -> bytes:
     return text + _BORDER + payload if payload else text
 
 
-def decode(kind: type[M], data: bytes) -> M:
-    """The message in `data`. Raises InvalidInput where it is not a whole, valid message of `kind`."""
-    return decode_with_payload(kind, data)[0]
+def decode(kind: type[M], data: bytes, *, extra: Extra = "ignore") -> M:
+    """The message in `data`. Raises InvalidInput where it is not a whole, valid message of `kind`.
+
+    `extra` "forbid" is for what a person wrote, whose misspelt field is a mistake.
+    """
+    return decode_with_payload(kind, data, extra=extra)[0]
 
 
-def decode_with_payload(kind: type[M], data: bytes) -> tuple[M, bytes]:
+def decode_with_payload(kind: type[M], data: bytes, *, extra: Extra = "ignore") -> tuple[M, bytes]:
     """The message and the bytes behind it (empty where there are none)."""
     head, _, payload = data.partition(_BORDER)
     try:
-        return kind.model_validate_json(head, strict=True), payload
+        return kind.model_validate_json(head, strict=True, extra=extra), payload
     except ValidationError as error:
         raise _bad(kind.__name__, error) from error
 
@@ -69,7 +76,7 @@ def _adapter(name: str) -> TypeAdapter[Any]:
 def _decode_union(name: str, data: bytes) -> tuple[Any, bytes]:
     head, _, payload = data.partition(_BORDER)
     try:
-        return _adapter(name).validate_json(head, strict=True), payload
+        return _adapter(name).validate_json(head, strict=True, extra="ignore"), payload
     except ValidationError as error:
         raise _bad(name, error) from error
 

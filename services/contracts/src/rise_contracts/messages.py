@@ -50,6 +50,13 @@ class PayloadRef(Part):
     chunks: int = Field(default=0, ge=0, le=CHUNKS_LIMIT)
 
 
+class Spent(Message):
+    """What a worker has stored of a stage and nobody needs any more: chunks, and the checkpoint on a subject."""
+
+    chunks: PayloadRef | None = None
+    checkpoint: str = Field(default="", max_length=512)
+
+
 class StageReport(Part):
     """What one stage took. `seconds` is from the start of the handler to its end, on the worker that ended it.
 
@@ -245,6 +252,7 @@ class Heartbeat(Message):
     link: LinkQuality | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     dedicated: str = Field(default="", max_length=63, description="the one job that it is there for; empty: any")
+    private: bool = Field(default=False, description="takes only what is sent to it by name")
 
 
 class Predictions(Part):

@@ -36,9 +36,10 @@ class Resource(BaseModel):
 
 
 class Message(BaseModel):
-    """What travels between Rise processes: snake_case, unknown fields refused, immutable, versioned.
+    """What travels between Rise processes: snake_case, immutable, versioned; made with known fields alone.
 
-    A receiver refuses a version it does not know, instead of guessing. Numbers are finite: JSON has no others.
+    A receiver refuses a version it does not know, instead of guessing, and passes over a field that it does not know
+    (see `codec`). Numbers are finite: JSON has no others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())

@@ -32,11 +32,13 @@ _ALL_STREAMS: Final = (f"{_API}.STREAM.>", f"{_API}.CONSUMER.>", f"{_API}.DIRECT
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody with rights of their own. `pool` and `name` are a worker's; "*" stands for every one."""
+    """Somebody with rights of their own. `pool` and `name` are a worker's; "*" stands for every one. A `private` device
+    takes what is sent to it by name, and nothing that is for any of its pool."""
 
     role: Role
     pool: str = ""
     name: str = ""
+    private: bool = False
 
     @property
     def inbox(self) -> str:
@@ -148,14 +150,14 @@ def _submits() -> Iterable[str]:
 
 
 def _device(me: Principal) -> Iterable[str]:
-    """It takes its own work and that which is for any of its pool, and offers what it has made of it."""
+    """It takes its own work, and that which is for any of its pool, and offers what it has made of it."""
     stream = subjects.work_stream(me.pool)
     yield f"$KV.{subjects.KV_WORKERS}.{me.name}"
     yield subjects.progress("*", me.name)
     yield subjects.offers_of_worker(me.pool, me.name)
     for bucket in (subjects.KV_FENCES, subjects.KV_FAMILIES):
         yield f"{_API}.DIRECT.GET.{_BUCKETS}{bucket}.$KV.{bucket}.*"
-    for worker in (me.name, None):
+    for worker in (me.name,) if me.private else (me.name, None):
         lane, durable = subjects.lane(me.pool, worker), subjects.work_durable(worker)
         yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         yield f"{_API}.CONSUMER.INFO.{stream}.{durable}"

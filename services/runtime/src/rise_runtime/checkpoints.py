@@ -78,8 +78,11 @@ class Checkpoints:
 
     async def drop(self) -> None:
         """Free the room of what is kept, if anything is."""
-        if self._kept is None:
-            return
+        if self._kept is not None:
+            await self.forget()
+
+    async def forget(self) -> None:
+        """Free the room of whatever there is, that of which only the confirmation was lost as well."""
         try:
             await self._reporter.forget(self._task.job_id, self._kept, self._subject)
         except errors.RiseError as error:

@@ -148,7 +148,7 @@ class _Customs:
     async def _took(self, delivery: Delivery, pool: str, worker: str, job_id: str, kind: str) -> bool:
         """False where nobody wants it any more. Raises OfferRefused, InvalidInput, HandoffRefused."""
         if kind == SPENT:
-            await self._free(codec.decode(messages.PayloadRef, delivery.data), pool, worker)
+            await self._free(codec.decode(messages.Spent, delivery.data), pool, worker, job_id)
             return True
         held = await self._jobs.get(job_id)
         record = held.record if held is not None else None
@@ -199,16 +199,18 @@ class _Customs:
         await blobs.drop(self._bus, task.payload)
         return True
 
-    async def _free(self, ref: messages.PayloadRef, pool: str, worker: str) -> None:
-        self._check_ref(ref, pool, worker)
-        await blobs.drop(self._bus, ref)
+    async def _free(self, spent: messages.Spent, pool: str, worker: str, job_id: str) -> None:
+        if spent.checkpoint:
+            _check_own(spent.checkpoint, subjects.checkpoints_of_lane, pool, worker)
+        if spent.chunks is not None:
+            self._check_ref(spent.chunks, pool, worker)
+        await self._stores.forget(job_id, spent.chunks, spent.checkpoint)
 
     @staticmethod
     def _check_ref(ref: messages.PayloadRef, pool: str, worker: str) -> None:
         """Chunks must be in a lane that the worker may write to: it would have others' read, or dropped."""
-        own = tuple(subjects.blobs_of_lane(subjects.lane(pool, name)).removesuffix(">") for name in (worker, None))
-        if ref.subject is not None and (not ref.subject.startswith(own) or set(ref.subject) & set("*>")):
-            raise inspection.OfferRefused(worker, "chunks of its own", ref.subject)
+        if ref.subject is not None:
+            _check_own(ref.subject, subjects.blobs_of_lane, pool, worker)
 
     @staticmethod
     def _check_lane(record: JobRecord, pool: str, worker: str) -> None:
@@ -245,6 +247,13 @@ class _Customs:
                 retriable=True,
             )
             await self._stores.event(event)
+
+
+def _check_own(subject: str, of_lane: Callable[[str], str], pool: str, worker: str) -> None:
+    """Raise OfferRefused unless it is one subject, in a lane of the worker's."""
+    own = tuple(of_lane(subjects.lane(pool, name)).removesuffix(">") for name in (worker, None))
+    if not subject.startswith(own) or set(subject) & set("*>"):
+        raise inspection.OfferRefused(worker, "what is its own", subject)
 
 
 def _is_wanted(record: JobRecord | None, attempt: int, delivery: Delivery) -> TypeGuard[JobRecord]:

@@ -104,6 +104,7 @@ class Heart:
             link=messages.LinkQuality(rtt_s=rtt, bytes_per_s=self._bytes_per_s),
             labels=me.labels,
             dedicated=me.dedicated,
+            private=me.private,
         )
 
     async def _round_trip(self) -> float:

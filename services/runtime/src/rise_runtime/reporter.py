@@ -34,7 +34,7 @@ class Reporter(Protocol):
     async def give_up(self, event: messages.StageFailed, work: bytes, key: str) -> None:
         """Keep work that nobody can do among the dead letters, and tell. `key` names this piece of it."""
 
-    async def forget(self, job_id: str, ref: messages.PayloadRef, checkpoint: str = "") -> None:
+    async def forget(self, job_id: str, chunks: messages.PayloadRef | None, checkpoint: str = "") -> None:
         """Free the room of chunks of this worker's own, and of the checkpoint on that subject."""
 
 
@@ -63,10 +63,11 @@ class Storing(Reporter):
         subject = subjects.event(event.job_id, event.kind)
         await streams.store(self._bus, subject, codec.encode(event), msg_id=f"{key}.event")
 
-    async def forget(self, job_id: str, ref: messages.PayloadRef, checkpoint: str = "") -> None:
+    async def forget(self, job_id: str, chunks: messages.PayloadRef | None, checkpoint: str = "") -> None:
         if checkpoint:
             await streams.purge(self._bus, subjects.STREAM_CHECKPOINTS, checkpoint)
-        await blobs.drop(self._bus, ref)
+        if chunks is not None:
+            await blobs.drop(self._bus, chunks)
 
 
 class Offering(Reporter):
@@ -94,10 +95,10 @@ class Offering(Reporter):
     async def give_up(self, event: messages.StageFailed, work: bytes, key: str) -> None:
         await self._offer(event.job_id, DEAD, codec.encode(event, work))
 
-    async def forget(self, job_id: str, ref: messages.PayloadRef, checkpoint: str = "") -> None:
-        # The checkpoint's message goes with the job: a device may remove nothing from a stream.
-        if ref.subject is not None:
-            await self._offer(job_id, SPENT, codec.encode(ref))
+    async def forget(self, job_id: str, chunks: messages.PayloadRef | None, checkpoint: str = "") -> None:
+        # A device may remove nothing from a stream itself.
+        if checkpoint or (chunks is not None and chunks.subject is not None):
+            await self._offer(job_id, SPENT, codec.encode(messages.Spent(chunks=chunks, checkpoint=checkpoint)))
 
     async def _offer(self, job_id: str, kind: str, data: bytes) -> None:
         self._bus.check_size(f"offer {kind}", len(data))

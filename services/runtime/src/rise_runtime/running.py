@@ -94,6 +94,10 @@ class Running:
         # Not before: who dies in between is followed by one who goes on from the checkpoint.
         await self._checkpoints.drop()
 
+    async def forget(self) -> None:
+        """Drop what was kept of a stage that nobody wants any more: it may have been stored when its job was gone."""
+        await self._checkpoints.forget()
+
     async def _compute(self, payload: bytes) -> StageResult:
         """What the handler makes. Raises Stuck when nothing was heard of it for too long."""
         bench, context = self._bench, self.context

@@ -20,13 +20,17 @@ from rise_contracts.model import Tier
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a worker is. `name` is unique among living workers; `dedicated` is the one job that it is there for."""
+    """Who a worker is. `name` is unique among living workers; `dedicated` is the one job that it is there for.
+
+    A `private` one is somebody's own: it does what is sent to it by name, and nothing that any of its pool may do.
+    """
 
     name: str
     tier: Tier
     pool: str
     labels: dict[str, str] = field(default_factory=dict)
     dedicated: str = ""
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,8 +90,9 @@ class _Worker:
         self._suspects: list[Delivery] = []
         self._changed, self._broken = asyncio.Event(), asyncio.Event()
         self._failures: list[BaseException] = []
-        self._own, self._shared = self._queue(identity.name), self._queue(None)
-        self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._shared)
+        self._own = self._queue(identity.name)
+        self._consumers = (self._own,) if identity.private else (self._own, self._queue(None))
+        self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._consumers[-1])
         keepalive = min(1.0, settings.ack_wait_s / 4)
         self._reporter = reporter_of(bus, identity)
         self._bench = Bench(
@@ -115,8 +116,8 @@ class _Worker:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)
             await cancels.stop()
-            await self._shared.stop()
-            await self._own.stop(delete=True)
+            for consumer in self._consumers:
+                await consumer.stop(delete=consumer is self._own)
             await self._heart.leave()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -133,7 +134,7 @@ class _Worker:
         hear of this worker. False when told to stop first."""
         while not self._is_over:
             try:
-                await asyncio.gather(self._own.start(), self._shared.start())
+                await asyncio.gather(*(consumer.start() for consumer in self._consumers))
             except streams.JetStreamError as error:
                 if error.code != 404:
                     raise
@@ -217,7 +218,7 @@ class _Worker:
         What waits in the worker's own queue was looked for before: were both asked while both are full, one of two
         tasks would be given back each time, and in the end be taken for one that nobody survives.
         """
-        waits = {asyncio.create_task(consumer.next()): consumer for consumer in (self._own, self._shared)}
+        waits = {asyncio.create_task(consumer.next()): consumer for consumer in self._consumers}
         events = (self._stop, self._broken, self._bus.closed)
         signals = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
@@ -268,7 +269,11 @@ class _Worker:
         except Stopped as stopped:
             result = "stopped"
             log.info("job %s: stopped (%s)", task.job_id, stopped)
-            await (delivery.nak() if str(stopped) == DRAINING else delivery.ack())
+            if str(stopped) == DRAINING:
+                await delivery.nak()
+            else:
+                await running.forget()
+                await delivery.ack()
         except Stuck:
             result = "stuck"
             await delivery.nak()

@@ -39,10 +39,15 @@ class Fleet:
 
     def open_to(self, request: JobRequest) -> Fleet:
         """Those that may work on a job: they know its family, and where its stages have workers of their own they are
-        these, else no job's own."""
+        these, else no job's own. Somebody's own device is there for jobs that select it, and for no other."""
+        selector = request.spec.device_selector
         wanted = request.job_id if request.spec.placement == "Dedicated" else ""
         family = request.spec.family
-        fit = (worker for worker in self.workers if worker.dedicated == wanted)
+        fit = (
+            worker
+            for worker in self.workers
+            if worker.dedicated == wanted and (not worker.private or (selector and _has_labels(worker, selector)))
+        )
         return Fleet(tuple(worker for worker in fit if not worker.families or family in worker.families), self.backlogs)
 
     def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
@@ -93,8 +98,10 @@ class Fleet:
             return f"no {tier} worker has the labels {_labels_text(selector)}"
         wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
         everyone = _by_pool(workers)
+        # One who failed the job and is not in sight any more may still be taking what is for anybody.
+        hunted = not set(avoid) <= {worker.worker for worker in self.workers}
         places = [
-            _place_in(pool, everyone[pool], usable, family, member, self.backlogs)
+            _place_in(pool, everyone[pool], usable, family, member, self.backlogs, hunted)
             for pool, usable in sorted(_by_pool(wanted).items())
         ]
         return min(places, key=lambda place: (not place.loaded, _done_in(place), place.waiting, place.pool))
@@ -107,10 +114,11 @@ def _place_in(
     family: str,
     member: str,
     backlogs: Mapping[str, float] | None,
+    hunted: bool,
 ) -> Place:
     best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
-    bound = best.worker if len(usable) < len(everyone) or best.dedicated else None
+    bound = best.worker if len(usable) < len(everyone) or best.dedicated or best.private or hunted else None
     speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
     power = sum(_speed(w) for w in usable)
     return Place(

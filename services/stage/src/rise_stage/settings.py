@@ -65,8 +65,11 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     if name == subjects.ANY:
         raise InvalidInput("--name", f"a name other than {name!r}, which stands for every worker of a pool", name)
     dedicated = _name("--dedicated", given.dedicated) if given.dedicated else ""
+    if given.private and tier != "device":
+        raise InvalidInput("--private", "a worker of the tier device", tier, "the edge works for everybody")
+    labels = dict(_label(text) for text in given.label)
     return Settings(
-        identity=Identity(name, tier, pool, dict(_label(text) for text in given.label), dedicated),
+        identity=Identity(name, tier, pool, labels, dedicated, given.private),
         nats_url=given.nats_url,
         access=access.from_environment(environment),
         families=tuple(given.family) or (EMBEDDED,),
@@ -108,6 +111,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--label", action="append", default=_words(environment, "RISE_LABELS"), help="key=value, for device selectors"
     )
     add("--dedicated", "RISE_DEDICATED", "", "the one job that this worker is there for")
+    parser.add_argument(
+        "--private",
+        action="store_true",
+        default=environment.get("RISE_PRIVATE", "") not in ("", "0"),
+        help="do only what a deviceSelector sends to this very worker",
+    )
     add("--threads", "RISE_THREADS", "1", "CPU threads (1); 0 leaves it to torch")
     add("--device", "RISE_DEVICE", "auto", "cpu, cuda, cuda:1, mps, or auto (an accelerator where there is one)")
     add("--precision", "RISE_PRECISION", "fp32", "fp32, fp16 or bf16")

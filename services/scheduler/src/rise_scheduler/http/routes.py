@@ -93,11 +93,11 @@ class _Works:
 
     async def configure(self, request: Request) -> Decision:
         """A configuration for a job, decided and logged."""
-        return await self._answers.configure(codec.decode(Configure, await gate.body_of(request)))
+        return await self._answers.configure(codec.decode(Configure, await gate.body_of(request), extra="forbid"))
 
     async def learn(self, request: Request) -> OutcomeReceipt:
         """Learn what came of a decision, once however often it is sent. 404 where the decision is not in the log."""
-        outcome = codec.decode(Outcome, await gate.body_of(request))
+        outcome = codec.decode(Outcome, await gate.body_of(request), extra="forbid")
         verdict = await self._answers.learn(outcome)
         if verdict is Verdict.REFUSED:
             wanted = "job, arm and numbers that fit the decision"

@@ -1,0 +1,75 @@
+"""Each moment in the life of a RelayJob as a message on a wire: whose, and which.
+
+What is said on the bus is as at the other door; the driver of jobs is the operator's leader. Its own last word is a
+status for the API server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from benchmarks.chaos import moments
+from benchmarks.chaos.cluster import api_tap
+from benchmarks.chaos.cluster.wires import Hold
+from benchmarks.chaos.cluster.world import JOBS, World
+from benchmarks.chaos.words import Moment
+from rise_contracts.status import JobCondition
+from rise_operator import seen
+
+HEAD, TAIL, STEP = 24, 16, 8
+"""Steps of the two stages, and the one in either at which a job is met."""
+PROMPT: Final = "a small red circle above a large blue square"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job of the matrix: it is known on the bus before it is made, by its key."""
+
+    name: str
+    spec: dict[str, object]
+
+    @property
+    def job_id(self) -> str:
+        meta = {"namespace": JOBS, "name": self.name, "uid": "-", "resourceVersion": "-"}
+        return seen.job({"metadata": meta, "spec": self.spec}).job_id
+
+
+def asked(name: str, *, seed: int = 7, **more: object) -> Asked:
+    """A relay of two stages with all of its numbers fixed."""
+    stages = [{"member": "large", "steps": HEAD, "untilSigma": 0.9}, {"member": "finisher", "steps": TAIL}]
+    relay = {"mode": "Fixed", "stages": stages}
+    return Asked(name, {"prompt": PROMPT, "seed": seed, "relay": relay, "idempotencyKey": name, **more})
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A hold, and the process whose message it waits for."""
+
+    whose: str
+    hold: Hold
+
+
+def armed(world: World, moment: Moment, target: str, job: Asked, leader: str) -> list[Met]:
+    """A hold at each process that may come to the moment."""
+    if moment is Moment.WRITING_STATUS:
+        api = world.parts[leader].api
+        assert api is not None, "an operator has a tap on the API server"
+        match = api_tap.writes_status(job.name, JobCondition.COMPLETE)
+        return [Met(leader, world.wires.do(lambda: api.hold(match)))]
+    sign = moments.sign(moment, target, job.job_id, STEP)
+    whose = {moments.DRIVER: (leader,), moments.SCHEDULER: ("scheduler",)}.get(sign.whose) or of_tier(world, sign.whose)
+    return [Met(name, world.wires.do(partial(world.parts[name].tap.hold, *sign.until))) for name in whose]
+
+
+def of_tier(world: World, target: str) -> Sequence[str]:
+    """The workers that "edge worker" or "device worker" stands for."""
+    return [name for name, tier in world.makeup.names.items() if f"{tier} worker" == target]
+
+
+def first(world: World, armed: Sequence[Met]) -> Met:
+    """The one that holds its message; the others wait for nothing any more. Raises Waited."""
+    hold = world.wires.first_met([met.hold for met in armed])
+    return next(met for met in armed if met.hold is hold)

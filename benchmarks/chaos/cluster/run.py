@@ -1,0 +1,29 @@
+"""All of this door: the matrix with light workers, the cells that are run with a model too, then the random run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.chaos.cluster import cells, matrix, storm
+from benchmarks.chaos.cluster.matrix import Tell
+from benchmarks.chaos.cluster.world import Makeup
+from benchmarks.chaos.words import Result
+
+STORM_LEASE_S = 5.0
+"""Shorter than by default, so that more faults strike in the same time."""
+
+
+def run(only: str, seed: int, tell: Tell) -> list[Result]:
+    """The results of the cells that have `only` in their words, or of no cell where it is "none", and of the random
+    run of `seed`."""
+    results: list[Result] = []
+    with TemporaryDirectory(prefix="rise-chaos-") as folder:
+        for makeup, chosen in ((Makeup("light"), list(cells.cells(only))), (Makeup("real"), list(cells.real(only)))):
+            if chosen and only != "none":
+                with matrix.stage(makeup, Path(folder) / makeup.stage) as on:
+                    results += matrix.run(on, chosen, tell)
+        if not only or only == "none":
+            with matrix.stage(Makeup(lease_s=STORM_LEASE_S), Path(folder) / "storm") as on:
+                results += storm.run(on, seed, tell)
+    return results

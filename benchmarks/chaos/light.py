@@ -1,0 +1,105 @@
+"""A stage worker without a model: ``python -m benchmarks.chaos.light --tier edge --name edge-1 …``.
+
+The worker loop, the bus, progress, checkpoints and resuming are the real ones. A step hashes the state of the step
+before, so a result that skipped a step, made one twice or came from another seed has another digest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import os
+import time
+from typing import Final, get_args
+
+from benchmarks._idle_stage import SHAPE, SIDE, latent, status
+from rise_contracts import messages
+from rise_contracts.handoff import HandoffHeader
+from rise_contracts.model import Tier
+from rise_runtime import layout, telemetry
+from rise_runtime.bus import connect
+from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
+from rise_runtime.signals import leave, stop_on_signals
+from rise_runtime.worker import WorkerSettings, run_worker
+
+STEP_S: Final = 0.01
+EVERY: Final = 2
+"""Steps between two checkpoints."""
+_ON_THE_WAY: Final = 0.5
+"""The noise level that checkpoints of the last stage say; nobody computes with it."""
+LARGE: Final = 600
+"""States that a large handoff has: more than travels in one message."""
+
+
+def stepped(state: bytes, step: int) -> bytes:
+    """The state after one more step."""
+    return hashlib.sha256(bytes([step]) + state).digest() + state[32:]
+
+
+def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult:
+    """One stage, from its checkpoint where there is one."""
+    stage = task.configuration.stages[task.stage_index]
+    first = latent(task.request.seed) * (LARGE if task.request.spec.images > 1 else 1)
+    state, done = payload or first, 0
+    if context.resume is not None:
+        state, done = context.resume.payload, context.resume.step
+        context.resumed_at = done
+    for step in range(done, stage.steps):
+        state = stepped(state, step)
+        time.sleep(STEP_S)
+        if (step + 1) % EVERY == 0 and step + 1 < stage.steps:
+            context.keep(Checkpoint(_header(task, state), state, step + 1, STEP_S * (step + 1)))
+        context.progress(step + 1, stage.steps, stage.sigma_to, STEP_S)
+    if task.stage_index < len(task.configuration.stages) - 1:
+        return Handoff(_header(task, state), state, stage.steps)
+    return Pictures((Picture(state, SIDE, SIDE),), stage.steps)
+
+
+def _header(task: messages.StageTask, state: bytes) -> HandoffHeader:
+    return HandoffHeader(
+        job=task.job_id,
+        attempt=task.attempt,
+        stage=task.stage_index,
+        family=task.request.spec.family,
+        latent_contract="0" * 64,
+        sigma=task.configuration.stages[task.stage_index].sigma_to or _ON_THE_WAY,
+        shape=SHAPE,
+        dtype=task.configuration.wire_dtype,
+        solver=task.configuration.solver,
+        sha256=hashlib.sha256(state).hexdigest(),
+        nbytes=len(state),
+    )
+
+
+async def work(identity: Identity, family: str, ack_wait_s: float) -> None:
+    """Serve until SIGTERM."""
+    stop = stop_on_signals()
+    url, token = os.environ["RISE_NATS_URL"], os.environ.get("RISE_NATS_TOKEN")
+    async with connect(url, token, name=f"rise-stage-{identity.name}", patience=30.0) as bus:
+        await layout.ensure(bus)
+        await run_worker(
+            bus,
+            identity,
+            handle,
+            status=lambda: status(identity.tier, family),
+            stop=stop,
+            settings=WorkerSettings(ack_wait_s=ack_wait_s),
+        )
+
+
+def main() -> None:
+    """Work until told to stop."""
+    parser = argparse.ArgumentParser(prog="light")
+    parser.add_argument("--tier", required=True, choices=get_args(Tier))
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--family", default="rise-shapes")
+    parser.add_argument("--ack-wait-s", type=float, default=1.0)
+    given = parser.parse_args()
+    telemetry.configure_logging()
+    asyncio.run(work(Identity(given.name, given.tier, given.tier), given.family, given.ack_wait_s))
+
+
+if __name__ == "__main__":
+    main()
+    leave(0)

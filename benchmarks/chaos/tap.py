@@ -1,0 +1,228 @@
+"""A tap on the wire between one process and nats-server: it passes everything on, and holds what it is told to.
+
+The seam of the fault matrix. A message names the moment of a fault: while it and all that follows is held, the process
+behind the tap may be killed or frozen, or the link cut, and nothing of that depends on luck. Afterwards what was held
+is let go (also of a process that is dead: its kernel would have sent it) or dropped.
+
+The link's own faults are made here too: cut both ways or one, which is silence and not an end, and a trickle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from benchmarks.chaos.wire import Match, Reader, Said
+
+_READ: Final = 65_536
+_BUFFER: Final = 64 * 1024
+"""Bytes that the kernel takes in for a tap that does not read: few, so that the server notices a slow reader."""
+_TICKS: Final = 20
+"""A trickle flows in so many portions a second."""
+
+
+class Hold:
+    """Waits for messages in their order, and holds the last. `met` is set once it is held; `said` is that message."""
+
+    def __init__(self, tap: Tap, until: tuple[Match, ...]) -> None:
+        self._tap, self._left = tap, list(until)
+        self.met = asyncio.Event()
+        self.said: Said | None = None
+
+    @property
+    def tap(self) -> Tap:
+        return self._tap
+
+    def sees(self, said: Said) -> bool:
+        """Whether `said` is the message that was waited for."""
+        if not self._left or not self._left[0](said):
+            return False
+        del self._left[0]
+        if self._left:
+            return False
+        self.said = said
+        self.met.set()
+        return True
+
+    def let_go(self) -> None:
+        """Pass on what is held, or wait for nothing any more."""
+        self._tap.end_hold(self, drop=False)
+
+    def drop(self) -> None:
+        """Throw away what is held, and close the connections that it came on."""
+        self._tap.end_hold(self, drop=True)
+
+
+@dataclass(eq=False)
+class _Line:
+    """One connection."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    dropped: bool = False
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+
+class Tap:
+    """Made by `tapped`. `url` is where the process finds its server."""
+
+    def __init__(self, server: str) -> None:
+        parts = urlsplit(server)
+        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 4222
+        self._own_port = 0
+        self._lines: set[_Line] = set()
+        self._holds: list[Hold] = []
+        self._holding: Hold | None = None
+        self._flows, self._up, self._down = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._rate: float | None = None
+        for gate in (self._flows, self._up, self._down):
+            gate.set()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._own_port}"
+
+    def hold(self, *until: Match) -> Hold:
+        """Hold the message that the last of `until` matches, once the others were seen in their order."""
+        hold = Hold(self, until)
+        self._holds.append(hold)
+        return hold
+
+    def cut(self, *, up: bool = True, down: bool = True) -> None:
+        """Nothing goes through any more, to the server (`up`) and to the process (`down`); nobody is told."""
+        if up:
+            self._up.clear()
+        if down:
+            self._down.clear()
+
+    def mend(self) -> None:
+        """All flows again, and what was under way comes late: TCP has kept it."""
+        self._rate = None
+        self._up.set()
+        self._down.set()
+
+    def slow(self, bytes_per_s: float) -> None:
+        """The process takes no more than this from the server, until `mend`."""
+        self._rate = bytes_per_s
+
+    def end_hold(self, hold: Hold, *, drop: bool) -> None:
+        """See `Hold`."""
+        if hold in self._holds:
+            self._holds.remove(hold)
+        if self._holding is not hold:
+            return
+        if drop:
+            for line in self._lines:
+                line.dropped = True
+        self._holding = None
+        self._flows.set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection, until either side ends it."""
+        try:
+            server_reader, server_writer = await self._dial()
+        except OSError:
+            writer.transport.abort()  # as the kernel does where nobody listens
+            return
+        line = _Line(writer, server_writer)
+        self._lines.add(line)
+        line.tasks = {
+            asyncio.create_task(self._to_server(reader, line)),
+            asyncio.create_task(self._to_process(server_reader, line)),
+        }
+        try:
+            await asyncio.wait(line.tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._lines.discard(line)
+            for task in line.tasks:
+                task.cancel()
+            await asyncio.gather(*line.tasks, return_exceptions=True)
+            for end in (line.client, line.server):
+                with contextlib.suppress(OSError):
+                    end.close()
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        raw = socket.socket()
+        raw.setblocking(False)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        try:
+            await asyncio.get_running_loop().sock_connect(raw, (self._host, self._port))
+        except OSError:
+            raw.close()
+            raise
+        return await asyncio.open_connection(sock=raw, limit=_BUFFER)
+
+    async def _to_server(self, reader: asyncio.StreamReader, line: _Line) -> None:
+        messages = Reader()
+        with contextlib.suppress(OSError):
+            while data := await reader.read(_READ):
+                for said in messages.feed(data):
+                    if not await self._passes(said, line):
+                        return
+                    line.server.write(said.raw)
+                await line.server.drain()
+            await self._up.wait()  # who is cut off is not heard to leave either
+            if await self._gates(line):
+                line.server.write(messages.rest)
+                await line.server.drain()
+
+    async def _passes(self, said: Said, line: _Line) -> bool:
+        """Wait until it may pass; whether it does."""
+        if self._holding is None:
+            met = next((hold for hold in self._holds if hold.sees(said)), None)
+            if met is not None:
+                self._holding = met
+                self._flows.clear()
+        return await self._gates(line)
+
+    async def _gates(self, line: _Line) -> bool:
+        while not (self._flows.is_set() and self._up.is_set()):
+            await self._flows.wait()
+            await self._up.wait()
+        return not line.dropped
+
+    async def _to_process(self, reader: asyncio.StreamReader, line: _Line) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(self._portion):
+                await self._down.wait()
+                if not line.client.is_closing():  # what a dead process has said may still be held, and have to go
+                    line.client.write(data)
+                    with contextlib.suppress(OSError):
+                        await line.client.drain()
+                if self._rate is not None:
+                    await asyncio.sleep(len(data) / self._rate)
+            await self._down.wait()
+
+    @property
+    def _portion(self) -> int:
+        return _READ if self._rate is None else max(1, int(self._rate / _TICKS))
+
+    async def close(self) -> None:
+        """End every connection."""
+        lines = list(self._lines)
+        for line in lines:
+            for task in line.tasks:
+                task.cancel()
+        await asyncio.gather(*(task for line in lines for task in line.tasks), return_exceptions=True)
+
+    async def listen(self) -> asyncio.Server:
+        server = await asyncio.start_server(self.connected, "127.0.0.1", 0)
+        self._own_port = int(server.sockets[0].getsockname()[1])
+        return server
+
+
+@contextlib.asynccontextmanager
+async def tapped(server: str) -> AsyncIterator[Tap]:
+    """A tap before the nats-server at this URL, for the length of the block."""
+    tap = Tap(server)
+    listening = await tap.listen()
+    try:
+        yield tap
+    finally:
+        listening.close()
+        await tap.close()
