@@ -85,6 +85,12 @@ class Rendered:
         (found,) = [pod for pod in self.pods() if pod.name == name]
         return found
 
+    def reviewers(self) -> set[str]:
+        """The service accounts that may have tokens reviewed."""
+        bindings = self.all("ClusterRoleBinding")
+        ours = [each for each in bindings if each["metadata"]["name"].endswith("token-review")]
+        return {subject["name"] for binding in ours for subject in binding["subjects"]}
+
     def manifests(self) -> list[Object]:
         """What the ConfigMaps hold for the operator to apply."""
         held = [body["data"].get("manifest.yaml") for body in self.all("ConfigMap")]

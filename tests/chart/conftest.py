@@ -43,6 +43,10 @@ VALUES: dict[str, Object] = {
             }
         }
     },
+    "accounts": {
+        "scheduler": {"http": {"enabled": True, "accounts": ["studio/asker"]}},
+        "metrics": {"existingSecret": "scraping", "accounts": ["monitoring/prometheus", "monitoring/agent.a"]},
+    },
     "everything-off": {
         "crds": {"install": False},
         "nats": {"persistence": {"enabled": False}},

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from rise_operator import settings as operator_settings
+from rise_runtime import token_review
 from rise_scheduler import settings as scheduler_settings
 from tests.chart.charts import NAMESPACE, RELEASE, Object, Pod, Rendered, environment_of
 from tests.chart.conftest import DIGEST
 
 PROCESSES = ("Deployment/rise-operator", "Deployment/rise-scheduler")
-OLDER = {"RISE_NATS_TOKEN": "secret", "RISE_NAMESPACE": NAMESPACE, "RISE_POD_NAME": "rise-operator-0"}
+OLDER = {
+    "RISE_NATS_TOKEN": "secret",
+    "RISE_METRICS_TOKEN": "secret",
+    "RISE_NAMESPACE": NAMESPACE,
+    "RISE_POD_NAME": "rise-operator-0",
+}
 """What the pod's environment takes from elsewhere."""
 
 
@@ -21,7 +29,7 @@ def test_the_pods_of_the_chart_are_these(plain: Rendered) -> None:
 def test_no_server_comes_along_where_another_is_named(renderings: dict[str, Rendered]) -> None:
     external = renderings["external-nats"]
     assert {pod.name for pod in external.pods()} == {*PROCESSES, "Job/rise-test"}
-    assert external.all("Secret") == []
+    assert [body["metadata"]["name"] for body in external.all("Secret")] == ["rise-metrics"]
     for pod in external.pods():
         environment = environment_of(pod.main())
         assert environment["RISE_NATS_URL"] == "tls://bus.example.org:4222"
@@ -78,12 +86,13 @@ def test_our_processes_are_asked_where_they_answer(plain: Rendered, name: str) -
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
 
 
-def test_only_the_operator_gets_a_token_of_the_api(rendered: Rendered) -> None:
+def test_only_the_operator_and_who_reviews_tokens_get_one_of_the_api(rendered: Rendered) -> None:
     accounts = {body["metadata"]["name"]: body for body in rendered.all("ServiceAccount")}
     assert all(account["automountServiceAccountToken"] is False for account in accounts.values())
     for pod in rendered.pods():
         assert pod.spec["serviceAccountName"] in accounts, pod.name
-        assert pod.spec["automountServiceAccountToken"] is (pod.name == PROCESSES[0]), pod.name
+        reviews = pod.spec["serviceAccountName"] in rendered.reviewers()
+        assert pod.spec["automountServiceAccountToken"] is (pod.name == PROCESSES[0] or reviews), pod.name
 
 
 def test_the_operator_reads_what_the_chart_tells_it(plain: Rendered) -> None:
@@ -123,6 +132,39 @@ def test_http_is_served_where_it_is_wanted_and_opened_by_a_secret(renderings: di
     assert token["valueFrom"]["secretKeyRef"] == {"name": "asking", "key": "token"}
     plain = renderings["defaults"].pod("Deployment/rise-scheduler").main()
     assert not [item for item in plain["env"] if item["name"].startswith("RISE_HTTP")]
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_metrics_ask_for_a_token_that_the_chart_draws_or_one_that_is_named(
+    renderings: dict[str, Rendered], name: str
+) -> None:
+    for values, secret in (("defaults", "rise-metrics"), ("accounts", "scraping")):
+        container = renderings[values].pod(name).main()
+        (token,) = [item for item in container["env"] if item["name"] == "RISE_METRICS_TOKEN"]
+        assert token["valueFrom"]["secretKeyRef"] == {"name": secret, "key": "token"}
+    assert {"rise-metrics"} == {
+        body["metadata"]["name"] for body in renderings["defaults"].all("Secret") if "stage-token" in body["data"]
+    }
+    assert not [body for body in renderings["accounts"].all("Secret") if body["metadata"]["name"] == "scraping"]
+    drawn = renderings["defaults"].one("Secret", "rise-metrics")["data"]
+    assert len({base64.b64decode(text) for text in drawn.values()}) == 2
+    assert all(len(base64.b64decode(text)) == 40 for text in drawn.values())
+
+
+def test_accounts_reach_the_guards_that_read_them(renderings: dict[str, Rendered]) -> None:
+    found = renderings["accounts"]
+    told = [environment_of(found.pod(name).main()) for name in PROCESSES]
+    for environment in told:
+        read = token_review.read_accounts("RISE_METRICS_ACCOUNTS", environment["RISE_METRICS_ACCOUNTS"])
+        assert read == {"system:serviceaccount:monitoring:prometheus", "system:serviceaccount:monitoring:agent.a"}
+    asking = token_review.read_accounts("RISE_HTTP_ACCOUNTS", told[1]["RISE_HTTP_ACCOUNTS"])
+    assert asking == {"system:serviceaccount:studio:asker"}
+    assert "RISE_HTTP_ACCOUNTS" not in told[0]
+
+
+def test_stages_have_a_token_of_their_own(plain: Rendered) -> None:
+    told = operator_settings.read([], {**environment_of(plain.pod("Deployment/rise-operator").main()), **OLDER})
+    assert told.stage.metrics_secret == "rise-metrics"
 
 
 def test_an_upgrade_restarts_only_what_it_changes(plain: Rendered) -> None:

@@ -135,12 +135,21 @@ def test_http_is_for_those_whom_the_values_name(renderings: dict[str, Rendered])
 
 def test_the_monitor_selects_the_services_that_lead_to_metrics(renderings: dict[str, Rendered]) -> None:
     found = renderings["everything-on"]
-    (monitor,) = found.all("ServiceMonitor")
-    assert monitor["metadata"]["labels"]["release"] == "prometheus"
-    selected = [
-        body for body in found.all("Service") if selects(monitor["spec"]["selector"], body["metadata"]["labels"])
-    ]
-    assert [body["spec"]["ports"][0]["name"] for body in selected] == [monitor["spec"]["endpoints"][0]["port"]] * 3
+    leading: dict[str, set[str]] = {}
+    for monitor in found.all("ServiceMonitor"):
+        assert monitor["metadata"]["labels"]["release"] == "prometheus"
+        (endpoint,) = monitor["spec"]["endpoints"]
+        credentials = endpoint["authorization"]["credentials"]
+        assert credentials["name"] == "rise-metrics"
+        for body in found.all("Service"):
+            if selects(monitor["spec"]["selector"], body["metadata"]["labels"]):
+                assert body["spec"]["ports"][0]["name"] == endpoint["port"]
+                leading.setdefault(credentials["key"], set()).add(body["metadata"]["name"])
+    # What is sent to a device opens nothing but devices.
+    assert leading == {
+        "token": {"rise-operator-metrics", "rise-scheduler-metrics"},
+        "stage-token": {"rise-stage-metrics"},
+    }
     assert renderings["defaults"].all("ServiceMonitor") == []
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from tests.chart.charts import NAMESPACE, Object, Rendered
+from tests.chart.charts import NAMESPACE, Object, Rendered, render
+from tests.chart.conftest import VALUES
 
 READ = {"get", "list", "watch"}
 
@@ -27,6 +29,7 @@ def test_nobody_reads_or_writes_a_secret(rendered: Rendered) -> None:
         *("relayjobs", "stagepools", "modelfamilies"),
         *("pods", "deployments", "events", "leases"),
         *({"configmaps"} if rendered.manifests() else set()),
+        *({"tokenreviews"} if rendered.reviewers() else set()),
     }
 
 
@@ -35,10 +38,29 @@ def test_nobody_raises_rights_or_takes_those_of_others(rendered: Rendered) -> No
     assert verbs <= {*READ, "create", "update", "patch", "delete", "deletecollection"}
 
 
-def test_only_the_operator_has_a_role(rendered: Rendered) -> None:
+def test_only_the_operator_has_a_role_but_for_the_review_of_tokens(rendered: Rendered) -> None:
     bindings = [*rendered.all("RoleBinding"), *rendered.all("ClusterRoleBinding")]
+    bindings = [binding for binding in bindings if not binding["metadata"]["name"].endswith("-token-review")]
     operator = {"kind": "ServiceAccount", "name": "rise-operator", "namespace": NAMESPACE}
     assert [binding["subjects"] for binding in bindings] == [[operator]] * len(bindings)
+
+
+def test_tokens_are_reviewed_where_accounts_are_named_by_whoever_asks_for_them(renderings: dict[str, Rendered]) -> None:
+    found = renderings["accounts"]
+    assert found.reviewers() == {"rise-operator", "rise-scheduler"}
+    role = found.one("ClusterRole", f"{NAMESPACE}-rise-token-review")
+    assert role["rules"] == [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+    ]
+    for name, values in VALUES.items():
+        assert renderings[name].reviewers() == set() or "accounts" in str(values), name
+
+
+def test_who_serves_http_alone_is_the_only_one_that_reviews(tmp_path: Path) -> None:
+    asking: Object = {"scheduler": {"http": {"enabled": True, "accounts": ["studio/asker"]}}}
+    assert render(values=asking, folder=tmp_path).reviewers() == {"rise-scheduler"}
+    unserved: Object = {"scheduler": {"http": {"enabled": False, "accounts": ["studio/asker"]}}}
+    assert render(values=unserved, folder=tmp_path).reviewers() == set()
 
 
 def test_every_binding_is_to_a_role_of_the_chart(rendered: Rendered) -> None:

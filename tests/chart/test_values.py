@@ -32,6 +32,8 @@ WRONG = {
     "crds.install=maybe": "'/crds/install': got string, want boolean",
     "scheduler.http.port=1": "additional properties 'port' not allowed",
     "scheduler.http.enabled=true": "scheduler.http.existingSecret: wanted the name of a Secret",
+    "scheduler.http.accounts={asker}": "'/scheduler/http/accounts/0': 'asker' does not match",
+    "metrics.accounts={a/b/c}": "'/metrics/accounts/0': 'a/b/c' does not match",
     "nats.enabled=false": "nats.url: wanted the URL of a NATS server",
     "nats.enabled=false,nats.url=nats://bus:4222": "nats.existingSecret: wanted the name of a Secret",
 }

@@ -77,6 +77,21 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{- define "rise.metricsSecret" -}}
+{{- .Values.metrics.existingSecret | default (printf "%s-metrics" (include "rise.fullname" .)) -}}
+{{- end -}}
+
+{{/* Who has tokens reviewed, as a list of components. */}}
+{{- define "rise.reviewers" -}}
+{{- if .Values.metrics.accounts -}}
+["operator", "scheduler"]
+{{- else if and .Values.scheduler.http.enabled .Values.scheduler.http.accounts -}}
+["scheduler"]
+{{- else -}}
+[]
+{{- end -}}
+{{- end -}}
+
 {{/* The namespaces that the operator cares for, comma-separated; empty is all. Its own, with the default pools, is always
 among them. */}}
 {{- define "rise.watchNamespaces" -}}
@@ -112,6 +127,19 @@ among them. */}}
   value: {{ .Values.log.level }}
 - name: RISE_LOG_FORMAT
   value: json
+{{- end -}}
+
+{{/* Who may read the metrics of operator and scheduler. */}}
+{{- define "rise.metricsEnvironment" -}}
+- name: RISE_METRICS_TOKEN
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "rise.metricsSecret" . }}
+      key: token
+{{- with .Values.metrics.accounts }}
+- name: RISE_METRICS_ACCOUNTS
+  value: {{ join "," . }}
+{{- end }}
 {{- end -}}
 
 {{/* The Pod Security Standard "restricted", and a number for those who have to see that it is not root. */}}

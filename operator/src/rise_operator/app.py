@@ -20,7 +20,7 @@ from rise_operator.candidacy import Candidacy, candidacy
 from rise_operator.leader import Leader
 from rise_operator.liveness import Liveness
 from rise_operator.settings import Settings
-from rise_runtime import telemetry
+from rise_runtime import guard, telemetry
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.together import together
 
@@ -48,8 +48,8 @@ async def run(chosen: Settings) -> None:
             "%s is a candidate for the lease %s/%s at %s", chosen.identity, chosen.namespace, chosen.lease, api.host
         )
         liveness = Liveness(candidate.election, chosen.namespace)
-        health = telemetry.served_health(telemetry.health_address(), lambda: not stop.is_set(), liveness.problem)
-        async with health:
+        address, keeper = telemetry.health_address(), guard.read("RISE_METRICS")
+        async with telemetry.served_health(address, lambda: not stop.is_set(), liveness.problem, keeper):
             await _campaign(chosen, api, candidate, liveness, stop)
 
 

@@ -26,6 +26,7 @@ class StageDefaults:
     Attributes:
         nats_url: as seen from the pods.
         nats_secret: a Secret in the pool's namespace whose key `token` opens the bus; empty where none is needed.
+        metrics_secret: one there whose key `stage-token` opens their metrics, which stay shut where it is not.
     """
 
     image: str = "rise-stage"
@@ -33,6 +34,7 @@ class StageDefaults:
     service_account: str = ""
     nats_url: str = "nats://127.0.0.1:4222"
     nats_secret: str = ""
+    metrics_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             service_account=given.stage_service_account,
             nats_url=given.stage_nats_url or given.nats_url,
             nats_secret=given.nats_secret,
+            metrics_secret=given.metrics_secret,
         ),
         lease_s=_number("--lease-seconds", given.lease_seconds, 3, 300),
         resync_s=_number("--resync-seconds", given.resync_seconds, 1, 86_400),
@@ -109,6 +112,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--stage-service-account", "RISE_STAGE_SERVICE_ACCOUNT", "", "of the pods of stages")
     add("--stage-nats-url", "RISE_STAGE_NATS_URL", "", "the NATS server as the pods see it (the same)")
     add("--nats-secret", "RISE_NATS_SECRET", "", "the Secret whose key `token` the pods of stages read")
+    add("--metrics-secret", "RISE_METRICS_SECRET", "", "the Secret whose key `stage-token` opens their metrics")
     add("--lease-seconds", "RISE_LEASE_SECONDS", "10", "after which a silent leader is replaced (10)")
     add("--resync-seconds", "RISE_RESYNC_SECONDS", "300", "after which everything is looked at again (300)")
     add("--workers", "RISE_RECONCILERS", "16", "objects reconciled at the same time (16)")

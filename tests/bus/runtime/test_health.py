@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from rise_contracts import errors, messages
-from rise_runtime import client, layout, telemetry
+from rise_runtime import client, guard, layout, telemetry
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Workers
 from tests.bus.runtime import small
 
 
-async def get(address: tuple[str, int], path: str) -> tuple[int, str]:
+async def get(address: tuple[str, int], path: str, *headers: str, host: str = "localhost") -> tuple[int, str]:
     reader, writer = await asyncio.open_connection(*address)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    writer.write("\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *headers, "", ""]).encode())
     answer = (await reader.read()).decode()
     writer.close()
     head, _, body = answer.partition("\r\n\r\n")
@@ -53,6 +54,58 @@ async def test_a_process_that_should_be_started_anew_says_why() -> None:
 async def test_nothing_is_served_where_nothing_is_wanted() -> None:
     async with telemetry.served_health(None, lambda: True) as address:
         assert address is None
+
+
+async def test_metrics_are_for_this_machine_by_its_own_names_where_there_is_no_token() -> None:
+    async with telemetry.served_health(("127.0.0.1", 0), lambda: True) as address:
+        assert address is not None
+        for host in ("localhost", f"127.0.0.1:{address[1]}", "[::1]:80"):
+            assert (await get(address, "/metrics", host=host))[0] == 200
+        for host in ("attacker.example", "127.0.0.1.attacker.example", "[", "192.168.0.7"):
+            status, told = await get(address, "/metrics", host=host)
+            assert (status, "rise_" in told) == (403, False)
+            assert (await get(address, "/healthz", host=host))[0] == 200
+    async with telemetry.served_health(("0.0.0.0", 0), lambda: True) as address:
+        assert address is not None
+        here = ("127.0.0.1", address[1])
+        status, told = await get(here, "/metrics")
+        assert (status, "set RISE_METRICS_TOKEN" in told) == (403, True)
+        assert await get(here, "/readyz") == (200, "ready\n")
+
+
+async def test_metrics_beyond_loopback_want_the_token() -> None:
+    keeper = guard.read("RISE_METRICS", {"RISE_METRICS_TOKEN": "s3cret"})
+    async with telemetry.served_health(("0.0.0.0", 0), lambda: True, guard=keeper) as address:
+        assert address is not None
+        here = ("127.0.0.1", address[1])
+        for header in ("", "Authorization: Bearer", "Authorization: Bearer other", "Authorization: Basic s3cret"):
+            status, told = await get(here, "/metrics", header or "Accept: */*", host="rise:8080")
+            assert (status, "s3cret" in told) == (401, False)
+        status, told = await get(here, "/metrics", "authorization: bearer s3cret", host="rise:8080")
+        assert (status, "rise_stage_seconds" in told) == (200, True)
+        assert await get(here, "/healthz") == (200, "ok\n")
+
+
+async def test_who_says_nothing_too_much_or_comes_in_a_crowd_is_hung_up_on() -> None:
+    async with telemetry.served_health(("127.0.0.1", 0), lambda: True, exchange_s=0.5) as address:
+        assert address is not None
+        for said in (b"", b"GET /metrics HTTP/1.1\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 4000):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(said)
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(reader.read(), 10) == b""
+            writer.close()
+        silent = [await asyncio.open_connection(*address) for _ in range(telemetry.CONNECTIONS)]
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET /healthz HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 10) == b""  # one too many
+        writer.close()
+        for idle, other in silent:
+            with contextlib.suppress(ConnectionError):
+                assert await asyncio.wait_for(idle.read(), 10) == b""
+            other.close()
+        assert await get(address, "/healthz") == (200, "ok\n")
 
 
 async def test_metrics_count_what_was_done(bus: Bus, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from tests.bus.security.conftest import Locked
 from tests.bus.security.matrix import AUDITOR, DEVICE, EDGE, JUDGE, OPERATOR, OTHER, PRIVATE, SCHEDULER, USER
 from tests.bus.security.people import People
 from tests.kube.pki import Authority
+from tests.pictures import WIDTH
 from tests.servers import Server
 
 LARGE = 3 * 1024 * 1024
@@ -164,7 +165,7 @@ async def test_somebodys_own_device_is_sent_its_work(server: Server, people: Peo
 
 @pytest.mark.usefixtures("forbidden")
 async def test_judge_and_auditor_do_their_work(server: Server, people: People, tmp_path: Path) -> None:
-    async with day(server, people, tmp_path, EDGE, DEVICE, size=32 * small.WIDTH) as today:
+    async with day(server, people, tmp_path, EDGE, DEVICE, size=32 * WIDTH) as today:
         await Families(today.buses[SCHEDULER]).publish(family())
         auditing = audit.run_auditor(today.buses[AUDITOR], audit.Settings(share=1.0))
         parts = [asyncio.create_task(work) for work in (run_judge(today.buses[JUDGE]), auditing)]

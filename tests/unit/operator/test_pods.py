@@ -88,6 +88,13 @@ class TestSafety:
             "HF_TOKEN": {"name": "hub", "key": "token"},
         }
 
+    def test_metrics_are_opened_by_a_token_of_stages_where_there_is_one(self) -> None:
+        known = StageDefaults(metrics_secret="rise-metrics")
+        (container,) = made(defaults=known)["spec"]["template"]["spec"]["containers"]
+        (token,) = [item for item in container["env"] if item["name"] == "RISE_METRICS_TOKEN"]
+        reference = {"name": "rise-metrics", "key": "stage-token", "optional": True}
+        assert token["valueFrom"]["secretKeyRef"] == reference, "another namespace may lack it, and its workers work"
+
     def test_without_secrets_none_is_asked_for(self) -> None:
         bare = made(defaults=StageDefaults())["spec"]["template"]["spec"]
         assert "secretKeyRef" not in json.dumps(bare)

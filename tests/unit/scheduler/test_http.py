@@ -28,6 +28,7 @@ from rise_contracts.errors import (
 )
 from rise_contracts.messages import Configure, Decision, Outcome, Problem
 from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
+from rise_runtime.guard import Guard
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.http import gate, problems, routes, server
 from rise_scheduler.learn import Verdict
@@ -37,6 +38,7 @@ from tests.unit.scheduler.builders import fixed, outcome_of, question
 from tests.unit.scheduler.in_memory import InMemory
 
 TOKEN = "s3cret"
+GUARD = Guard(token=TOKEN)
 AS_JSON = {"Content-Type": "application/json"}
 
 
@@ -238,7 +240,7 @@ async def test_a_body_must_say_that_it_is_json(http: httpx.AsyncClient, kind: st
 )
 async def test_without_the_token_nothing_is_told(scheduler: InMemory, given_header: str | None) -> None:
     headers = [] if given_header is None else [(b"Authorization", given_header.encode())]
-    async with client(scheduler, token=TOKEN) as http:
+    async with client(scheduler, guard=GUARD) as http:
         for path in ("/v1/fleet", "/v1/policy", "/v1/decisions/d0"):
             response = await http.get(path, headers=headers)
             assert problem(response, 401).problem == "Unauthorized"
@@ -250,7 +252,7 @@ async def test_without_the_token_nothing_is_told(scheduler: InMemory, given_head
 
 
 async def test_with_the_token_everything_is(scheduler: InMemory) -> None:
-    async with client(scheduler, "http://scheduler.example:80", token=TOKEN) as http:
+    async with client(scheduler, "http://scheduler.example:80", guard=GUARD) as http:
         http.headers["Authorization"] = f"Bearer {TOKEN}"
         assert (await decided(http)).id == "d0"
         assert (await http.get("/v1/fleet")).status_code == 200
@@ -265,14 +267,17 @@ async def test_without_a_token_only_this_machines_own_names_are_answered(schedul
             assert (await http.get("/v1/fleet")).status_code == 200
 
 
-async def test_health_is_served_where_it_has_no_port_of_its_own_and_asks_for_no_token(scheduler: InMemory) -> None:
+async def test_health_without_a_port_of_its_own_is_open_but_for_the_metrics(
+    scheduler: InMemory,
+) -> None:
     ready = [False]
-    async with client(scheduler, token=TOKEN, ready=lambda: ready[0]) as http:
+    async with client(scheduler, guard=GUARD, ready=lambda: ready[0]) as http:
         assert (await http.get("/healthz")).text == "ok\n"
         assert (await http.get("/readyz")).status_code == 503
         ready[0] = True
         assert (await http.get("/readyz")).text == "ready\n"
-        metrics = await http.get("/metrics")
+        problem(await http.get("/metrics"), 401)
+        metrics = await http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
         assert "rise_decision_seconds_bucket" in metrics.text
         assert metrics.headers["content-type"].startswith("text/plain; version=")
     async with client(scheduler) as http:
@@ -310,7 +315,7 @@ async def test_the_document_has_the_contracts_own_models(http: httpx.AsyncClient
 
 
 async def test_every_reference_in_the_document_leads_somewhere(scheduler: InMemory) -> None:
-    async with client(scheduler, token=TOKEN) as http:
+    async with client(scheduler, guard=GUARD) as http:
         document = (await http.get("/openapi.json")).json()
 
     def references(part: Any) -> set[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rise_contracts.errors import InvalidInput
+from rise_runtime.guard import Guard
 from rise_scheduler.app import main, read_prior
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
@@ -63,14 +64,14 @@ def test_beyond_loopback_http_needs_a_token(address: str) -> None:
     with pytest.raises(InvalidInput, match="set RISE_HTTP_TOKEN"):
         read(["--http", address], {"RISE_HTTP_TOKEN": ""})
     settings = read(["--http", address], {"RISE_HTTP_TOKEN": "s3cret"})
-    assert settings.http_token == "s3cret"
+    assert settings.http_guard == Guard("RISE_HTTP", "s3cret")
 
 
 @pytest.mark.parametrize("address", ["8081", "127.0.0.2:8081", "[::1]:8081", "localhost:8081"])
 def test_on_loopback_http_needs_none(address: str) -> None:
     settings = read(["--http", address], {})
     assert settings.http is not None
-    assert settings.http_token is None
+    assert not settings.http_guard.asks
 
 
 def test_a_bad_family_ends_with_one_line_and_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

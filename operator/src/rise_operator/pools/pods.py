@@ -197,4 +197,11 @@ def _environment(spec: StagePoolSpec, defaults: StageDefaults, pool: str, dedica
             for name, secret in secrets.items()
             if secret
         ),
+        *_metrics_token(defaults.metrics_secret),
     ]
+
+
+def _metrics_token(secret: str) -> list[Object]:
+    """A worker without it works, and shows its metrics to nobody."""
+    reference = {"name": secret, "key": "stage-token", "optional": True}
+    return [{"name": "RISE_METRICS_TOKEN", "valueFrom": {"secretKeyRef": reference}}] if secret else []

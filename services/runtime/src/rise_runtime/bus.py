@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,7 +38,6 @@ INBOX: Final = "_INBOX"
 """Where answers come to, for who has no identity of its own."""
 
 _DENIED: Final = 'permissions violation for publish to "'
-_MOST_DENIED: Final = 256
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -125,7 +123,8 @@ class Bus:
         self.url = url
         self.closed = asyncio.Event()
         self._reconnect_callbacks: list[Callable[[], None]] = []
-        self._denied: dict[str, float] = {}
+        self._waiting: dict[asyncio.Timeout, str] = {}
+        self._denied: set[asyncio.Timeout] = set()
 
     @property
     def max_payload(self) -> int:
@@ -163,21 +162,35 @@ class Bus:
     async def request(
         self, subject: str, data: bytes = b"", *, timeout: float = 2.0, headers: Mapping[str, str] = _NO_HEADERS
     ) -> Incoming:
-        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds, and NotAllowed then
-        where the server did not take the question."""
+        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds, NotAllowed where the
+        server does not take the question, and BusUnavailable as soon as the connection is lost: the answer would have
+        come on it."""
         self.check_size(f"request on {subject}", len(data))
-        task, began = asyncio.current_task(), time.monotonic()
+        task = asyncio.current_task()
         cancels = task.cancelling() if task is not None else 0
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        patience = asyncio.timeout_at(give_up)
+        self._waiting[patience] = subject
         try:
-            message = await self._client.request(subject, data, timeout=timeout, headers=dict(headers) or None)
+            async with patience:
+                # Its own patience is the longer one: this one may end before its time.
+                message = await self._client.request(subject, data, timeout=timeout + 1, headers=dict(headers) or None)
         except nats.errors.NoRespondersError as error:
             raise errors.NoResponder(subject) from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
-            if self._denied.get(subject.lower(), 0.0) >= began:
+            if patience in self._denied:
                 raise errors.NotAllowed(self.url, subject) from error
+            if loop.time() < give_up:
+                raise errors.BusUnavailable(
+                    self.url, f"the connection was lost before {subject} was answered"
+                ) from error
             raise errors.Waited(f"an answer on {subject}", timeout) from error
         except (nats.errors.Error, OSError) as error:
             raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
+        finally:
+            del self._waiting[patience]
+            self._denied.discard(patience)
         if task is not None and task.cancelling() > cancels:
             # nats-py uses wait_for, which before Python 3.12 loses a cancellation that comes together with the answer.
             raise asyncio.CancelledError
@@ -224,17 +237,27 @@ class Bus:
         return lambda: self._reconnect_callbacks.remove(callback)
 
     def note(self, error: Exception) -> None:
-        """The server complains. That it did not take a message is remembered until who sent it stops waiting."""
+        """The server complains. Whoever waits for an answer to a message that it did not take need not wait longer."""
         _, found, rest = str(error).partition(_DENIED)
-        if found:
-            if len(self._denied) >= _MOST_DENIED:
-                self._denied.clear()
-            self._denied[rest.rstrip('"')] = time.monotonic()
+        if not found:
+            return
+        subject, now = rest.rstrip('"'), asyncio.get_running_loop().time()
+        for patience, asked in tuple(self._waiting.items()):
+            if asked.lower() == subject and not patience.expired():  # nats-py writes it small
+                self._denied.add(patience)
+                patience.reschedule(now)
 
     def reconnected(self) -> None:
         log.info("connected again to NATS at %s", self.url)
         for callback in tuple(self._reconnect_callbacks):
             callback()
+
+    def lost(self) -> None:
+        """The connection is gone, and with it every answer that was to come on it."""
+        now = asyncio.get_running_loop().time()
+        for patience in tuple(self._waiting):
+            if not patience.expired():
+                patience.reschedule(now)
 
     async def close(self) -> None:
         """Send what is queued and close. Safe to call twice, and with the server away."""
@@ -297,6 +320,9 @@ async def _connect_once(url: str, shown: str, access: Access, name: str, inbox: 
         bus.note(error)
         log.log(logging.WARNING if bus.closed.is_set() or up else logging.DEBUG, "NATS at %s: %s", shown, error)
 
+    async def on_disconnected() -> None:
+        bus.lost()
+
     async def on_reconnected() -> None:
         bus.reconnected()
 
@@ -311,6 +337,7 @@ async def _connect_once(url: str, shown: str, access: Access, name: str, inbox: 
             name=name,
             inbox_prefix=inbox,
             error_cb=on_error,
+            disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
             closed_cb=on_closed,
             connect_timeout=2,

@@ -1,7 +1,8 @@
 """What a process tells its operators: log lines, metrics, and whether it is well.
 
 Metrics and health are served over plain HTTP on a port that is chosen, or not at all: ``/metrics`` (Prometheus),
-``/healthz`` (the process turns), ``/readyz`` (it takes work).
+``/healthz`` (the process turns), ``/readyz`` (it takes work). Health says nothing but yes or no, and is for everybody;
+metrics are for this machine, or for whoever a `Guard` lets in.
 """
 
 from __future__ import annotations
@@ -20,8 +21,18 @@ from typing import TextIO
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 from rise_contracts import errors
+from rise_runtime import guard as guards
+from rise_runtime.guard import Guard
 
-HEALTH_PATHS = ("/metrics", "/healthz", "/readyz")
+METRICS_PATH = "/metrics"
+HEALTH_PATHS = (METRICS_PATH, "/healthz", "/readyz")
+HEAD_LIMIT = 16 * 1024
+"""Bytes of a request."""
+CONNECTIONS = 256
+"""More at once are hung up on."""
+_LOCAL = Guard("RISE_METRICS")
+EXCHANGE_S = 5.0
+"""Seconds in which a request has come, and its answer has gone."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 STAGES = Counter("rise_stages_total", "Stages by how they went.", ("tier", "member", "result"))
@@ -89,36 +100,84 @@ def read_address(field: str, text: str) -> tuple[str, int] | None:
 
 @contextlib.asynccontextmanager
 async def served_health(
-    address: tuple[str, int] | None, ready: Callable[[], bool], ill: Callable[[], str] = str
+    address: tuple[str, int] | None,
+    ready: Callable[[], bool],
+    ill: Callable[[], str] = str,
+    guard: Guard = _LOCAL,
+    exchange_s: float = EXCHANGE_S,
 ) -> AsyncIterator[tuple[str, int] | None]:
     """Serve health and metrics at `address` for the length of the block; gives the address it got.
 
-    `ill` says why the process should be started anew, and nothing while it should not. None serves nothing.
+    `ill` says why the process should be started anew, and nothing while it should not. `guard` keeps the metrics: one
+    that asks for nothing keeps them on this machine, at whatever address they are served. None serves nothing.
     Raises InvalidInput where the port is taken.
     """
     if address is None:
         yield None
         return
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, TimeoutError, ValueError):
-            async with asyncio.timeout(5):
-                request = (await reader.readline()).split()
-                while (await reader.readline()).strip():
-                    pass
-            path = request[1].decode(errors="replace") if len(request) > 1 else ""
-            writer.write(_http(answer_to(path, ready, ill)))
-            await writer.drain()
-        writer.close()
-
+    at = _Exchanges(address[0], ready, ill, guard, exchange_s)
     try:
-        server = await asyncio.start_server(answer, *address)
+        server = await asyncio.start_server(at.exchange, *address, limit=HEAD_LIMIT)
     except OSError as error:
         got = f"{address[0]}:{address[1]} ({error.strerror})"
         raise errors.InvalidInput("RISE_HEALTH", "an address to listen on", got, "choose another port") from error
     async with server:
         host, port = server.sockets[0].getsockname()[:2]
         yield host, port
+
+
+@dataclass
+class _Exchanges:
+    """One request and one answer on each connection, whatever comes."""
+
+    bound: str
+    ready: Callable[[], bool]
+    ill: Callable[[], str]
+    guard: Guard
+    limit_s: float
+    open: int = 0
+
+    async def exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open += 1
+        try:
+            if self.open > CONNECTIONS:
+                return
+            writer.transport.set_write_buffer_limits(high=0)  # what is drained is gone, and the time counts until then
+            async with asyncio.timeout(self.limit_s):
+                writer.write(_http(await self._answer(await reader.readuntil(b"\r\n\r\n"))))
+                await writer.drain()
+            writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            pass
+        finally:
+            self.open -= 1
+            if not writer.is_closing():
+                writer.transport.abort()
+
+    async def _answer(self, head: bytes) -> Answer:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        said = first.split()
+        path = said[1] if len(said) > 1 else ""
+        if path == METRICS_PATH:
+            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            refusal = await self._refusal(headers)
+            if refusal is not None:
+                return refusal
+        return answer_to(path, self.ready, self.ill)
+
+    async def _refusal(self, headers: Mapping[str, str]) -> Answer | None:
+        named = guards.host_of(headers.get("host", ""))
+        # On an address that others reach, a name says nothing about who asks.
+        host = named or self.bound if guards.is_loopback(self.bound) else self.bound
+        try:
+            await self.guard.check(headers.get("authorization", ""), host)
+        except guards.Unauthorized as error:
+            return _refused(HTTPStatus.UNAUTHORIZED, error)
+        except guards.Forbidden as error:
+            return _refused(HTTPStatus.FORBIDDEN, error)
+        except errors.RiseError as error:
+            return _refused(HTTPStatus.SERVICE_UNAVAILABLE, error)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +191,7 @@ class Answer:
 
 def answer_to(path: str, ready: Callable[[], bool], ill: Callable[[], str] = str) -> Answer:
     """Health and metrics, for whatever serves them; see `served_health`."""
-    if path == "/metrics":
+    if path == METRICS_PATH:
         return Answer(HTTPStatus.OK, generate_latest(), CONTENT_TYPE_LATEST)
     if path == "/healthz":
         why = ill()
@@ -143,7 +202,13 @@ def answer_to(path: str, ready: Callable[[], bool], ill: Callable[[], str] = str
     return Answer(HTTPStatus.NOT_FOUND, f"known: {' '.join(HEALTH_PATHS)}\n".encode())
 
 
+def _refused(status: HTTPStatus, error: errors.RiseError) -> Answer:
+    return Answer(status, f"{error}\n".encode())
+
+
 def _http(answer: Answer) -> bytes:
     status = f"HTTP/1.1 {answer.status.value} {answer.status.phrase}\r\n"
+    if answer.status is HTTPStatus.UNAUTHORIZED:
+        status += "WWW-Authenticate: Bearer\r\n"
     head = f"{status}Content-Type: {answer.kind}\r\nContent-Length: {len(answer.body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + answer.body

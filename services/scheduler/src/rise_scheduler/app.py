@@ -16,7 +16,7 @@ from rise_contracts import manifest
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
 from rise_contracts.rights import Principal
-from rise_runtime import layout, telemetry
+from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.together import together
@@ -55,7 +55,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         return ready.is_set() and not stop.is_set()
 
     async with (
-        telemetry.served_health(health, takes_work),
+        telemetry.served_health(health, takes_work, guard=guard.read("RISE_METRICS")),
         connect(chosen.nats_url, chosen.access, name="rise-scheduler", inbox=ME.inbox, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
@@ -83,7 +83,7 @@ async def _served_http(chosen: Settings, scheduler: Scheduler, ready: Callable[[
         return
     from rise_scheduler.http import routes, server
 
-    app = routes.application(scheduler, token=chosen.http_token, ready=ready)
+    app = routes.application(scheduler, guard=chosen.http_guard, ready=ready)
     async with server.served(app, chosen.http):
         yield
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -34,7 +34,7 @@ class Forecast:
     """Seconds, by stage and in all. None is "not measured yet".
 
     ``waits`` is what each stage waits for others' work (0 where its own seconds are unknown), ``moves`` what each
-    handoff takes: one less than stages.
+    handoff takes: one less than stages. ``beside`` the stages there are both of these together.
     """
 
     stage_seconds: tuple[float | None, ...]
@@ -42,6 +42,10 @@ class Forecast:
     moves: tuple[float, ...]
     latency_s: float | None
     edge_s: float | None
+    beside: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beside", sum(self.waits) + sum(self.moves))
 
     def predictions(self, quality: float, latency_s: float | None = None) -> Predictions:
         """The message form, with the latency that somebody learned better than the formula knows, if one did."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from rise_contracts.decisions import POLICIES
 from rise_contracts.errors import InvalidInput
-from rise_runtime import access, telemetry
+from rise_runtime import access, guard, telemetry
 from rise_runtime.access import NOBODY, Access
+from rise_runtime.guard import OPEN, Guard
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.http.exposure import check_exposure
@@ -20,7 +21,7 @@ from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``access`` and ``http_token`` come from the environment only: every user of the machine sees command lines.
+    """``access`` and ``http_guard`` come from the environment only: every user of the machine sees command lines.
 
     ``http`` is where HTTP is served, (host, port); None: nowhere.
     """
@@ -37,7 +38,7 @@ class Settings:
     priors: Mapping[str, Path] = field(default_factory=dict)
     patience: float = 10.0
     http: tuple[str, int] | None = None
-    http_token: str | None = None
+    http_guard: Guard = OPEN
 
     def make_policy(self, learning: Learning) -> Policy:
         """The policy these settings name; one that learns quality and latency apart does so as ``learning`` says."""
@@ -88,10 +89,10 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         priors=dict(_named_file(text) for text in given.prior),
         patience=_in_range("patience", given.patience, 0.0, 3600.0),
         http=telemetry.read_address("RISE_HTTP", given.http),
-        http_token=environment.get("RISE_HTTP_TOKEN") or None,
+        http_guard=guard.read("RISE_HTTP", environment),
     )
     if settings.http is not None:
-        check_exposure(settings.http[0], settings.http_token)
+        check_exposure(settings.http[0], settings.http_guard)
     if settings.policy not in POLICIES:
         raise InvalidInput("RISE_POLICY", f"one of {', '.join(POLICIES)}", settings.policy)
     return settings

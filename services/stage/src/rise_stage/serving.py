@@ -12,7 +12,7 @@ import torch
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import ModelFamily
 from rise_contracts.rights import Principal
-from rise_runtime import layout, telemetry
+from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
 from rise_runtime.signals import stop_on_signals
@@ -46,8 +46,11 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
     name = f"rise-stage-{me.name}"
     ready = asyncio.Event()
 
+    def takes_work() -> bool:
+        return ready.is_set() and not stop.is_set()
+
     async with (
-        telemetry.served_health(telemetry.health_address(), lambda: ready.is_set() and not stop.is_set()),
+        telemetry.served_health(telemetry.health_address(), takes_work, guard=guard.read("RISE_METRICS")),
         connect(chosen.nats_url, chosen.access, name=name, inbox=me.inbox, patience=chosen.patience) as bus,
     ):
         families = await _unless(stop, _known(bus, chosen, own))

@@ -5,6 +5,7 @@ each has, the handoff, the prompt, and the arm itself for what no feature says. 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -17,6 +18,7 @@ from rise_scheduler.prompt import PromptFeatures
 from rise_scheduler.quality import prior_quality
 
 PROMPT = tuple(f"prompt.{item.name}" for item in fields(PromptFeatures))
+CHOSEN_KEPT = 64
 HARDER = "*complexity"
 """The suffix of a feature that is multiplied with the prompt's complexity."""
 
@@ -58,9 +60,20 @@ class Design:
     static: Array
     base: Array
     rows: dict[str, int] = field(repr=False)
+    chosen: dict[tuple[str, ...], tuple[Array, Array]] = field(default_factory=dict, repr=False)
 
-    def rows_of(self, arms: list[Arm]) -> tuple[Array, Array]:
-        """``static`` and ``base`` of these arms; one that is not of the family's own is worked out now."""
+    def rows_of(self, arms: Sequence[Arm]) -> tuple[Array, Array]:
+        """``static`` and ``base`` of these arms, to be read only: the same workers make the same arms again."""
+        names = tuple([arm.name for arm in arms])
+        found = self.chosen.get(names)
+        if found is None:
+            if len(self.chosen) >= CHOSEN_KEPT:
+                self.chosen.clear()
+            found = self.chosen[names] = self._rows_of(arms)
+        return found
+
+    def _rows_of(self, arms: Sequence[Arm]) -> tuple[Array, Array]:
+        """An arm that is not of the family's own is worked out now."""
         known = [self.rows.get(arm.name, -1) for arm in arms]
         static, base = self.static[known], self.base[known]
         for place, row in enumerate(known):

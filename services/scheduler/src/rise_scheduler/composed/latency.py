@@ -133,14 +133,14 @@ def latencies(
 ) -> tuple[Array, Array, Array]:
     """Per candidate (K,): seconds, their variance, and the seconds of edge workers in it."""
     slowness = slowness_of(known, how)
-    rests, exp = slowness.rests, math.exp
+    lines, rests, exp = slowness.lines, slowness.rests, math.exp
     floor, square, fresh = FLOOR * reference_s, reference_s * reference_s, (0.0, how.rest_sd**2)
     totals, variances, edges = [], [], []
     for candidate in candidates:
         forecast = candidate.forecast
-        total, variance, edge = sum(forecast.moves) + sum(forecast.waits), 0.0, 0.0
+        total, variance, edge = forecast.beside, 0.0, 0.0
         for key, tier, seconds in zip(candidate.keys, candidate.tiers, forecast.stage_seconds, strict=True):
-            line = slowness.stage(key)
+            line = lines.get(key) or slowness.stage(key)
             if seconds is None:
                 seconds, spread = reference_s * exp(line.level), UNKNOWN_SD
             else:
@@ -152,11 +152,15 @@ def latencies(
             if tier == "edge":
                 edge += seconds
         wait = forecast.waits[0]
-        line = slowness.wait(candidate.wait_key)
-        factor = exp(line.level)
-        waited = max(wait * factor + floor * (factor - 1.0), 0.0) if wait > 0.0 else 0.0
+        if wait > 0.0:
+            key = candidate.wait_key
+            line = lines.get(key) or slowness.wait(key)
+            factor = exp(line.level)
+            waited = max(wait * factor + floor * (factor - 1.0), 0.0)
+            total += waited - wait
+            variance += waited * waited * line.level_var
         rest, rest_spread = rests.get(candidate.arm.kind, fresh)
-        totals.append(total + waited - wait + rest * reference_s)
-        variances.append(variance + waited * waited * line.level_var + rest_spread * square)
+        totals.append(total + rest * reference_s)
+        variances.append(variance + rest_spread * square)
         edges.append(edge)
     return np.maximum(totals, 1e-3 * reference_s), np.array(variances), np.array(edges)

@@ -134,7 +134,7 @@ def _qualities(question: Question, how: Learning) -> tuple[Array, Array]:
     x = design.matrix(static, question.prompt)
     model = solved(known.quality, design.names, how.prior, known.trust(how))
     variance = np.einsum("kd,kd->k", x @ model.inverse, x)
-    return np.clip(base + x @ model.theta, 0.0, 1.0), np.sqrt(variance * noise_variance(known.noise))
+    return np.minimum(np.maximum(base + x @ model.theta, 0.0), 1.0), np.sqrt(variance * noise_variance(known.noise))
 
 
 def _failing(question: Question, how: Learning) -> Array | None:

@@ -88,4 +88,9 @@ def _solved(believed: Ridge, seen: Ridge) -> Solved:
     if not seen.names:
         return Solved((), np.zeros(0), np.zeros((0, 0)))
     factor = cho_factor(believed.xtx + seen.xtx, lower=True)
-    return Solved(seen.names, cho_solve(factor, believed.rx + seen.rx), cho_solve(factor, np.eye(len(seen.names))))
+    return Solved(seen.names, cho_solve(factor, believed.rx + seen.rx), _inverse(factor, len(seen.names)))
+
+
+def _inverse(factor: tuple[Array, bool], size: int) -> Array:
+    """By rows, as what it is multiplied with: by columns a product takes half as long again."""
+    return np.ascontiguousarray(cho_solve(factor, np.eye(size)))

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from rise_contracts.errors import InvalidInput
+from rise_runtime.guard import Guard, is_loopback
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` can be reached from this machine alone. A name other than localhost is not resolved, and counts
-    as one that others reach."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_exposure(host: str, token: str | None) -> None:
-    """Raise InvalidInput where strangers could reach a scheduler that asks for no token."""
-    if token is None and not is_loopback(host):
-        raise InvalidInput(
-            "RISE_HTTP", "a loopback address, for there is no token", host, "set RISE_HTTP_TOKEN, or bind 127.0.0.1"
-        )
+def check_exposure(host: str, guard: Guard) -> None:
+    """Raise InvalidInput where strangers could reach a scheduler that asks for no credential."""
+    if not guard.asks and not is_loopback(host):
+        hint = f"set {guard.name}_TOKEN or {guard.name}_ACCOUNTS, or bind 127.0.0.1"
+        raise InvalidInput("RISE_HTTP", "a loopback address, for there is no token", host, hint)

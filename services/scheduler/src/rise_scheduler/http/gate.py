@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 
 from fastapi import Request
 
 from rise_contracts.errors import InvalidInput, PayloadTooLarge
-from rise_scheduler.http.exposure import is_loopback
-from rise_scheduler.http.problems import JSON, Forbidden, Unauthorized, UnsupportedBody
+from rise_runtime.guard import Guard
+from rise_scheduler.http.problems import JSON, UnsupportedBody
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a request's body. A job's question has a prompt and a few numbers."""
@@ -17,17 +16,9 @@ BODY_S = 5.0
 """Seconds in which it must have arrived."""
 
 
-def check_request(request: Request, token: str | None) -> None:
-    """Raise Unauthorized, or without a token Forbidden where a name that is not this machine's own leads here."""
-    if token is not None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(given.strip().encode(), token.encode())
-        if scheme.lower() != "bearer" or not same:
-            raise Unauthorized
-        return
-    host = request.url.hostname or ""
-    if not is_loopback(host):
-        raise Forbidden(host)
+async def check_request(request: Request, guard: Guard) -> None:
+    """Raise Unauthorized; or, where the guard asks for nothing, Forbidden for a name that is not this machine's own."""
+    await guard.check(request.headers.get("authorization", ""), request.url.hostname or "")
 
 
 async def body_of(request: Request) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +14,17 @@ from pydantic.json_schema import models_json_schema
 _REF = "#/components/schemas/{model}"
 
 
-def body(kind: type[BaseModel] | None) -> dict[str, Any] | None:
-    """What the document says of a path that takes `kind`."""
-    if kind is None:
-        return None
-    schema = {"$ref": _REF.format(model=kind.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def takes(path: str, kind: type[BaseModel] | None) -> dict[str, Any]:
+    """What the document says of a path with names in it, and of one that takes `kind`."""
+    said: dict[str, Any] = {}
+    names = re.findall(r"{(\w+)}", path)
+    if names:
+        text = {"type": "string", "minLength": 1}
+        said["parameters"] = [{"name": name, "in": "path", "required": True, "schema": text} for name in names]
+    if kind is not None:
+        schema = {"$ref": _REF.format(model=kind.__name__)}
+        said["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return said
 
 
 def describe(app: FastAPI, messages: Sequence[type[BaseModel]], *, protected: bool) -> None:

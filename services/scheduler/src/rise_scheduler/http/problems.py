@@ -17,26 +17,11 @@ from rise_contracts.errors import (
     RiseError,
     UnknownName,
 )
+from rise_runtime.guard import Forbidden, Unauthorized
 from rise_scheduler.state import StateRefused
 from rise_scheduler.store import UnknownDecision
 
 JSON = "application/json"
-
-
-class Unauthorized(RiseError):
-    """The request lacks the token that this scheduler asks for, or has another."""
-
-    def __init__(self) -> None:
-        super().__init__("wanted the header Authorization: Bearer with this scheduler's token (RISE_HTTP_TOKEN)")
-
-
-class Forbidden(RiseError):
-    """A request to loopback by another name: a page in a browser that was led here."""
-
-    def __init__(self, host: str) -> None:
-        super().__init__(
-            f"wanted a request to localhost, got one to {host[:80]!r}; set RISE_HTTP_TOKEN for other names"
-        )
 
 
 class UnsupportedBody(RiseError):

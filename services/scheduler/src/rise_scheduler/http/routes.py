@@ -21,6 +21,7 @@ from rise_contracts.errors import InvalidInput, NotFound, RiseError, StageFailed
 from rise_contracts.messages import Configure, Decision, Outcome, Problem
 from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
 from rise_runtime import telemetry
+from rise_runtime.guard import OPEN, Guard
 from rise_scheduler import metrics
 from rise_scheduler.http import gate, openapi, problems
 from rise_scheduler.learn import Verdict
@@ -48,8 +49,8 @@ class Answers(Protocol):
 Work = Callable[[Request], Awaitable[BaseModel]]
 
 
-def application(answers: Answers, *, token: str | None = None, ready: Callable[[], bool] | None = None) -> FastAPI:
-    """The app. With `token` every path under /v1 asks for it; with `ready` it serves health and metrics too."""
+def application(answers: Answers, *, guard: Guard = OPEN, ready: Callable[[], bool] | None = None) -> FastAPI:
+    """The app. Every path under /v1 asks for what `guard` does; with `ready` it serves health and metrics too."""
     app = FastAPI(
         title="Rise scheduler",
         version="1",
@@ -61,7 +62,7 @@ def application(answers: Answers, *, token: str | None = None, ready: Callable[[
 
     def path(method: str, where: str, work: Work, kind: type[BaseModel], takes: type[BaseModel] | None = None) -> None:
         async def endpoint(request: Request) -> Response:
-            return await _answered(request, work, token)
+            return await _answered(request, work, guard)
 
         app.add_api_route(
             where,
@@ -71,7 +72,7 @@ def application(answers: Answers, *, token: str | None = None, ready: Callable[[
             response_model=kind,
             responses=_problems(*_USUAL, *(_OF_BODIES if takes else ())),
             description=work.__doc__,
-            openapi_extra=openapi.body(takes),
+            openapi_extra=openapi.takes(where, takes),
         )
 
     path("POST", "/v1/configurations", works.configure, Decision, Configure)
@@ -80,8 +81,8 @@ def application(answers: Answers, *, token: str | None = None, ready: Callable[[
     path("GET", "/v1/policy", works.policy, PolicyReport)
     path("GET", "/v1/decisions/{decision_id}", works.decision, DecisionRecord)
     if ready is not None:
-        _serve_health(app, ready)
-    openapi.describe(app, _MESSAGES, protected=token is not None)
+        _serve_health(app, ready, guard)
+    openapi.describe(app, _MESSAGES, protected=guard.asks)
     return app
 
 
@@ -117,11 +118,11 @@ class _Works:
         return await self._answers.policy()
 
 
-async def _answered(request: Request, work: Work, token: str | None) -> Response:
+async def _answered(request: Request, work: Work, guard: Guard) -> Response:
     """The answer, an error included: each is a Problem with its status."""
     try:
-        gate.check_request(request, token)
         async with asyncio.timeout(ANSWER_S):
+            await gate.check_request(request, guard)
             message = await work(request)
         return Response(codec.encode(message), media_type=problems.JSON)
     except RiseError as error:
@@ -133,8 +134,13 @@ async def _answered(request: Request, work: Work, token: str | None) -> Response
         return problems.answer(StageFailed(f"{type(error).__name__}: {error}", reason="Internal", retriable=False))
 
 
-def _serve_health(app: FastAPI, ready: Callable[[], bool]) -> None:
+def _serve_health(app: FastAPI, ready: Callable[[], bool], guard: Guard) -> None:
     async def health(request: Request) -> Response:
+        if request.url.path == telemetry.METRICS_PATH:
+            try:
+                await gate.check_request(request, guard)
+            except RiseError as error:
+                return problems.answer(error)
         answer = telemetry.answer_to(request.url.path, ready)
         return Response(answer.body, answer.status.value, media_type=answer.kind)
 
