@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nodes check format bench demo-scheduler train crds chart-values kind-up kind-down install lock clean
+.PHONY: help setup run test test-nodes check format bench chaos demo-scheduler train crds chart-values kind-up kind-down install lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ format: setup ## Put the code into the one format, and mend what the linter can 
 
 bench: setup ## Measure the relay against the large model alone: out/bench-relay.json, a table and a plot
 	$(BIN)/rise bench relay --json out/bench-relay.json $(ARGS)
+
+chaos: setup ## Every fault at every moment, and 2,000 jobs in a storm of them: an hour; benchmarks/results/chaos.json, docs/reliability.md
+	$(BIN)/python -m benchmarks.chaos --door all --json benchmarks/results/chaos.json --docs docs/reliability.md $(ARGS)
 
 demo-scheduler: setup ## The scheduler against every static configuration, on a real platform: half an hour, and a plot in out/
 	$(BIN)/python -m benchmarks.demo_scheduler --json out/demo-scheduler.json $(ARGS)

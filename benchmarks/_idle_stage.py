@@ -21,11 +21,11 @@ from rise_runtime.bus import connect
 from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult, WorkerStatus
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
+from tests.pictures import WIDTH, picture
 
 NBYTES: Final = 2048
-"""Of a handoff, and of a picture."""
+"""Of a handoff, and of a picture's pixels."""
 SHAPE: Final = (1, 4, 8, 8)
-SIDE: Final = 64
 MEMBERS: Final[dict[Tier, tuple[str, ...]]] = {"edge": ("large",), "device": ("small", "finisher")}
 STEP_S: Final = 0.001
 """What the heartbeat says of a step."""
@@ -48,7 +48,7 @@ def digest_of(seed: int, steps: tuple[int, ...]) -> str:
     state = latent(seed)
     for count in steps:
         state = denoised(state, count)
-    return hashlib.sha256(state).hexdigest()
+    return hashlib.sha256(picture(state)).hexdigest()
 
 
 def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult:
@@ -58,7 +58,7 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
         context.progress(step + 1, stage.steps, stage.sigma_to, STEP_S)
     state = denoised(payload or latent(task.request.seed), stage.steps)
     if task.stage_index == len(task.configuration.stages) - 1:
-        return Pictures((Picture(state, SIDE, SIDE),), stage.steps)
+        return Pictures((Picture(picture(state), WIDTH, NBYTES // WIDTH),), stage.steps)
     header = HandoffHeader(
         job=task.job_id,
         attempt=task.attempt,

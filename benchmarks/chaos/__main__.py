@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from rich.console import Console
 
 from benchmarks import _rows
 from benchmarks.chaos.report import report
 from benchmarks.chaos.words import Door, Result
+from benchmarks.chaos.world import Stage
 
 DOORS: Final = {"cli": Door.COMMAND_LINE, "relayjob": Door.RELAY_JOB}
 
@@ -31,6 +32,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="cells that have this in their words; 'none' is no cell")
     parser.add_argument("--jobs", type=int, default=2000, help="of the random run at the command line (default 2000)")
     parser.add_argument("--seed", type=int, help="of the random run; one is drawn and printed where it is left out")
+    parser.add_argument("--stage", choices=get_args(Stage), default="real", help="workers with a model, or light ones")
     parser.add_argument("--json", type=Path, help="where rows and cells go")
     parser.add_argument("--docs", type=Path, help="the page whose generated part is written anew")
     parser.add_argument("--logs", type=Path, help="a folder to keep the logs of all processes in")
@@ -59,7 +61,7 @@ def _through(door: str, options: argparse.Namespace, seed: int, console: Console
         return found
     from benchmarks.chaos import door as command_line
 
-    return asyncio.run(command_line.run(options.only, options.jobs, seed, options.logs, tell))
+    return asyncio.run(command_line.run(options.only, options.jobs, seed, options.stage, options.logs, tell))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import time
 from typing import Final, get_args
 
-from benchmarks._idle_stage import SHAPE, SIDE, latent, status
+from benchmarks._idle_stage import SHAPE, latent, status
 from rise_contracts import messages
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.model import Tier
@@ -22,6 +22,7 @@ from rise_runtime.bus import connect
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
+from tests.pictures import WIDTH, picture
 
 STEP_S: Final = 0.01
 EVERY: Final = 2
@@ -53,7 +54,9 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
         context.progress(step + 1, stage.steps, stage.sigma_to, STEP_S)
     if task.stage_index < len(task.configuration.stages) - 1:
         return Handoff(_header(task, state), state, stage.steps)
-    return Pictures((Picture(state, SIDE, SIDE),), stage.steps)
+    # Each its own, and all of them of this state: a digest that is right says that all steps were made.
+    states = [stepped(state, number) for number in range(task.request.spec.images)]
+    return Pictures(tuple(Picture(picture(each), WIDTH, -(-len(each) // WIDTH)) for each in states), stage.steps)
 
 
 def _header(task: messages.StageTask, state: bytes) -> HandoffHeader:

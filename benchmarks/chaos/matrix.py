@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.chaos import cells, jobs, memory, reach, snapshot
+from benchmarks.chaos import cells, disk, jobs, memory, reach, snapshot
 from benchmarks.chaos.invariants import Verdict, Wanted
 from benchmarks.chaos.jobs import Undisturbed
 from benchmarks.chaos.ledger import Ledger, followed
@@ -66,8 +65,9 @@ def line(result: Result) -> str:
 
 async def run_cell(on: Stage, cell: Cell) -> Result:
     """One cell. The world is whole again afterwards."""
-    if cell.fault == cells.NO_MEMORY and memory.lacks():
-        return Result(cell, jobs=0, lacks=memory.lacks())
+    lacks = {cells.NO_MEMORY: memory.lacks, cells.FULL: disk.lacks}.get(cell.fault, str)()
+    if lacks:
+        return Result(cell, jobs=0, lacks=lacks)
     with _skewed(on.world, cell):
         if cell.fault in SKEWS:
             await _anew(on.world, on.world.names(cell.target))
@@ -168,7 +168,8 @@ def _skewed(world: World, cell: Cell) -> Iterator[None]:
         return
     before = {name: world.parts[name].program for name in world.names(cell.target)}
     for name, program in before.items():
-        skew = (sys.executable, "-m", "benchmarks.chaos.skewed", f"{seconds:g}", *program.command[2:])
+        place = program.command.index("-m") + 1
+        skew = (*program.command[:place], "benchmarks.chaos.skewed", f"{seconds:g}", *program.command[place:])
         world.parts[name].program = replace(program, command=skew)
     try:
         yield

@@ -86,8 +86,8 @@ def _is_step(said: Said, job_id: str, stage: int, step: int) -> bool:
 
 def _is_result(said: Said, job_id: str) -> bool:
     """Stored by the worker itself, or offered to those who may store it."""
-    stored = _of(said, _RESULTS, job_id)
-    return stored or (_of(said, "rise.offers.", job_id) and b'"kind":"job-done"' in said.payload)
+    offered = _of(said, "rise.offers.", job_id) and said.subject.endswith(".job-done")
+    return offered or _of(said, _RESULTS, job_id)
 
 
 def _is_status(said: Said, job_id: str) -> bool:

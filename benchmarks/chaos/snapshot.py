@@ -16,10 +16,13 @@ from rise_contracts.decisions import DecisionRecord
 from rise_runtime import client, streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.driving import DriverSettings
 from rise_runtime.pulls import Consumer
 
 _ENDINGS: Final = ("job-done", "job-failed", "job-cancelled")
 _LOOK_S: Final = 0.2
+PATIENCE_S: Final = 3 * DriverSettings().sweep_s
+"""Until what came late has been swept up."""
 
 
 async def settled(
@@ -28,9 +31,9 @@ async def settled(
     temporary: Path | None = None,
     *,
     seen: Mapping[str, tuple[messages.Ending, ...]] = MappingProxyType({}),
-    patience: float = 20.0,
+    patience: float = PATIENCE_S,
 ) -> Verdict:
-    """The verdict as soon as nothing is wrong, or that after `patience` seconds: the last purge follows the end.
+    """The verdict as soon as nothing is wrong, or that after `patience` seconds: what comes late is swept up.
 
     `seen`: endings that somebody has seen in the store before, and which count like those in the events.
     """

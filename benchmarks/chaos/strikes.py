@@ -13,19 +13,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from benchmarks.chaos import cells, memory
+from benchmarks.chaos import cells, disk, memory
 from benchmarks.chaos.ledger import Ledger
-from benchmarks.chaos.moments import DEVICE, DRIVER, EDGE, SCHEDULER
+from benchmarks.chaos.moments import DRIVER, SCHEDULER
 from benchmarks.chaos.tap import Hold
 from benchmarks.chaos.words import Cell, Moment
 from benchmarks.chaos.world import SERVER, Part, World, answering, until
-from rise_runtime import layout
+from rise_contracts import errors
 
 SHORT_S: Final = 5.0
 LONG_S: Final = 60.0
 TRICKLE: Final = 500.0
 """Bytes a second: less than the heartbeats of a few workers."""
 TRICKLE_S: Final = 15.0
+FULL_S: Final = 5.0
 PATIENCE_S: Final = 90.0
 _NEEDED: Final = {
     DRIVER: (Moment.BEFORE_DECISION, Moment.BEFORE_DISPATCH, Moment.IN_DELETION),
@@ -71,13 +72,13 @@ async def _kill(hit: Hit) -> float:
 
 
 async def _starve(hit: Hit) -> float:
-    """Let the kernel end it for want of memory."""
-    with memory.group() as folder:
-        command = memory.squeeze(folder, hit.part.pid)
-        ballast = await asyncio.create_subprocess_exec(*command) if command else None
-        code = await hit.part.ended()
-        if ballast is not None:
-            await ballast.wait()
+    """Let the kernel end it for want of memory. Raises RuntimeError where it ends otherwise."""
+    group = hit.part.group
+    if group is None:
+        raise errors.NotFound("cgroup", hit.victim, memory.lacks())
+    await memory.take_away(group, lambda: not hit.part.running)
+    code = await hit.part.ended()
+    memory.give_back(group)
     if code != -signal.SIGKILL:
         raise RuntimeError(f"wanted the kernel to kill {hit.victim} for want of memory, got exit code {code}")
     return await _after_death(hit)
@@ -132,7 +133,7 @@ async def _freeze(hit: Hit) -> float:
     began = time.monotonic()
     hit.part.signal(signal.SIGSTOP)
     if hit.victim == SERVER:
-        await asyncio.sleep(layout.ACK_WAIT_S + 1.0)
+        await asyncio.sleep(hit.world.makeup.ack_wait_s + 1.0)
         hit.part.signal(signal.SIGCONT)
         hit.hold.let_go()
         return time.monotonic() - began
@@ -141,8 +142,7 @@ async def _freeze(hit: Hit) -> float:
         hit.hold.let_go()
     if stand_in is not None:
         await stand_in.start()
-    if not await hit.over():
-        await asyncio.sleep(0)  # it hangs, which the verdict will say
+    await hit.over()
     hit.part.signal(signal.SIGCONT)
     hit.hold.let_go()
     if stand_in is not None:
@@ -183,6 +183,22 @@ async def _mended(hit: Hit) -> float:
     return 0.0
 
 
+async def _fill(hit: Hit) -> float:
+    """No room for whatever is stored, for a while. Who makes room again also starts the server anew: a stream of it
+    that has met a full disk takes nothing more (nats-server 2.15)."""
+    store = hit.world.makeup.store
+    if store is None:
+        raise errors.NotFound("disk", hit.victim, disk.lacks())
+    began = time.monotonic()
+    disk.fill(store.parent)
+    hit.hold.let_go()
+    await asyncio.sleep(FULL_S)
+    disk.empty(store.parent)
+    await hit.part.kill()
+    await _server_back(hit)
+    return time.monotonic() - began
+
+
 async def _nothing(hit: Hit) -> float:
     """The fault is there from the start."""
     hit.hold.let_go()
@@ -218,9 +234,8 @@ _STRIKES: Final[dict[str, Callable[[Hit], Awaitable[float]]]] = {
     cells.CUT_UP: _cut(SHORT_S, up=True, down=False),
     cells.CUT_DOWN: _cut(SHORT_S, up=False, down=True),
     cells.SLOW: _trickle,
+    cells.FULL: _fill,
     cells.AHEAD: _nothing,
     cells.BEHIND: _nothing,
     cells.ROLLED: _roll,
 }
-
-KINDS: Final = {EDGE: "edge", DEVICE: "device"}

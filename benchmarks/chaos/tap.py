@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -65,7 +65,6 @@ class _Line:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     dropped: bool = False
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class Tap:
@@ -76,6 +75,7 @@ class Tap:
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 4222
         self._own_port = 0
         self._lines: set[_Line] = set()
+        self._serving: set[asyncio.Future[None]] = set()
         self._holds: list[Hold] = []
         self._holding: Hold | None = None
         self._flows, self._up, self._down = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -122,8 +122,13 @@ class Tap:
         self._holding = None
         self._flows.set()
 
-    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection, until either side ends it."""
+        serving = asyncio.ensure_future(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await self._dial()
         except OSError:
@@ -131,20 +136,21 @@ class Tap:
             return
         line = _Line(writer, server_writer)
         self._lines.add(line)
-        line.tasks = {
+        ways = {
             asyncio.create_task(self._to_server(reader, line)),
             asyncio.create_task(self._to_process(server_reader, line)),
         }
         try:
-            await asyncio.wait(line.tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._lines.discard(line)
-            for task in line.tasks:
-                task.cancel()
-            await asyncio.gather(*line.tasks, return_exceptions=True)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
             for end in (line.client, line.server):
                 with contextlib.suppress(OSError):
                     end.close()
+                    await end.wait_closed()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         raw = socket.socket()
@@ -162,7 +168,7 @@ class Tap:
         with contextlib.suppress(OSError):
             while data := await reader.read(_READ):
                 for said in messages.feed(data):
-                    if not await self._passes(said, line):
+                    if not await self._passes(said, line) or line.server.is_closing():
                         return
                     line.server.write(said.raw)
                 await line.server.drain()
@@ -188,15 +194,21 @@ class Tap:
 
     async def _to_process(self, reader: asyncio.StreamReader, line: _Line) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(self._portion):
-                await self._down.wait()
-                if not line.client.is_closing():  # what a dead process has said may still be held, and have to go
-                    line.client.write(data)
-                    with contextlib.suppress(OSError):
-                        await line.client.drain()
-                if self._rate is not None:
-                    await asyncio.sleep(len(data) / self._rate)
+            while data := await reader.read(_READ):
+                while data:
+                    part, data = data[: self._portion], data[self._portion :]
+                    await self._down.wait()
+                    await self._give(part, line)
             await self._down.wait()
+
+    async def _give(self, part: bytes, line: _Line) -> None:
+        """To the process, at the rate that is set. One that is dead takes nothing, and may still have to be heard."""
+        if not line.client.is_closing():
+            line.client.write(part)
+            with contextlib.suppress(OSError):
+                await line.client.drain()
+        if self._rate is not None:
+            await asyncio.sleep(len(part) / self._rate)
 
     @property
     def _portion(self) -> int:
@@ -204,11 +216,10 @@ class Tap:
 
     async def close(self) -> None:
         """End every connection."""
-        lines = list(self._lines)
-        for line in lines:
-            for task in line.tasks:
-                task.cancel()
-        await asyncio.gather(*(task for line in lines for task in line.tasks), return_exceptions=True)
+        serving = tuple(self._serving)
+        for each in serving:
+            each.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     async def listen(self) -> asyncio.Server:
         server = await asyncio.start_server(self.connected, "127.0.0.1", 0)

@@ -19,6 +19,10 @@ class Moment(StrEnum):
     IN_DELETION = "in deletion"
 
 
+RUNNING_JOB = "running job"
+"""The target of a row beside a cell: what a job under way noticed of somebody else's fault, which is to be nothing."""
+
+
 class Door(StrEnum):
     """How the job came in."""
 

@@ -10,11 +10,12 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import rise_shapes
+from benchmarks.chaos import memory
 from benchmarks.chaos.tap import Tap, tapped
 from rise_cli.local import nats_server, processes
 from rise_cli.local.platform import roomy
@@ -36,15 +37,14 @@ GRACE_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Makeup:
-    """What a world is made of. `stage`: workers without a model, or with the embedded family. `ahead`: seconds by which
-    a process's clock is wrong. `store`: JetStream's folder, where not its own."""
+    """What a world is made of. `stage`: workers without a model, or with the embedded family. `store`: JetStream's
+    folder, where not its own."""
 
     stage: Stage = "light"
     edge: int = 2
     device: int = 2
     checkpoint_s: float = 0.3
     ack_wait_s: float = layout.ACK_WAIT_S
-    ahead: Mapping[str, float] = field(default_factory=dict)
     store: Path | None = None
 
     @property
@@ -63,6 +63,8 @@ class Part:
     child: Child | None = None
     standby: bool = False
     """Started only to take the place of another."""
+    group: Path | None = None
+    """Its memory cgroup, where there are such."""
 
     @property
     def name(self) -> str:
@@ -198,8 +200,9 @@ async def answering(bus: Bus) -> None:
 async def world(makeup: Makeup, folder: Path) -> AsyncIterator[World]:
     """Everything of `makeup`, ready for work; all of it is gone at the end of the block."""
     token = secrets.token_urlsafe(24)
-    server, url = await _start_server(makeup, folder, token)
     async with contextlib.AsyncExitStack() as stack:
+        groups = await stack.enter_async_context(memory.groups())
+        server, url = await _start_server(makeup, folder, token, groups)
         stack.push_async_callback(server.kill)
         bus = await open_bus(url, token, name="rise-chaos", patience=10.0)
         await layout.ensure(bus)
@@ -208,19 +211,28 @@ async def world(makeup: Makeup, folder: Path) -> AsyncIterator[World]:
         parts = {SERVER: server}
         for name in (SCHEDULER, DRIVER, *STAND_INS, *makeup.workers):
             tap = await stack.enter_async_context(tapped(url))
-            parts[name] = Part(_program(name, makeup, folder, tap.url, token), tap, standby=name in STAND_INS)
+            program = _program(name, makeup, folder, tap.url, token)
+            parts[name] = _grouped(Part(program, tap, standby=name in STAND_INS), groups)
         made = World(makeup, folder, bus, url, token, parts)
         stack.push_async_callback(made.stop)
         await made.restore()
         yield made
 
 
-async def _start_server(makeup: Makeup, folder: Path, token: str) -> tuple[Part, str]:
+def _grouped(part: Part, groups: Path | None) -> Part:
+    """The part in a memory cgroup of its own, where that is possible."""
+    if groups is None:
+        return part
+    command = memory.joined(groups, part.name, part.program.command)
+    return replace(part, program=replace(part.program, command=command), group=groups / part.name)
+
+
+async def _start_server(makeup: Makeup, folder: Path, token: str, groups: Path | None) -> tuple[Part, str]:
     own = folder / "nats"
     own.mkdir(parents=True)
     binary = nats_server.find_binary()
     settings = nats_server.Settings(own, roomy(makeup.store or own / "store"), folder, token)
-    server = Part(nats_server.prepare(settings, binary))
+    server = _grouped(Part(nats_server.prepare(settings, binary)), groups)
     await server.start()
     await until(lambda: nats_server.address_in(own) is not None, "nats-server to listen", 10.0)
     url = nats_server.address_in(own) or ""
@@ -239,10 +251,7 @@ def _program(name: str, makeup: Makeup, folder: Path, url: str, token: str) -> P
         "TMPDIR": str(temporary),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep),
     }
-    ahead = makeup.ahead.get(name)
-    skew = () if ahead is None else ("benchmarks.chaos.skewed", f"{ahead:g}")
-    command = (sys.executable, "-m", *skew, *_module(name, makeup))
-    return Program(name, command, folder / f"{name}.log", env)
+    return Program(name, (sys.executable, "-m", *_module(name, makeup)), folder / f"{name}.log", env)
 
 
 def _module(name: str, makeup: Makeup) -> tuple[str, ...]:

@@ -96,6 +96,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("tier", "pool", "name", "family"):
         parser.add_argument(f"--{flag}")
+    parser.add_argument("--threads")
+    parser.add_argument("--private", action="store_true")
+    parser.add_argument("--label", action="append", default=[])
     given = parser.parse_args()
     if (FOLDER / "unfit").exists():
         sys.exit(f"rise_stage: no such model in {given.family}")
@@ -103,9 +106,11 @@ async def main() -> None:
     family = manifest.load_family(Path(given.family).read_text())
     stop = stop_on_signals()
     async with connect(os.environ["RISE_NATS_URL"], os.environ["RISE_NATS_TOKEN"], patience=30.0) as bus:
-        await layout.ensure(bus)
-        await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))
-        identity = Identity(given.name, given.tier, given.pool)
+        if given.tier == "edge":
+            await layout.ensure(bus)
+            await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))
+        labels = dict(label.split("=") for label in given.label)
+        identity = Identity(given.name, given.tier, given.pool, labels, private=given.private)
         await run_worker(bus, identity, handle, status=lambda: status(family), stop=stop)
 
 

@@ -37,6 +37,11 @@ class Child:
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the last one that ran, minus the signal that ended it; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> None:
         """From the main thread: the kernel ties a child to the thread that started it."""
         assert not self.running, f"{self.name} runs already"

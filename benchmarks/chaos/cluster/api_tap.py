@@ -112,11 +112,11 @@ def writes_status(job: str, condition: str) -> Match:
     return matches
 
 
-def makes_pod(job_uid_label: str, uid: str) -> Match:
-    """The making of a pod that carries this label."""
+def makes_pod(job: str) -> Match:
+    """The making of a pod for this RelayJob alone."""
 
     def matches(asked: Asked) -> bool:
-        labels = (asked.body.get("metadata") or {}).get("labels") or {}
-        return asked.method == "POST" and asked.path.endswith("/pods") and labels.get(job_uid_label) == uid
+        name = (asked.body.get("metadata") or {}).get("name") or ""
+        return asked.method == "POST" and asked.path.endswith("/pods") and name.startswith(f"{job}-")
 
     return matches

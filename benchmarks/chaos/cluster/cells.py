@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from benchmarks.chaos.words import Cell, Door, Moment
 
 LEADER, STANDBY, BOTH = "operator leader", "operator standby", "operators, both"
 SCHEDULER, EDGE, DEVICE, SERVER = "scheduler", "edge worker", "device worker", "nats-server"
+POD_MAKER, POD_JOB, NODE = "operator leader, making pods", "RelayJob with pods of its own", "node of an edge worker"
 API, ETCD, JOB, SPACE, ALL = "API server", "etcd", "RelayJob", "namespace", "all of them"
 
 KILLED, SPOKEN, STARTED_AGAIN = "killed", "killed as it had spoken", "killed, started again at once"
 FROZEN, STOPPED, NO_MEMORY = "frozen, then awake", "told to stop", "out of memory"
-PAUSED, DELETED, ROLLED = "held for 60 s", "deleted", "restarted one by one"
+PAUSED, DELETED, ROLLED, SILENT = "held for 60 s", "deleted", "restarted one by one", "not ready"
+DEDICATED: Final = (POD_MAKER, POD_JOB)
+"""Here the decision waits for pods, and the making of one is what is held before it."""
 
 _EVERY: Final = tuple(Moment)
 _AT_WORK: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
@@ -37,11 +40,12 @@ _PLAN: Final[tuple[tuple[str, str, tuple[Moment, ...]], ...]] = (
     *((fault, DEVICE, (Moment.IN_TAIL,)) for fault in (FROZEN, STOPPED, NO_MEMORY)),
     (KILLED, SERVER, _EVERY),
     (FROZEN, SERVER, (Moment.IN_HEAD, Moment.WRITING_STATUS)),
+    # Before the API server is struck: the controller of namespaces looks at nothing for a while after that.
+    (DELETED, SPACE, (Moment.BEFORE_DISPATCH, Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (PAUSED, API, (Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (KILLED, API, (Moment.BEFORE_DECISION, *_AT_WORK, *_TOLD)),
     (KILLED, ETCD, (Moment.IN_HEAD, *_TOLD)),
     (DELETED, JOB, _EVERY[:-1]),
-    (DELETED, SPACE, (Moment.BEFORE_DISPATCH, Moment.IN_HEAD, Moment.WRITING_STATUS)),
     (ROLLED, ALL, _MIDDLE),
 )
 REAL: Final[tuple[tuple[str, str, Moment], ...]] = (
@@ -57,20 +61,32 @@ REAL: Final[tuple[tuple[str, str, Moment], ...]] = (
     (DELETED, JOB, Moment.IN_TAIL),
 )
 """Those that are run with the embedded family's own workers too: one for each target."""
+_PODS: Final[tuple[tuple[str, str, Moment], ...]] = (
+    *((fault, POD_MAKER, Moment.BEFORE_DECISION) for fault in (KILLED, SPOKEN, FROZEN, STOPPED)),
+    (DELETED, POD_JOB, Moment.BEFORE_DECISION),
+    (DELETED, POD_JOB, Moment.IN_HEAD),
+    (SILENT, NODE, Moment.IN_HEAD),
+    (KILLED, NODE, Moment.IN_HEAD),
+)
 
 
 def cells(only: str = "") -> Iterator[Cell]:
     """Every cell of this door's matrix; with `only` those that have this in their words."""
-    for fault, target, moments in _PLAN:
-        for moment in moments:
-            cell = Cell(fault, target, moment, Door.RELAY_JOB)
-            if only.lower() in said(cell).lower():
-                yield cell
+    return _of(((fault, target, moment) for fault, target, moments in _PLAN for moment in moments), only)
 
 
 def real(only: str = "") -> Iterator[Cell]:
     """Those that are run again with a model."""
-    for fault, target, moment in REAL:
+    return _of(REAL, only)
+
+
+def pods(only: str = "") -> Iterator[Cell]:
+    """Those in which workers are pods on nodes, with a model."""
+    return _of(_PODS, only)
+
+
+def _of(plan: Iterable[tuple[str, str, Moment]], only: str) -> Iterator[Cell]:
+    for fault, target, moment in plan:
         cell = Cell(fault, target, moment, Door.RELAY_JOB)
         if only.lower() in said(cell).lower():
             yield cell

@@ -7,16 +7,17 @@ of what was away on purpose for a while, from when it was back.
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from benchmarks.chaos import memory
 from benchmarks.chaos.cluster import cells
-from benchmarks.chaos.cluster.moments import Asked, Met, asked, of_tier
-from benchmarks.chaos.cluster.world import JOBS, OPERATORS, World
+from benchmarks.chaos.cluster.makeup import JOBS, OPERATORS
+from benchmarks.chaos.cluster.moments import Asked, Met, asked
+from benchmarks.chaos.cluster.pods import PodWorld
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.words import Cell, Moment
 from rise_operator.api import Kind
 
@@ -48,9 +49,10 @@ class Hit:
         """Of workers the one that holds the job, else the first."""
         standby = [name for name in OPERATORS if name != self.leader]
         own = {cells.LEADER: [self.leader], cells.STANDBY: standby, cells.BOTH: OPERATORS}
+        own |= {cells.POD_MAKER: [self.leader]}
         if self.cell.target in own:
             return own[self.cell.target]
-        workers = of_tier(self.world, self.cell.target)
+        workers = self.world.workers(self.cell.target)
         if workers:
             return [self.met.whose if self.met.whose in workers else workers[0]]
         return [self.cell.target]
@@ -75,7 +77,8 @@ def strike(hit: Hit) -> float | None:
 
 
 def _kind(target: str) -> str:
-    return target if target in (cells.SERVER, cells.API, cells.ETCD, cells.JOB, cells.SPACE, cells.ALL) else "process"
+    own = (cells.SERVER, cells.API, cells.ETCD, cells.JOB, cells.POD_JOB, cells.SPACE, cells.ALL, cells.NODE)
+    return target if target in own else "process"
 
 
 def _kill(hit: Hit) -> float | None:
@@ -104,16 +107,9 @@ def _kill_and_start(hit: Hit) -> float | None:
 
 
 def _starve(hit: Hit) -> float | None:
+    """Let the kernel end it for want of memory. Raises RuntimeError where it ends otherwise."""
     (victim,) = hit.victims
-    child = hit.world.parts[victim].child
-    with memory.group() as folder:
-        command = memory.squeeze(folder, child.pid)
-        ballast = subprocess.Popen(command) if command else None
-        try:
-            hit.world.until(lambda: not child.running, 60.0, f"the kernel to kill {victim} for want of memory")
-        finally:
-            if ballast is not None:
-                ballast.wait(60.0)
+    hit.world.starve(victim)
     hit.drop()
     return _replaced(hit)
 
@@ -210,6 +206,17 @@ def _delete_space(hit: Hit) -> None:
     hit.wait()
 
 
+def _lose_node(lose: Callable[[PodWorld, str], None], hit: Hit) -> None:
+    """The node with the edge pool's one pod: the pool's next one is made where there is a node."""
+    world = hit.world
+    assert isinstance(world, PodWorld), "only there are nodes"
+    pod = world.pod_of("edge")
+    lose(world, pod.node)
+    hit.let_go()
+    world.until(lambda: world.pod_of("edge").name not in ("", pod.name), PATIENCE_S, f"another pod than {pod.name}")
+    hit.wait()
+
+
 def _roll(hit: Hit) -> None:
     """SIGTERM to each process in turn, the next one when the one before is ready again, and jobs all the while."""
     hit.let_go()
@@ -244,6 +251,9 @@ _FAULTS: Final[dict[tuple[str, str], Callable[[Hit], float | None]]] = {
         lambda world: world.plane.kill("etcd"), lambda world: world.plane.restore(), AWAY_S
     ),
     (cells.DELETED, cells.JOB): _delete,
+    (cells.DELETED, cells.POD_JOB): _delete,
     (cells.DELETED, cells.SPACE): _delete_space,
     (cells.ROLLED, cells.ALL): _roll,
+    (cells.SILENT, cells.NODE): partial(_lose_node, PodWorld.fail),
+    (cells.KILLED, cells.NODE): partial(_lose_node, PodWorld.kill),
 }

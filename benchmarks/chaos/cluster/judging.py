@@ -8,9 +8,10 @@ from typing import Final
 
 from benchmarks.chaos import snapshot
 from benchmarks.chaos.cluster import verdicts
+from benchmarks.chaos.cluster.makeup import HOME, JOBS
 from benchmarks.chaos.cluster.moments import PROMPT, Asked
 from benchmarks.chaos.cluster.verdicts import Expected
-from benchmarks.chaos.cluster.world import HOME, JOBS, World
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.invariants import DONE, DONE_OR_CANCELLED, Verdict, Wanted
 from benchmarks.chaos.ledger import Ledger
 from rise_operator.api import EVENTS, PODS

@@ -8,24 +8,26 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.chaos import ledger, memory
 from benchmarks.chaos.cluster import cells, moments
 from benchmarks.chaos.cluster.faults import Hit, strike
 from benchmarks.chaos.cluster.judging import PATIENCE_S, both, judged
+from benchmarks.chaos.cluster.makeup import JOBS, Makeup
 from benchmarks.chaos.cluster.moments import Asked, asked
-from benchmarks.chaos.cluster.world import JOBS, Makeup, World
+from benchmarks.chaos.cluster.pods import PodWorld
+from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.invariants import Verdict
-from benchmarks.chaos.words import Cell, Moment, Result
+from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 from rise_contracts import errors
 from rise_operator.api import RELAY_JOBS
+from rise_runtime.jobs import Jobs
 
 RUNS: Final = 3
 _AT_WORK: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
 _ABSENT: Final = (cells.LEADER, cells.STANDBY, cells.BOTH, cells.API, cells.ETCD)
 """Without them a running job has to go on."""
-RUNNING: Final = "running job"
 Tell = Callable[[str], None]
 
 
@@ -42,28 +44,34 @@ class Undisturbed:
 
 @dataclass(slots=True)
 class Stage:
-    """A world with its measure. `wanted` are the jobs there are, and whether each was deleted."""
+    """A world with its measure. `wanted` are the jobs there are, and whether each was deleted; `dedicated_s` is what a
+    job with pods of its own takes undisturbed."""
 
     world: World
     ledger: ledger.Ledger
     calm: Undisturbed = Undisturbed()
+    dedicated_s: float = 0.0
     wanted: list[tuple[Asked, bool]] = field(default_factory=list)
     count: int = 0
 
-    def named(self, word: str, seed: int = 7) -> Asked:
+    def named(self, word: str, **more: Any) -> Asked:
         """A new job."""
         self.count += 1
-        return asked(f"{word}-{self.count}", seed=seed)
+        return asked(f"{word}-{self.count}", **more)
 
 
 @contextlib.contextmanager
 def stage(makeup: Makeup, folder: Path) -> Iterator[Stage]:
     """A world that is ready for cells."""
-    world = World(folder, makeup)
+    world = PodWorld(folder, makeup) if makeup.stage == "pods" else World(folder, makeup)
     try:
         world.start()
         on = Stage(world, world.wires.enter(ledger.followed(world.bus)))
         on.calm = measured(on)
+        if makeup.stage == "pods":
+            began, end = _calm(on, on.named("calm", placement="Dedicated"))
+            on.dedicated_s = end - began
+            cleared(on)
         yield on
     finally:
         world.close()
@@ -88,7 +96,7 @@ def measured(on: Stage) -> Undisturbed:
 
 def digest(on: Stage, seed: int) -> str:
     """Of the pictures of this seed, undisturbed."""
-    job = on.named("calm", seed)
+    job = on.named("calm", seed=seed)
     _calm(on, job)
     found = _digest_of(on, job)
     cleared(on)
@@ -116,11 +124,12 @@ def run_cell(on: Stage, cell: Cell) -> list[Result]:
     """One cell, and beside it what the job itself noticed where others were struck. The world is whole afterwards."""
     if cell.fault == cells.NO_MEMORY and memory.lacks():
         return [Result(cell, jobs=0, lacks=memory.lacks())]
-    job, leader, world = on.named("cell"), on.world.leader(), on.world
+    more = {"placement": "Dedicated"} if cell.target in cells.DEDICATED else {}
+    job, leader, world = on.named("cell", **more), on.world.leader(), on.world
     deleting = cell.moment is Moment.IN_DELETION
     goes = deleting or cell.fault == cells.DELETED
-    armed = moments.armed(world, cell.moment, cell.target, job, leader)
-    in_head = moments.armed(world, Moment.IN_HEAD, cells.EDGE, job, leader) if deleting else []
+    armed = moments.armed(world, cell, job, leader)
+    in_head = moments.armed(world, cell, job, leader, Moment.IN_HEAD) if deleting else []
     try:
         began = submitted(on, job, goes=goes)
         if deleting:
@@ -134,12 +143,13 @@ def run_cell(on: Stage, cell: Cell) -> list[Result]:
         world.restore()
     on.wanted += [(each, False) for each in hit.more]
     end = _gone(on, job) if goes else end_of(on, job)
-    since = back if back is not None else struck + on.calm.gone_s if goes else began + on.calm.seconds
+    calm = on.dedicated_s if cell.target in cells.DEDICATED else on.calm.seconds
+    since = back if back is not None else struck + on.calm.gone_s if goes else began + calm
     recovery = None if end is None else max(0.0, end - since)
-    found = [_result(cell, len(on.wanted) + 1, _verdict(on, hit.complaints), recovery)]
+    found = [_result(cell, len(on.wanted) + 1, verdict(on, hit.complaints), recovery)]
     ended = on.ledger.ended.get(job.job_id)
     if cell.target in _ABSENT and cell.moment in _AT_WORK and ended is not None:
-        beside = replace(cell, fault=f"{cell.target} {cell.fault}", target=RUNNING)
+        beside = replace(cell, fault=f"{cell.target} {cell.fault}", target=RUNNING_JOB)
         found.append(Result(beside, jobs=0, recovery_s=max(0.0, ended - began - on.calm.ended_s)))
     return found
 
@@ -173,16 +183,16 @@ def cleared(on: Stage) -> None:
     on.wanted.clear()
 
 
-def _verdict(on: Stage, complaints: Sequence[str]) -> Verdict:
+def verdict(on: Stage, complaints: Sequence[str] = ()) -> Verdict:
     """After one more job, which finds whatever does not work any more, and once more after all jobs were deleted."""
     submitted(on, on.named("after"))
     digests = {job.name: on.calm.digest for job, _ in on.wanted}
-    verdict = judged(on.world, on.ledger, on.wanted, digests, PATIENCE_S)
+    before = judged(on.world, on.ledger, on.wanted, digests, PATIENCE_S)
     for job, _ in on.wanted:
         on.world.delete(job.name)
     gone = judged(on.world, on.ledger, [(job, True) for job, _ in on.wanted], digests, PATIENCE_S)
     cleared(on)
-    return both(both(verdict, gone), Verdict(left=tuple(complaints)))
+    return both(both(before, gone), Verdict(left=tuple(complaints)))
 
 
 def _result(cell: Cell, jobs: int, verdict: Verdict, recovery_s: float | None) -> Result:
@@ -208,15 +218,17 @@ def _digest_of(on: Stage, job: Asked) -> str:
 def _gone(on: Stage, job: Asked) -> float | None:
     """When neither the API server nor the bus had it any more."""
     story, record = on.world.chronicle.of(job.name), on.ledger.gone.get(job.job_id)
-    if story is None or story.gone is None or record is None:
+    if story is None or story.gone is None:
         return None
-    return max(story.gone, record)
+    if record is None and on.world.wires.call(Jobs(on.world.bus).get(job.job_id)) is not None:
+        return None
+    return max(story.gone, record or 0.0)
 
 
 def _gone_after(on: Stage) -> float:
     """Seconds from the deletion of a job in its head until all of it is gone."""
-    job = on.named("calm")
-    armed = moments.armed(on.world, Moment.IN_HEAD, cells.EDGE, job, on.world.leader())
+    job, cell = on.named("calm"), Cell("none", cells.JOB, Moment.IN_HEAD, Door.RELAY_JOB)
+    armed = moments.armed(on.world, cell, job, on.world.leader())
     submitted(on, job, goes=True)
     began = deleted_at(on, job, armed)
     return on.world.until(lambda: _gone(on, job), PATIENCE_S, f"{job.name} to be gone") - began

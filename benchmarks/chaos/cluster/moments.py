@@ -1,7 +1,7 @@
 """Each moment in the life of a RelayJob as a message on a wire: whose, and which.
 
 What is said on the bus is as at the other door; the driver of jobs is the operator's leader. Its own last word is a
-status for the API server.
+status for the API server, and its first one, for a job that wants pods of its own, is such a pod.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from functools import partial
 from typing import Final
 
 from benchmarks.chaos import moments
-from benchmarks.chaos.cluster import api_tap
+from benchmarks.chaos.cluster import api_tap, cells
+from benchmarks.chaos.cluster.makeup import JOBS
 from benchmarks.chaos.cluster.wires import Hold
-from benchmarks.chaos.cluster.world import JOBS, World
-from benchmarks.chaos.words import Moment
+from benchmarks.chaos.cluster.world import World
+from benchmarks.chaos.words import Cell, Moment
 from rise_contracts.status import JobCondition
 from rise_operator import seen
 
@@ -52,21 +53,19 @@ class Met:
     hold: Hold
 
 
-def armed(world: World, moment: Moment, target: str, job: Asked, leader: str) -> list[Met]:
-    """A hold at each process that may come to the moment."""
+def armed(world: World, cell: Cell, job: Asked, leader: str, moment: Moment | None = None) -> list[Met]:
+    """A hold at each process that may come to the cell's moment, or to another one."""
+    api = world.parts[leader].api
+    assert api is not None, "an operator has a tap on the API server"
+    moment = moment or cell.moment
     if moment is Moment.WRITING_STATUS:
-        api = world.parts[leader].api
-        assert api is not None, "an operator has a tap on the API server"
-        match = api_tap.writes_status(job.name, JobCondition.COMPLETE)
-        return [Met(leader, world.wires.do(lambda: api.hold(match)))]
-    sign = moments.sign(moment, target, job.job_id, STEP)
-    whose = {moments.DRIVER: (leader,), moments.SCHEDULER: ("scheduler",)}.get(sign.whose) or of_tier(world, sign.whose)
-    return [Met(name, world.wires.do(partial(world.parts[name].tap.hold, *sign.until))) for name in whose]
-
-
-def of_tier(world: World, target: str) -> Sequence[str]:
-    """The workers that "edge worker" or "device worker" stands for."""
-    return [name for name, tier in world.makeup.names.items() if f"{tier} worker" == target]
+        return [Met(leader, world.wires.do(partial(api.hold, api_tap.writes_status(job.name, JobCondition.COMPLETE))))]
+    if moment is Moment.BEFORE_DECISION and cell.target in cells.DEDICATED:
+        return [Met(leader, world.wires.do(partial(api.hold, api_tap.makes_pod(job.name))))]
+    sign = moments.sign(moment, cell.target, job.job_id, STEP)
+    own = {moments.DRIVER: [leader], moments.SCHEDULER: [moments.SCHEDULER]}
+    whose = own.get(sign.whose) or world.workers(sign.whose)
+    return [Met(name, world.wires.do(partial(world.tap(name).hold, *sign.until))) for name in whose]
 
 
 def first(world: World, armed: Sequence[Met]) -> Met:

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.chaos.cluster import cells, matrix, storm
+from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Tell
-from benchmarks.chaos.cluster.world import Makeup
 from benchmarks.chaos.words import Result
 
 STORM_LEASE_S = 5.0
@@ -19,7 +19,12 @@ def run(only: str, seed: int, tell: Tell) -> list[Result]:
     run of `seed`."""
     results: list[Result] = []
     with TemporaryDirectory(prefix="rise-chaos-") as folder:
-        for makeup, chosen in ((Makeup("light"), list(cells.cells(only))), (Makeup("real"), list(cells.real(only)))):
+        for makeup, plan in (
+            (Makeup("light"), cells.cells),
+            (Makeup("real"), cells.real),
+            (Makeup("pods"), cells.pods),
+        ):
+            chosen = list(plan(only))
             if chosen and only != "none":
                 with matrix.stage(makeup, Path(folder) / makeup.stage) as on:
                     results += matrix.run(on, chosen, tell)

@@ -15,9 +15,9 @@ from typing import Final, Literal
 from benchmarks.chaos.cluster import cells, matrix, moments
 from benchmarks.chaos.cluster.faults import Hit, strike
 from benchmarks.chaos.cluster.judging import judged
+from benchmarks.chaos.cluster.makeup import JOBS
 from benchmarks.chaos.cluster.matrix import Stage, Tell
 from benchmarks.chaos.cluster.moments import Asked, asked
-from benchmarks.chaos.cluster.world import JOBS
 from benchmarks.chaos.invariants import Verdict
 from benchmarks.chaos.words import Cell, Door, Moment, Result
 from rise_contracts import errors
@@ -153,7 +153,7 @@ def _struck(storm: Storm, cell: Cell, number: int) -> None:
         0.0,
     )
     leader = world.leader()
-    armed = moments.armed(world, cell.moment, cell.target, planned.job, leader)
+    armed = moments.armed(world, cell, planned.job, leader)
     try:
         world.until(lambda: world.submit(planned.job.name, planned.job.spec), DEADLINE_S, "the API server to answer")
         storm.take(planned)

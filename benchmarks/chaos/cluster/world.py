@@ -6,7 +6,6 @@ not matter. The operators have the rights of the chart and no more.
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import sys
@@ -16,11 +15,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import rise_shapes
+from benchmarks.chaos import memory
 from benchmarks.chaos.cluster.api_tap import ApiTap
 from benchmarks.chaos.cluster.chronicle import Chronicle, followed
+from benchmarks.chaos.cluster.makeup import (
+    HOME,
+    JOBS,
+    OPERATORS,
+    PODS,
+    ROOT,
+    SCHEDULER,
+    WORKERS,
+    Makeup,
+    Module,
+    environment,
+    namespace,
+    secret,
+)
 from benchmarks.chaos.cluster.wires import Wires
 from benchmarks.chaos.tap import Tap, tapped
 from rise_cli.local import nats_server
@@ -34,29 +48,11 @@ from tests.kube.children import Child, free_ports
 from tests.kube.controlplane import ControlPlane
 
 T = TypeVar("T")
-Kinds = Literal["light", "real"]
-ROOT: Final = Path(__file__).parents[3]
-HOME, JOBS, SECRET = "rise-system", "chaos", "rise-nats"
-SERVER, SCHEDULER = "nats-server", "scheduler"
-OPERATORS: Final = ("operator-a", "operator-b")
-TIERS: Final = ("edge", "device")
 START_S: Final = 120.0
 END_S: Final = 60.0
 LOOK_S: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Makeup:
-    """What differs. `stage`: workers without a model, or the embedded family's; `lease_s`: the operators' lease."""
-
-    stage: Kinds = "light"
-    lease_s: float = 10.0
-    workers: int = 2
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Every worker's tier, by name."""
-        return {f"{tier}-{number}": tier for tier in TIERS for number in range(1, self.workers + 1)}
+TOKEN_S: Final = 4 * 3600
+"""How long the operators' rights last."""
 
 
 @dataclass(slots=True)
@@ -87,7 +83,10 @@ class World:
         self.wires, self.chronicle = Wires(), Chronicle()
         self.parts: dict[str, Part] = {}
         self.server: Child
+        self.pods: Tap
+        """Between the bus and all workers that are pods."""
         self._health: dict[str, str] = {}
+        self._groups: Path | None = None
 
     def start(self) -> World:
         self.plane.start()
@@ -95,6 +94,8 @@ class World:
         self._install()
         self.bus = self.wires.enter(connect(url, self.token, name="rise-chaos", patience=30.0))
         self.api = self.wires.enter(Api(self.plane.kubeconfig))
+        self.pods = self.wires.enter(tapped(url))
+        self._groups = self.wires.enter(memory.groups())
         for name in (*OPERATORS, SCHEDULER, *self.makeup.names):
             self.parts[name] = self._part(name, url)
         self.wires.enter(followed(self.plane.kubeconfig, self.chronicle))
@@ -110,6 +111,16 @@ class World:
         self.plane.close()
 
     # Its parts
+
+    def tap(self, name: str) -> Tap:
+        return self.pods if name == PODS else self.parts[name].tap
+
+    def workers(self, target: str) -> list[str]:
+        """What "edge worker" or "device worker" stands for: these processes, or all pods."""
+        if target not in WORKERS:
+            return []
+        tiers = self.makeup.names
+        return [name for name, tier in tiers.items() if tier == WORKERS[target]] or [PODS]
 
     def leader(self) -> str:
         """Who has the Lease; empty where nobody has."""
@@ -131,7 +142,19 @@ class World:
                 part.wake()
         self.until(self._all_run, START_S, "every process to run")
         self.until(self._leads, START_S, "an operator to lead")
-        self.until(self._works, START_S, f"every worker to take work; see the logs in {self.folder}")
+        self.until(self.works, START_S, f"every worker to take work; see the logs in {self.folder}")
+
+    def starve(self, name: str) -> None:
+        """Have the kernel kill a process for want of memory. Raises NotFound where it cannot be made to, RuntimeError
+        where the process ends otherwise."""
+        if self._groups is None:
+            raise errors.NotFound("cgroup", name, memory.lacks())
+        child, group = self.parts[name].child, self._groups / name
+        self.wires.call(memory.take_away(group, lambda: not child.running))
+        self.ended(name)
+        memory.give_back(group)
+        if child.exit_code != -signal.SIGKILL:
+            raise RuntimeError(f"wanted the kernel to kill {name} for want of memory, got exit code {child.exit_code}")
 
     def start_server(self) -> None:
         """nats-server again, where it was; return when it takes connections."""
@@ -148,7 +171,7 @@ class World:
         if name in OPERATORS:
             child.wait_until(lambda: self.is_ready(name), START_S, "be a candidate")
         elif name in self.makeup.names:
-            self.until(self._works, START_S, f"{name} to take work")
+            self.until(self.works, START_S, f"{name} to take work")
 
     def supervise(self) -> None:
         """Start every process that has ended by itself, as a kubelet does."""
@@ -232,42 +255,26 @@ class World:
         kubectl = self.plane.kubectl(HOME)
         kubectl.run("apply", "--server-side", "-f", str(ROOT / "crds"))
         kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-        for name in (HOME, JOBS):
-            kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        secret = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": SECRET},
-            "stringData": {"token": self.token},
-        }
         rights = helm("template", "rise", str(CHART), f"--namespace={HOME}", "--show-only=templates/operator-rbac.yaml")
-        kubectl.apply(secret, manifest.dump(rise_shapes.family()), rights)
+        kubectl.apply(namespace(HOME), namespace(JOBS))
+        kubectl.apply(secret(self.token), manifest.dump(rise_shapes.family()), rights)
 
     def _part(self, name: str, url: str) -> Part:
         tap = self.wires.enter(tapped(url))
-        environ = {**os.environ, "RISE_NATS_URL": tap.url, "RISE_NATS_TOKEN": self.token, "OMP_NUM_THREADS": "1"}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         if name not in OPERATORS:
-            command = (sys.executable, "-m", *self._module(name))
-            return Part(Child(name, command, self.folder / f"{name}.log", environ), tap)
-        api = ApiTap(self.plane.kubeconfig_for_service_account(HOME, "rise-operator", 4 * 3600), name)
+            return Part(self._child(name, self.makeup.module(name), environment(tap.url, self.token)), tap)
+        api = ApiTap(self.plane.kubeconfig_for_service_account(HOME, "rise-operator", TOKEN_S), name)
         self.wires.enter(api.serving())
         self._health[name] = f"127.0.0.1:{free_ports(1)[0]}"
-        command = (sys.executable, "-m", "rise_operator", f"--identity={name}", f"--namespace={HOME}")
-        command += (f"--kubeconfig={api.kubeconfig}", f"--nats-secret={SECRET}", f"--stage-nats-url={url}")
-        command += (f"--lease-seconds={self.makeup.lease_s:g}", "--resync-seconds=30")
-        environ["RISE_HEALTH"] = self._health[name]
-        return Part(Child(name, command, self.folder / f"{name}.log", environ), tap, api)
+        module = self.makeup.operator(name, api.kubeconfig, self.pods.url)
+        environ = environment(tap.url, self.token, RISE_HEALTH=self._health[name])
+        return Part(self._child(name, module, environ), tap, api)
 
-    def _module(self, name: str) -> tuple[str, ...]:
-        if name == SCHEDULER:
-            prior = f"{rise_shapes.family().metadata.name}={rise_shapes.prior_file()}"
-            return ("rise_scheduler", "--prior", prior, "--patience", "30")
-        tier = self.makeup.names[name]
-        if self.makeup.stage == "light":
-            return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", "5")
-        # One slot: a job in company is not bit for bit what it is alone.
-        return ("rise_stage", "--tier", tier, "--pool", tier, "--name", name, "--slots", "1", "--patience", "30")
+    def _child(self, name: str, module: Module, environ: Mapping[str, str]) -> Child:
+        command: tuple[str, ...] = (sys.executable, "-m", *module)
+        if self._groups is not None:
+            command = memory.joined(self._groups, name, command)
+        return Child(name, command, self.folder / f"{name}.log", environ)
 
     def _all_run(self) -> bool:
         self.supervise()
@@ -279,7 +286,7 @@ class World:
         silent = (datetime.now(UTC) - datetime.fromisoformat(spec["renewTime"])).total_seconds()
         return spec.get("holderIdentity") in OPERATORS and silent < self.makeup.lease_s / 2
 
-    def _works(self) -> bool:
+    def works(self) -> bool:
         """Whether the workers that run are those that say they are ready, and the scheduler answers."""
         beats = self.wires.call(Workers(self.bus).now())
         alive = {beat.worker: beat.pid for beat in beats if beat.ready}

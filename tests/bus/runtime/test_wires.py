@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.tap import tapped
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, client, layout, services, streams, tasks
 from rise_runtime.buckets import Bucket, Entry
@@ -104,6 +105,32 @@ async def test_a_request_without_an_answer_ends_in_time(bus: Bus) -> None:
     await bus.subscribe("rise.deaf", lambda _: None)
     with pytest.raises(errors.Waited, match=r"within 0\.1 s"):
         await services.ask(bus, "rise.deaf", CANCEL, messages.Cancel, timeout=0.1)
+
+
+async def test_a_question_does_not_outlive_its_connection(nats_server: Server) -> None:
+    """Its answer would have come on that: who waits on loses seconds after every restart of the server."""
+    async with tapped(nats_server.url) as tap, connect(tap.url, nats_server.token) as own:
+        hold = tap.hold(lambda said: said.subject == "$JS.API.INFO")
+        asking = asyncio.create_task(own.request("$JS.API.INFO", timeout=60.0))
+        await asyncio.wait_for(hold.met.wait(), 20)
+        hold.drop()
+        with pytest.raises(errors.BusUnavailable, match="lost before"):
+            await asyncio.wait_for(asking, 20)
+
+
+async def test_what_may_be_asked_again_is_answered_as_soon_as_the_server_is_back(
+    bus: Bus, bucket: Bucket, nats_server: Server
+) -> None:
+    await bucket.put("a", b"1")
+    async with tapped(nats_server.url) as tap, connect(tap.url, nats_server.token) as own:
+        hold = tap.hold(lambda said: said.subject.startswith("$JS.API.DIRECT.GET."))
+        asking = asyncio.create_task(Bucket(own, bucket.name).get("a", patience=60.0))
+        await asyncio.wait_for(hold.met.wait(), 20)
+        began = asyncio.get_running_loop().time()
+        hold.drop()
+        assert await asyncio.wait_for(asking, 20) == Entry("a", b"1", 1)
+        # Less than a try of this question takes (5 s): it was not waited out.
+        assert asyncio.get_running_loop().time() - began < 4.0
 
 
 async def test_errors_of_a_service_travel_back(bus: Bus) -> None:

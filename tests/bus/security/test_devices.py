@@ -200,6 +200,17 @@ async def test_a_flood_is_dammed_and_others_are_heard(bus: Bus, tmp_path: Path) 
     assert (await client.fetch_result(bus, other.job_id)).images == (small.expected(2),)
 
 
+async def test_who_has_the_customs_wait_for_what_is_not_there_is_cut_off(bus: Bus, tmp_path: Path) -> None:
+    nowhere = messages.PayloadRef(
+        kind="chunks", nbytes=9, sha256="0" * 64, subject="rise.blobs.device.any.job-1.result.1.ab", chunks=1
+    )
+    async with held_in_the_tail(bus, tmp_path) as record:
+        for _ in range(2 * customs.MOST_IN_VAIN // customs.MISSING_COUNTS):
+            await Offering(bus, LIAR).finish(forged(record, payload=nowhere), FORGED)
+        await until_cut_off(bus)
+        assert await endings.get(bus, record.job_id) is None
+
+
 async def test_what_comes_too_late_is_dropped_and_is_no_lie(bus: Bus, tmp_path: Path) -> None:
     async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec(seed=1))

@@ -51,15 +51,22 @@ def server_from(url: str | None, environment: Mapping[str, str]) -> Server | Non
     return Server(chosen, environment.get(TOKEN_VARIABLE)) if chosen else None
 
 
+def platform_of(url: str | None, environment: Mapping[str, str]) -> Server:
+    """The server that was asked for, or that of the platform which is up here. Raises NoPlatform."""
+    return server_from(url, environment) or _here()
+
+
+def _here() -> Server:
+    note = state.running()
+    if note is None:
+        raise state.NoPlatform
+    return Server(note.url, note.token)
+
+
 @contextlib.asynccontextmanager
 async def connected(server: Server | None) -> AsyncIterator[Bus]:
     """The bus of a platform that is up already. Raises BusUnavailable where there is none."""
-    found = server
-    if found is None:
-        note = state.running()
-        if note is None:
-            raise state.NoPlatform
-        found = Server(note.url, note.token)
+    found = server or _here()
     async with buses.connect(found.url, found.token, name="rise-cli") as bus:
         yield bus
 

@@ -117,6 +117,7 @@ class Bus:
         self.url = url
         self.closed = asyncio.Event()
         self._reconnect_callbacks: list[Callable[[], None]] = []
+        self._patience: set[asyncio.Timeout] = set()
 
     @property
     def max_payload(self) -> int:
@@ -154,18 +155,31 @@ class Bus:
     async def request(
         self, subject: str, data: bytes = b"", *, timeout: float = 2.0, headers: Mapping[str, str] = _NO_HEADERS
     ) -> Incoming:
-        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds."""
+        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds, and BusUnavailable as
+        soon as the connection is lost: the answer would have come on it."""
         self.check_size(f"request on {subject}", len(data))
         task = asyncio.current_task()
         cancels = task.cancelling() if task is not None else 0
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + timeout
+        patience = asyncio.timeout_at(give_up)
+        self._patience.add(patience)
         try:
-            message = await self._client.request(subject, data, timeout=timeout, headers=dict(headers) or None)
+            async with patience:
+                # Its own patience is the longer one: this one may end before its time.
+                message = await self._client.request(subject, data, timeout=timeout + 1, headers=dict(headers) or None)
         except nats.errors.NoRespondersError as error:
             raise errors.NoResponder(subject) from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
+            if loop.time() < give_up:
+                raise errors.BusUnavailable(
+                    self.url, f"the connection was lost before {subject} was answered"
+                ) from error
             raise errors.Waited(f"an answer on {subject}", timeout) from error
         except (nats.errors.Error, OSError) as error:
             raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
+        finally:
+            self._patience.discard(patience)
         if task is not None and task.cancelling() > cancels:
             # nats-py uses wait_for, which before Python 3.12 loses a cancellation that comes together with the answer.
             raise asyncio.CancelledError
@@ -215,6 +229,13 @@ class Bus:
         log.info("connected again to NATS at %s", self.url)
         for callback in tuple(self._reconnect_callbacks):
             callback()
+
+    def lost(self) -> None:
+        """The connection is gone, and with it every answer that was to come on it."""
+        now = asyncio.get_running_loop().time()
+        for patience in tuple(self._patience):
+            if not patience.expired():
+                patience.reschedule(now)
 
     async def close(self) -> None:
         """Send what is queued and close. Safe to call twice, and with the server away."""
@@ -272,6 +293,9 @@ async def _connect_once(url: str, shown: str, token: str | None, name: str) -> B
             failed.set_result(error)
         log.log(logging.WARNING if bus.closed.is_set() or up else logging.DEBUG, "NATS at %s: %s", shown, error)
 
+    async def on_disconnected() -> None:
+        bus.lost()
+
     async def on_reconnected() -> None:
         bus.reconnected()
 
@@ -285,6 +309,7 @@ async def _connect_once(url: str, shown: str, token: str | None, name: str) -> B
             token=token,
             name=name,
             error_cb=on_error,
+            disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
             closed_cb=on_closed,
             connect_timeout=2,

@@ -27,13 +27,19 @@ from rise_runtime.reporter import DEAD, SPENT, TASK, Storing
 
 log = logging.getLogger(__name__)
 
-ACK_WAIT_S: Final = 3.0
+ACK_WAIT_S: Final = 1.0
+"""A result that lies with a process which dies is looked at by another after this time: meanwhile its job stands still.
+A look takes milliseconds; one that takes longer is made twice, to the same effect."""
 _AGAIN_S: Final = 0.5
 BATCH: Final = 8
 LOOKS: Final = 5
 """At a record that may be an old one, before an offer that it does not know is taken for a lie."""
-MOST_IN_VAIN: Final = 200
-"""Offers of one worker within `WINDOW_S` that nobody wants: more is a flood."""
+MOST_IN_VAIN: Final = 1000
+"""Offers of one worker within `WINDOW_S` that nobody wants: more is a flood. A few come late of every job that ends."""
+MISSING_S: Final = 1.0
+"""Chunks are stored before they are offered: what is not there within this time has been looked at, or never was."""
+MISSING_COUNTS: Final = 100
+"""Who has everybody wait for what is not there may do so a few times, and no more."""
 WINDOW_S: Final = 10.0
 
 
@@ -136,6 +142,7 @@ class _Customs:
         except errors.NotFound as error:
             telemetry.OFFERS.labels("refused").inc()
             log.warning("an offer of %s cannot be read any more: %s", worker, error)
+            await self._count_in_vain(pool, worker, MISSING_COUNTS)
         except (errors.RiseError, streams.JetStreamError) as error:
             log.warning("an offer of %s has to wait: %s", worker, error)
             await delivery.nak(0.5)
@@ -172,7 +179,7 @@ class _Customs:
         self, done: messages.JobDone, behind: bytes, record: JobRecord, pool: str, worker: str
     ) -> None:
         self._check_ref(done.payload, pool, worker)
-        payload = await blobs.receive(self._bus, done.payload, behind)
+        payload = await blobs.receive(self._bus, done.payload, behind, timeout=MISSING_S)
         done = inspection.check_result(done, payload, record, pool, worker)
         # On a subject that the device cannot write to: what was looked at stays as it was.
         lane = subjects.lane(subjects.KEPT, None)
@@ -189,7 +196,7 @@ class _Customs:
         if task.payload is None:
             raise inspection.OfferRefused(worker, "a task with its latent", "none")
         self._check_ref(task.payload, pool, worker)
-        payload = await blobs.receive(self._bus, task.payload, behind)
+        payload = await blobs.receive(self._bus, task.payload, behind, timeout=MISSING_S)
         inspection.check_task(task, payload, record, pool, worker)
         reports = inspection.known_reports(record, task.done)
         await self._stores.hand_over(task.model_copy(update={"payload": None, "done": reports}), payload)
@@ -216,11 +223,12 @@ class _Customs:
         if not any(stage.pool == pool and stage.worker in (None, worker) for stage in stages):
             raise inspection.OfferRefused(worker, "a job with a stage of its own", record.job_id)
 
-    async def _count_in_vain(self, pool: str, worker: str) -> None:
-        now, times = time.monotonic(), self._in_vain.setdefault(worker, deque(maxlen=MOST_IN_VAIN))
-        if len(times) == MOST_IN_VAIN and now - times[0] < WINDOW_S:
-            await self._cut_off(pool, worker, "", f"more than {MOST_IN_VAIN} offers in vain within {WINDOW_S:g} s")
-        times.append(now)
+    async def _count_in_vain(self, pool: str, worker: str, times: int = 1) -> None:
+        now, seen = time.monotonic(), self._in_vain.setdefault(worker, deque(maxlen=MOST_IN_VAIN))
+        seen.extend([now] * times)
+        if len(seen) == MOST_IN_VAIN and now - seen[0] < WINDOW_S:
+            seen.clear()
+            await self._cut_off(pool, worker, "", f"{MOST_IN_VAIN} offers in vain within {WINDOW_S:g} s")
 
     async def _cut_off(self, pool: str, worker: str, job_id: str, why: str) -> None:
         """Take nothing more from the worker, and give its job to another, where it was its job."""

@@ -22,6 +22,7 @@ from rise_runtime.heartbeat import Workers
 from rise_runtime.jobs import Held, Jobs
 from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.streams import WrongRevision
+from rise_runtime.sweeping import run_sweep
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,7 @@ class _Driver:
                 self._workers.run(),
                 self._tick(),
                 run_customs(self._bus),
+                run_sweep(self._bus, self._settings.sweep_s, self._leads),
             )
         ]
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._bus.closed.wait())]

@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class DriverSettings:
     """`ask_timeout_s`: how long the scheduler may think; `grace_s`: how long a stage may be without any worker
     before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues; `keep_s`:
-    how often the record of a job that does not change is written again, so that the bucket does not forget it."""
+    how often the record of a job that does not change is written again, so that the bucket does not forget it;
+    `sweep_s`: how often bytes are looked for that nobody knows of any more."""
 
     ask_timeout_s: float = 2.0
     ask_again_s: float = 0.5
@@ -29,6 +30,7 @@ class DriverSettings:
     verify_s: float = 10.0
     tick_s: float = 0.25
     keep_s: float = 3600.0
+    sweep_s: float = 10.0
 
 
 class Hands:

@@ -25,8 +25,10 @@ CHECKPOINT_BYTES: Final = 256 * 2**20
 """What all checkpoints in messages may take; the server sets it aside. The oldest make room for new ones."""
 OFFER_BYTES: Final = 256 * 2**20
 """What may lie there of what devices offer; a device that finds it full tries again."""
-ACK_WAIT_S: Final = 5.0
-"""A worker that has not said for this long that it is still at its task has lost it."""
+ACK_WAIT_S: Final = 3.0
+"""A worker that has not said for this long that it is still at its task has lost it. It says so four times as often:
+three words have to be lost, or a process to stand still for as long, before a task is begun twice, to the same effect.
+Of the 5 s in which a job goes on after a death this is the most; the rest is for the steps since the checkpoint."""
 MAX_DELIVER: Final = 5
 """A task that was started this often and never finished is given up by the worker that gets it next."""
 

@@ -24,7 +24,8 @@ from rise_runtime.bus import Bus, Incoming, Subscription
 log = logging.getLogger(__name__)
 
 _SECOND: Final = 1_000_000_000
-_EXPIRES_S: Final = 20.0
+_EXPIRES_S: Final = 5.0
+"""Who is cut off without a word is sent messages for so long, and each of them is late by its ack wait."""
 _HEARTBEAT_S: Final = 1.0
 _SILENCE_S: Final = 2.5
 _PAUSE_S: Final = 0.2
@@ -252,7 +253,7 @@ class Consumer:
                     raise
             except (errors.Busy, errors.Waited):
                 pass  # JetStream is still starting
-            except streams.JetStreamError as error:
+            except (streams.JetStreamError, errors.DiskFull) as error:
                 log.warning("waiting for stream %s: %s", self._stream, error)
             await asyncio.sleep(_PAUSE_S)
         if self._subscription is not None:

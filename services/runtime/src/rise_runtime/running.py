@@ -264,6 +264,7 @@ class Running:
         if not await self._bench.fences.is_current(task.job_id, task.attempt, patience=_FENCE_PATIENCE_S):
             log.info("job %s: the result of attempt %d comes too late", task.job_id, task.attempt)
             return
+        # The job before the stage: a stage that is done and has left no ending would be waited for by nobody.
         await self._bench.reporter.finish(done, behind)
         await self._tell_done(report)
 

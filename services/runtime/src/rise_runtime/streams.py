@@ -162,14 +162,18 @@ async def purge(bus: Bus, stream: str, subject: str) -> int:
 
 async def count(bus: Bus, stream: str, subject: str) -> int:
     """How many messages wait on `subject` (wildcards allowed)."""
+    return sum((await subjects(bus, stream, subject)).values())
+
+
+async def subjects(bus: Bus, stream: str, subject: str) -> dict[str, int]:
+    """The subjects that match `subject` (wildcards allowed), each with how many messages it has. No stream has none."""
     try:
         answer = await api(bus, f"STREAM.INFO.{stream}", {"subjects_filter": subject})
     except JetStreamError as error:
         if error.code == 404:
-            return 0
+            return {}
         raise
-    subjects: dict[str, int] = answer["state"].get("subjects") or {}
-    return sum(subjects.values())
+    return answer["state"].get("subjects") or {}
 
 
 async def _asked(

@@ -64,9 +64,13 @@ def worker(
     name: str, tier: Tier, where: Surroundings, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:
     """A worker of a tier; its pool is named like the tier."""
-    start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
-    command = [*start, "--tier", tier, "--pool", tier, "--name", name]
-    for family in families:
-        command += ["--family", family]
+    command = stage_command(name, tier, tier, families)
     env = {**where.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
     return Program(name, tuple(command), where.logs / f"{name}.log", env)
+
+
+def stage_command(name: str, tier: Tier, pool: str, families: Sequence[str] = ()) -> list[str]:
+    """What starts a worker, without its settings."""
+    start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
+    named = [word for family in families for word in ("--family", family)]
+    return [*start, "--tier", tier, "--pool", pool, "--name", name, *named]

@@ -48,9 +48,9 @@ def test_a_status_is_known_by_its_job_and_what_it_says_is_true() -> None:
     assert not matches(Asked("PUT", STATUS, patch("Complete", "True").body))
 
 
-def test_a_pod_is_known_by_its_label() -> None:
-    matches = makes_pod("uid", "u-1")
-    assert matches(Asked("POST", PODS, {"metadata": {"labels": {"uid": "u-1"}}}))
-    assert not matches(Asked("POST", PODS, {"metadata": {"labels": {"uid": "u-2"}}}))
+def test_a_pod_is_known_by_the_name_of_its_job() -> None:
+    matches = makes_pod("job-1")
+    assert matches(Asked("POST", PODS, {"metadata": {"name": "job-1-0a1b2c3d-edge"}}))
+    assert not matches(Asked("POST", PODS, {"metadata": {"name": "job-11-0a1b2c3d-edge"}}))
     assert not matches(Asked("POST", PODS, {"metadata": {}}))
-    assert not matches(Asked("DELETE", PODS, {"metadata": {"labels": {"uid": "u-1"}}}))
+    assert not matches(Asked("DELETE", PODS, {"metadata": {"name": "job-1-0a1b2c3d-edge"}}))

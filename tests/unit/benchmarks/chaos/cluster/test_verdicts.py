@@ -108,7 +108,7 @@ def test_pods_of_jobs_that_are_over_are_orphans() -> None:
 
 
 def test_events_that_tell_the_prompt_are_named() -> None:
-    events = [
+    events: list[dict[str, Any]] = [
         {"metadata": {"name": "fine"}, "message": "large in pool edge", "reason": "Scheduled"},
         {"metadata": {"name": "loose"}, "message": "drawing a red circle now", "reason": "Scheduled"},
         {"metadata": {"name": "bare"}},

@@ -1,0 +1,93 @@
+"""What nobody knows of any more goes: a message that was held up on its way may arrive when its job is over or gone.
+
+Latents are kept by those who work, and dropped by those who end a job; what comes later is found here, by looking.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from rise_contracts import errors, messages, subjects
+from rise_contracts.records import JobRecord
+from rise_runtime import endings, streams
+from rise_runtime.bus import Bus
+from rise_runtime.jobs import Jobs
+
+log = logging.getLogger(__name__)
+
+_USES: Final = ("handoff", "checkpoint", "result")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A subject with bytes of a job. `attempt` is whose they are; `result`: pictures, which outlive their job's end."""
+
+    stream: str
+    subject: str
+    job_id: str
+    attempt: int
+    result: bool = False
+
+
+async def run_sweep(bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True) -> None:
+    """Sweep every `every_s` seconds until cancelled, while `leads` says so."""
+    jobs, known = Jobs(bus), set[str]()
+    while True:
+        await asyncio.sleep(every_s)
+        if leads():
+            try:
+                await _sweep(bus, jobs, known)
+            except errors.RiseError as error:
+                log.info("the sweep has to wait: %s", error)
+
+
+async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
+    """`known`: results that were found to be their jobs' own. Messages are listed before records are read: one whose
+    record is not there then is of a job that was removed, and of none that is only just accepted."""
+    listed = await _listed(bus)
+    known &= {kept.subject for kept in listed}
+    found = [kept for kept in listed if kept.subject not in known]
+    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found}}
+    records = {job_id: each.record for job_id, each in held.items() if each is not None}
+    for kept in orphans(found, records):
+        if not (kept.result and kept.job_id in records and await _is_result(bus, kept)):
+            log.info("job %s: %s is of no use any more, and goes", kept.job_id, kept.subject)
+            await streams.purge(bus, kept.stream, kept.subject)
+        else:
+            known.add(kept.subject)
+
+
+async def _listed(bus: Bus) -> list[Kept]:
+    blobs = [await streams.subjects(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job("*", use)) for use in _USES]
+    checkpoints = await streams.subjects(bus, subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS)
+    return [read(subjects.STREAM_BLOBS, each) for use in blobs for each in use] + [
+        read(subjects.STREAM_CHECKPOINTS, each) for each in checkpoints
+    ]
+
+
+async def _is_result(bus: Bus, kept: Kept) -> bool:
+    """Whether these are the pictures of the job's own ending."""
+    ended = await endings.get(bus, kept.job_id)
+    return ended is not None and isinstance(ended[0], messages.JobDone) and ended[0].payload.subject == kept.subject
+
+
+def read(stream: str, subject: str) -> Kept:
+    """What a subject of chunks, or of a checkpoint, says of itself."""
+    tokens = subject.split(".")
+    if stream == subjects.STREAM_CHECKPOINTS:
+        return Kept(stream, subject, tokens[4], int(tokens[5]))
+    return Kept(stream, subject, tokens[4], int(tokens[6]), result=tokens[5] == "result")
+
+
+def orphans(found: Iterable[Kept], records: Mapping[str, JobRecord]) -> list[Kept]:
+    """What is of a job that is over or gone, or of an attempt before the present one. Results among it may be the
+    job's own."""
+    return [kept for kept in found if _is_over(kept, records.get(kept.job_id))]
+
+
+def _is_over(kept: Kept, record: JobRecord | None) -> bool:
+    return record is None or record.finished or kept.attempt < record.attempt
