@@ -94,6 +94,8 @@ class Hasher:
             raise errors.HandoffRefused(errors.Refusal.SIGMA, "1.0", "2.0")
         if "break" in prompt:
             raise ValueError("this stage breaks every time")
+        if "quoted" in prompt:
+            raise ValueError(f"a library that quotes its input: {prompt!r}")
         state, done = payload or _first(task.request.seed, self._size), 0
         if context.resume is not None and "forgetful" not in prompt:
             state, done = context.resume.payload, context.resume.step
