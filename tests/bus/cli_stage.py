@@ -2,7 +2,8 @@
 
 It takes the flags of `rise_stage`, does as many steps as it is told, and its tail renders the scene of the prompt, so
 that the judge has something to say. While a file `hold` lies in $RISE_TEST_FOLDER it waits before its second step;
-a prompt with the word "broken" makes it fail, a file `unfit` there keeps it from starting.
+a prompt with the word "broken" makes it fail, with "quoted" in the prompt's own words, with "deadly" it dies, a file
+`unfit` there keeps it from starting.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import io
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -56,6 +58,10 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
     request, stage = task.request, task.configuration.stages[task.stage_index]
     if "broken" in request.spec.prompt:
         raise errors.StageFailed("this stage is broken", retriable=False)
+    if "quoted" in request.spec.prompt:
+        raise ValueError(f"a library that quotes its input: {request.spec.prompt!r}")
+    if "deadly" in request.spec.prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
     for step in range(1, stage.steps + 1):
         time.sleep(0.002)  # what a step costs
         context.progress(step, stage.steps, max(stage.sigma_to, 0.1), 0.002)
@@ -90,6 +96,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser()
     for flag in ("tier", "pool", "name", "family"):
         parser.add_argument(f"--{flag}")
+    parser.add_argument("--threads")
+    parser.add_argument("--private", action="store_true")
+    parser.add_argument("--label", action="append", default=[])
     given = parser.parse_args()
     if (FOLDER / "unfit").exists():
         sys.exit(f"rise_stage: no such model in {given.family}")
@@ -97,9 +106,11 @@ async def main() -> None:
     family = manifest.load_family(Path(given.family).read_text())
     stop = stop_on_signals()
     async with connect(os.environ["RISE_NATS_URL"], os.environ["RISE_NATS_TOKEN"], patience=30.0) as bus:
-        await layout.ensure(bus)
-        await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))
-        identity = Identity(given.name, given.tier, given.pool)
+        if given.tier == "edge":
+            await layout.ensure(bus)
+            await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))
+        labels = dict(label.split("=") for label in given.label)
+        identity = Identity(given.name, given.tier, given.pool, labels, private=given.private)
         await run_worker(bus, identity, handle, status=lambda: status(family), stop=stop)
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rise_contracts.errors import InvalidInput
+from rise_runtime import access
+from rise_runtime.access import NOBODY, Access
 
 CONTROLLER = "rise-relay.io/operator"
 """What `spec.managedBy` of a RelayJob has to be, if anything, for this operator to care for it (KEP-4368)."""
@@ -37,7 +39,7 @@ class StageDefaults:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`token` comes from the environment only: command lines are seen by every user of the machine.
+    """`access` comes from the environment only: command lines are seen by every user of the machine.
 
     Attributes:
         namespace: where the operator runs; its Lease is there.
@@ -55,7 +57,7 @@ class Settings:
     kubeconfig: str = ""
     context: str = ""
     nats_url: str = "nats://127.0.0.1:4222"
-    token: str | None = None
+    access: Access = NOBODY
     stage: StageDefaults = StageDefaults()
     lease_s: float = 10.0
     resync_s: float = 300.0
@@ -77,7 +79,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         kubeconfig=given.kubeconfig,
         context=given.context,
         nats_url=given.nats_url,
-        token=environment.get("RISE_NATS_TOKEN") or None,
+        access=access.from_environment(environment),
         stage=StageDefaults(
             image=given.stage_image,
             pull_policy=given.stage_pull_policy,

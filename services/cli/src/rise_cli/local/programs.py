@@ -12,6 +12,8 @@ from pathlib import Path
 import rise_shapes
 from rise_cli.local.processes import Program
 from rise_contracts.model import Tier
+from rise_runtime import access
+from rise_runtime.access import Access
 
 WORKER_VARIABLE = "RISE_WORKER_COMMAND"
 """Another command that runs a stage worker and takes the same flags, for example in a container or a sandbox."""
@@ -19,14 +21,18 @@ WORKER_VARIABLE = "RISE_WORKER_COMMAND"
 
 @dataclass(frozen=True)
 class Server:
-    """A NATS server to talk to."""
+    """A NATS server to talk to. Without a `token` the environment says who we are, which our own processes inherit."""
 
     url: str
     token: str | None = None
 
+    @property
+    def access(self) -> Access:
+        return Access(token=self.token) if self.token else access.from_environment(os.environ)
+
     def env(self) -> dict[str, str]:
         """For our own processes: the environment cannot be read by other users, an argv can."""
-        return {"RISE_NATS_URL": self.url, **({"RISE_NATS_TOKEN": self.token} if self.token else {})}
+        return {access.URL: self.url, **(access.only(self.token) if self.token else {})}
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,13 @@ def worker(
     name: str, tier: Tier, where: Surroundings, families: Sequence[str] = (), threads: int | None = None
 ) -> Program:
     """A worker of a tier; its pool is named like the tier."""
-    start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
-    command = [*start, "--tier", tier, "--pool", tier, "--name", name]
-    for family in families:
-        command += ["--family", family]
+    command = stage_command(name, tier, tier, families)
     env = {**where.env(), **({"RISE_THREADS": str(threads)} if threads else {})}
     return Program(name, tuple(command), where.logs / f"{name}.log", env)
+
+
+def stage_command(name: str, tier: Tier, pool: str, families: Sequence[str] = ()) -> list[str]:
+    """What starts a worker, without its settings."""
+    start = shlex.split(os.environ.get(WORKER_VARIABLE, "")) or [sys.executable, "-m", "rise_stage"]
+    named = [word for family in families for word in ("--family", family)]
+    return [*start, "--tier", tier, "--pool", pool, "--name", name, *named]
