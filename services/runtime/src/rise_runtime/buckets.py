@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,7 @@ from rise_runtime.streams import WrongRevision
 
 _OPERATION: Final = "KV-Operation"
 _CATCH_UP_S: Final = 1.0
+_FORGOTTEN_AT_ONCE: Final = 1000
 _REMOVED: Final = frozenset({"DEL", "PURGE"})
 
 
@@ -67,10 +69,11 @@ class Bucket:
             return await self.update(key, value, 0)
         except WrongRevision:
             entry = await self._last(key)
-        if entry is None or entry.value is not None:
+        if entry is not None and entry.value is not None:
             return None
         try:
-            return await self.update(key, value, entry.revision)
+            # The mark of a removal may have been dropped between the two looks.
+            return await self.update(key, value, entry.revision if entry is not None else 0)
         except WrongRevision:
             return None
 
@@ -78,6 +81,20 @@ class Bucket:
         """Take the key and its history away; watchers hear of it."""
         headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
         await streams.store(self._bus, self._prefix + key, b"", headers=headers)
+
+    async def forget(self, older_s: float) -> None:
+        """Drop the marks of removal at the front of the bucket that are older than `older_s` seconds: who watches has
+        long seen them. A file of the store goes when nothing is left in it, and with it what was removed."""
+        end = 0
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            oldest = await streams.first(self._bus, self._stream, f"{self._prefix}>", end + 1)
+            if oldest is None or oldest.headers.get(_OPERATION) not in _REMOVED:
+                break
+            if time.time() - oldest.stored_at < older_s:
+                break
+            end = oldest.sequence
+        if end:
+            await streams.trim(self._bus, self._stream, end + 1)
 
     async def entries(self) -> list[Entry]:
         """All entries there are now."""
