@@ -1,8 +1,9 @@
-"""A real nats-server for a test: loopback, a port of its own, a token, a folder that goes with the test."""
+"""A real nats-server for a test: loopback, a port of its own, a token or more, a folder that goes with the test."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -26,10 +27,16 @@ def find_nats_server() -> str | None:
 
 
 class Server:
-    """A nats-server process. `kill` is SIGKILL; `start` again keeps port and store."""
+    """A nats-server process. `kill` is SIGKILL; `start` again keeps port and store.
 
-    def __init__(self, folder: Path, *, max_payload: int = 8 * 1024 * 1024, jetstream: bool = True) -> None:
+    `locks` is the part of its configuration that says who may do what; without it, whoever has the token everything.
+    """
+
+    def __init__(
+        self, folder: Path, *, max_payload: int = 8 * 1024 * 1024, jetstream: bool = True, locks: str | None = None
+    ) -> None:
         self.token = secrets.token_hex(8)
+        self.locks = locks if locks is not None else f'authorization {{ token: "{self.token}" }}'
         self._folder = folder
         self._max_payload, self._jetstream = max_payload, jetstream
         self._port = -1
@@ -49,15 +56,25 @@ class Server:
         assert binary is not None
         for old in self._folder.glob("*.ports"):
             old.unlink()
+        command = [binary, "-c", str(self._configure())]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._port = self._read_port()
+
+    def reload(self, locks: str) -> None:
+        """Have the running server take up other locks. It ends the connections of those who are not let in any more."""
+        self.locks = locks
+        self._configure()
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def _configure(self) -> Path:
         config = self._folder / "nats.conf"
         store = f'jetstream {{ store_dir: "{self._folder / "store"}" }}' if self._jetstream else ""
         config.write_text(
             f'host: "127.0.0.1"\nport: {self._port}\nports_file_dir: "{self._folder}"\n'
-            f'max_payload: {self._max_payload}\nauthorization {{ token: "{self.token}" }}\n{store}\n'
+            f"max_payload: {self._max_payload}\n{self.locks}\n{store}\n"
         )
-        command = [binary, "-c", str(config)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._port = self._read_port()
+        return config
 
     def _read_port(self) -> int:
         """The server writes its ports to a file as soon as it listens."""
@@ -66,7 +83,9 @@ class Server:
             for path in self._folder.glob("*.ports"):
                 text = path.read_text()
                 if text.rstrip().endswith("}"):
-                    return int(text.split("nats://127.0.0.1:")[1].split('"')[0])
+                    found = re.search(r'"(?:nats|tls)://127\.0\.0\.1:(\d+)"', text)
+                    assert found is not None
+                    return int(found[1])
             assert self._process is not None
             assert self._process.poll() is None, "nats-server ended at once"
             time.sleep(0.01)

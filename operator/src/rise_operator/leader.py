@@ -10,6 +10,7 @@ from functools import partial
 
 from rise_contracts import subjects
 from rise_contracts.errors import BusUnavailable, NoResponder, RiseError, Waited
+from rise_contracts.rights import Principal
 from rise_operator import metrics
 from rise_operator.api import Api, ApiError
 from rise_operator.complaints import Complaints
@@ -33,6 +34,7 @@ from rise_runtime.together import together
 
 log = logging.getLogger(__name__)
 
+ME = Principal("operator")
 TICK_S = 1.0
 GRACE_S = 3.0
 AGAIN_S = 1.0
@@ -99,9 +101,8 @@ class Leader:
         """Be connected, for as long as there is a bus; what is not there yet is waited for."""
         while True:
             try:
-                async with connect(
-                    self._settings.nats_url, self._settings.token, name="rise-operator", patience=5.0
-                ) as bus:
+                url, access = self._settings.nats_url, self._settings.access
+                async with connect(url, access, name="rise-operator", inbox=ME.inbox, patience=5.0) as bus:
                     await layout.ensure(bus)
                     self._bus = bus
                     self._world.bus_problem = partial(_problem_of, bus)

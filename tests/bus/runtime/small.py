@@ -15,7 +15,7 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,8 @@ from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import client, layout, services
+from rise_contracts.rights import Principal
+from rise_runtime import access, client, services
 from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
@@ -246,11 +247,14 @@ class WorkerProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, url: str, token: str, name: str, folder: Path, slots: int = 1) -> WorkerProcess:
-        """Returns when it takes work, or is loading."""
+    async def start(
+        cls, url: str, known_by: str | Mapping[str, str], name: str, folder: Path, slots: int = 1
+    ) -> WorkerProcess:
+        """Returns when it takes work, or is loading. `known_by` is a token, or variables that `access` reads."""
         arguments = ["--url", url, "--name", name, "--folder", str(folder), "--slots", str(slots)]
         root = Path(__file__).parents[3]
-        environment = {**os.environ, "RISE_TEST_TOKEN": token, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+        identity = access.only(known_by) if isinstance(known_by, str) else known_by
+        environment = {**os.environ, **identity, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             __file__,
@@ -323,11 +327,12 @@ async def _main() -> None:
     parser.add_argument("--slots", type=int)
     arguments = parser.parse_args()
     stop = stop_on_signals()
-    bus = await open_bus(arguments.url, os.environ["RISE_TEST_TOKEN"], patience=30.0)
-    await layout.ensure(bus)
+    me = identity(arguments.name)
+    inbox = Principal(me.tier, me.pool, me.name).inbox
+    bus = await open_bus(arguments.url, access.from_environment(os.environ), inbox=inbox, patience=30.0)
     await run_worker(
         bus,
-        identity(arguments.name),
+        me,
         Hasher(arguments.folder),
         prepare=lambda: _load(arguments.folder / "loading"),
         stop=stop,

@@ -159,7 +159,7 @@ async def test_a_checkpoint_with_a_chunk_missing_is_of_no_use(bus: Bus, tmp_path
         found = await kept(bus, job_id)
         assert found is not None
         assert found[0].payload.subject is not None
-        info = await streams.last(bus, subjects.STREAM_BLOBS, found[0].payload.subject)
+        info = await streams.last(bus, subjects.STREAM_BLOBS, f"{found[0].payload.subject}.0")
         assert info is not None
         await streams.delete(bus, subjects.STREAM_BLOBS, info.sequence)
 

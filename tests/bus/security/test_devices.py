@@ -180,10 +180,13 @@ async def test_nothing_of_a_device_that_was_cut_off_is_taken_nor_is_anything_sen
             while await streams.count(bus, subjects.STREAM_OFFERS, subjects.ALL_OFFERS):
                 await asyncio.sleep(0.01)
         assert await endings.get(bus, record.job_id) is None
-    async with small.worker(bus, LIAR.name, tmp_path), small.worker(bus, "device-1", tmp_path):
-        assert [beat.worker for beat in await Workers(bus).now()] == ["device-1"]
+    await Outcasts(bus).pardon(LIAR.name)
+    async with small.worker(bus, "edge-1", tmp_path), small.worker(bus, LIAR.name, tmp_path):
+        await Outcasts(bus).add(LIAR.name, "for the test")
+        await Workers(bus).until_ready(["edge-1"], 30.0, "")
+        assert [beat.worker for beat in await Workers(bus).now()] == ["edge-1"]
         await Outcasts(bus).pardon(LIAR.name)
-        assert {beat.worker for beat in await Workers(bus).now()} == {"device-1", LIAR.name}
+        await Workers(bus).until_ready(["edge-1", LIAR.name], 30.0, "")
 
 
 async def test_a_flood_is_dammed_and_others_are_heard(bus: Bus, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_defaults() -> None:
 def test_the_environment_is_read_and_flags_come_before_it() -> None:
     environment = {"RISE_NATS_URL": "nats://there:1", "RISE_NATS_TOKEN": "s3cret", "RISE_POLICY": "linucb"}
     settings = read([], environment)
-    assert (settings.nats_url, settings.token, settings.policy) == ("nats://there:1", "s3cret", "linucb")
+    assert (settings.nats_url, settings.access.token, settings.policy) == ("nats://there:1", "s3cret", "linucb")
     assert read(["--nats-url", "nats://here:2", "--policy", "fixed"], environment).nats_url == "nats://here:2"
 
 

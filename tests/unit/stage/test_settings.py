@@ -23,7 +23,7 @@ class TestSettings:
         environment = {"RISE_TIER": "device", "RISE_THREADS": "4", "RISE_NATS_TOKEN": "secret", "RISE_LABELS": "a=b"}
         found = settings.read(["--threads", "2", "--name", "phone", "--family", "f.yaml"], environment)
         assert (found.identity.tier, found.identity.pool, found.identity.name) == ("device", "device", "phone")
-        assert (found.threads, found.token, found.families) == (2, "secret", ("f.yaml",))
+        assert (found.threads, found.access.token, found.families) == (2, "secret", ("f.yaml",))
         assert found.identity.labels == {"a": "b"}
 
     def test_a_worker_may_be_there_for_one_job(self) -> None:

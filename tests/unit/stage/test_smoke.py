@@ -16,6 +16,7 @@ from rise_contracts import messages
 from rise_contracts.errors import InvalidInput
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
+from rise_runtime.access import NOBODY
 from rise_runtime.client import Result
 from rise_shapes.grammar import parse
 from rise_shapes.render import render
@@ -87,7 +88,7 @@ def test_one_wrong_picture_among_several_is_enough() -> None:
 
 async def test_a_prompt_that_nobody_can_judge_is_refused_before_anything_else() -> None:
     with pytest.raises(InvalidInput, match="--prompt: wanted a prompt that can be judged, got 'a cat'"):
-        await smoke.run("nats://127.0.0.1:1", None, "a cat", 7, 1.0)
+        await smoke.run("nats://127.0.0.1:1", NOBODY, "a cat", 7, 1.0)
 
 
 def test_a_wrong_argument_ends_with_the_error_s_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,15 @@ from rise_cli.local.platform import Plan, Tell
 from rise_cli.local.programs import Server
 from rise_cli.local.supervisor import Supervisor
 from rise_contracts import errors, resources, subjects
+from rise_contracts.rights import Principal
+from rise_runtime import access, client, driver
 from rise_runtime import bus as buses
-from rise_runtime import client, driver
+from rise_runtime.access import Access
 from rise_runtime.bus import Bus
 
 T = TypeVar("T")
 
-TOKEN_VARIABLE = "RISE_NATS_TOKEN"
-URL_VARIABLE = "RISE_NATS_URL"
+ME = Principal("user")
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,10 @@ class Session:
 
 
 def server_from(url: str | None, environment: Mapping[str, str]) -> Server | None:
-    """The server that was asked for, or None. The token comes from the environment: an argv is for all to see."""
-    chosen = url or environment.get(URL_VARIABLE)
-    return Server(chosen, environment.get(TOKEN_VARIABLE)) if chosen else None
+    """The server that was asked for, or None."""
+    chosen, known_by = url or environment.get(access.URL), access.from_environment(environment)
+    plain = known_by.token if isinstance(known_by.token, str) and known_by == Access(token=known_by.token) else None
+    return Server(chosen, plain) if chosen else None
 
 
 def platform_of(url: str | None, environment: Mapping[str, str]) -> Server:
@@ -67,7 +69,7 @@ def _here() -> Server:
 async def connected(server: Server | None) -> AsyncIterator[Bus]:
     """The bus of a platform that is up already. Raises BusUnavailable where there is none."""
     found = server or _here()
-    async with buses.connect(found.url, found.token, name="rise-cli") as bus:
+    async with buses.connect(found.url, found.access, name="rise-cli", inbox=ME.inbox) as bus:
         yield bus
 
 
@@ -80,7 +82,7 @@ async def opened(where: Where, tell: Tell, note: Tell) -> AsyncIterator[Session]
         return
     up = state.running()
     if up is not None and (where.family is None or where.family.metadata.name in up.families):
-        async with buses.connect(up.url, up.token, name="rise-cli") as bus:
+        async with buses.connect(up.url, Server(up.url, up.token).access, name="rise-cli", inbox=ME.inbox) as bus:
             yield Session(bus)
         return
     if up is not None and where.family is not None:
@@ -99,7 +101,7 @@ async def _own(plan: Plan, tell: Tell, note: Tell) -> AsyncIterator[Session]:
 @contextlib.asynccontextmanager
 async def _completed(where: Where, server: Server, tell: Tell, note: Tell) -> AsyncIterator[Session]:
     """Add to a given server what it has not: a scheduler, workers, and a driver (several do no harm)."""
-    async with buses.connect(server.url, server.token, name="rise-cli") as bus:
+    async with buses.connect(server.url, server.access, name="rise-cli", inbox=ME.inbox) as bus:
         await client.ensure_platform(bus)
         tiers = {beat.tier for beat in await client.list_workers(bus) if beat.ready}
         scheduled = await _answers(bus)

@@ -18,6 +18,7 @@
     ├── Waited                     6   a wait ran out of time; .seconds .what
     ├── BusUnavailable             7   no NATS server answers; .url
     │   └── BusUnsuitable          7   one answers, but too old or without JetStream
+    ├── NotAllowed                 7   the NATS server does not let this identity do that; .url .subject
     ├── WorkerLost                 8   a worker stopped answering; .worker
     ├── DiskFull                   9   no room to write; .path
     └── RemoteError                    an error that happened in another process, by its reason and exit code
@@ -195,6 +196,15 @@ class BusUnavailable(RiseError):
 
 class BusUnsuitable(BusUnavailable):
     retriable = False
+
+
+class NotAllowed(RiseError):
+    exit_code = 7
+
+    def __init__(self, url: str, subject: str) -> None:
+        self.url, self.subject = url, subject
+        hint = "use another identity, or give this one the right in the server's configuration"
+        super().__init__(_one_line(f"NATS at {url}: this identity may not publish on {subject}", hint))
 
 
 class WorkerLost(RiseError):

@@ -1,6 +1,7 @@
-"""Bytes too large for one message: chunks on a subject of their own, read by an ephemeral pull consumer.
+"""Bytes too large for one message: chunks, each on a subject of its own, asked for one by one.
 
-NATS' object store is not used: reading from it waits a quarter of a second per flow-control window.
+NATS' object store is not used: reading from it waits a quarter of a second per flow-control window. Nor is a consumer:
+a list of rights can say which subjects somebody may ask for, and cannot say where a consumer of his delivers.
 """
 
 from __future__ import annotations
@@ -8,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Coroutine, Iterable
 from typing import Final
 
 from rise_contracts import errors, subjects
 from rise_contracts.messages import PayloadRef
 from rise_runtime import streams
 from rise_runtime.bus import Bus
-from rise_runtime.pulls import Consumer
 
-_INDEX: Final = "Rise-Chunk"
 _WINDOW: Final = 8
 """Chunks under way at once: enough to hide the round trip, 4 MiB of memory."""
+_AGAIN_S: Final = 0.1
+_PATIENCE_S: Final = 10.0
 
 
 def inline(payload: bytes, sha256: str | None = None) -> PayloadRef:
@@ -58,7 +60,7 @@ async def send(
 
 
 async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None) -> PayloadRef:
-    """Store `payload` in chunks on `subject`, which nobody else writes. `sha256` is as in `send`.
+    """Store `payload` in chunks on `subject`.0, .1 and so on, which nobody else writes. `sha256` is as in `send`.
 
     Raises what `streams.store` raises.
     """
@@ -68,15 +70,9 @@ async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None)
 
     async def store(index: int, part: bytes) -> None:
         async with window:
-            await streams.store(bus, subject, part, msg_id=f"{subject}.{index}", headers={_INDEX: str(index)})
+            await streams.store(bus, f"{subject}.{index}", part, msg_id=f"{subject}.{index}")
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for index, part in enumerate(parts):
-                group.create_task(store(index, part))
-    except ExceptionGroup as failed:
-        # All chunks fail for the same reason, and whoever stores wants to hear that and not of a group.
-        raise failed.exceptions[0] from None
+    await _all(store(index, part) for index, part in enumerate(parts))
     return PayloadRef(
         kind="chunks",
         nbytes=len(payload),
@@ -89,7 +85,7 @@ async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None)
 async def drop(bus: Bus, ref: PayloadRef) -> None:
     """Free the room of bytes that nobody will ask for."""
     if ref.subject is not None:
-        await streams.purge(bus, subjects.STREAM_BLOBS, ref.subject)
+        await streams.purge(bus, subjects.STREAM_BLOBS, f"{ref.subject}.*")
 
 
 async def receive(bus: Bus, ref: PayloadRef, behind: bytes, *, timeout: float = 10.0) -> bytes:
@@ -113,15 +109,32 @@ def _digest(payload: bytes) -> str:
 async def _read_chunks(bus: Bus, ref: PayloadRef, timeout: float) -> bytes:
     if ref.subject is None:
         raise errors.HandoffRefused(errors.Refusal.MALFORMED, "the subject of the chunks", "none")
-    parts: dict[int, bytes] = {}
-    consumer = Consumer(bus, subjects.STREAM_BLOBS, (ref.subject,), batch=max(1, ref.chunks))
-    await consumer.start()
+    parts: list[bytes] = [b""] * ref.chunks
+    window = asyncio.Semaphore(_WINDOW)
+    deadline = asyncio.get_running_loop().time() + timeout
+
+    async def read(index: int) -> None:
+        async with window:
+            parts[index] = await _chunk(bus, f"{ref.subject}.{index}", deadline)
+
+    await _all(read(index) for index in range(ref.chunks))
+    return b"".join(parts)
+
+
+async def _chunk(bus: Bus, subject: str, deadline: float) -> bytes:
+    """Waited for: a replica that answers may not have it yet."""
+    while (stored := await streams.last(bus, subjects.STREAM_BLOBS, subject, patience=_PATIENCE_S)) is None:
+        if asyncio.get_running_loop().time() >= deadline:
+            raise errors.NotFound("payload", subject, "this chunk of it is not there")
+        await asyncio.sleep(_AGAIN_S)
+    return stored.data
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Do all of it at once. The chunks of a payload fail for the same reason, and that is what is raised, no group."""
     try:
-        while len(parts) < ref.chunks:
-            delivery = await consumer.next(timeout)
-            if delivery is None:
-                raise errors.NotFound("payload", ref.subject, f"{len(parts)} of {ref.chunks} chunks are there")
-            parts[int(delivery.message.headers[_INDEX])] = delivery.data
-    finally:
-        await consumer.stop()
-    return b"".join(parts[index] for index in sorted(parts))
+        async with asyncio.TaskGroup() as group:
+            for part in work:
+                group.create_task(part)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None

@@ -43,7 +43,8 @@ class Bucket:
             self._stream,
             (self._prefix + ">",),
             max_age_s=max_age_s,
-            extra={"max_msgs_per_subject": 1, "allow_rollup_hdrs": True, "deny_delete": True},
+            # No rollups: whoever may write one key could empty the bucket with one.
+            extra={"max_msgs_per_subject": 1, "allow_rollup_hdrs": False, "deny_delete": True},
         )
 
     async def get(self, key: str, *, patience: float = 0.0) -> Entry | None:
@@ -78,9 +79,8 @@ class Bucket:
             return None
 
     async def remove(self, key: str) -> None:
-        """Take the key and its history away; watchers hear of it."""
-        headers = {_OPERATION: "PURGE", "Nats-Rollup": "sub"}
-        await streams.store(self._bus, self._prefix + key, b"", headers=headers)
+        """Take the key away; watchers hear of it."""
+        await streams.store(self._bus, self._prefix + key, b"", headers={_OPERATION: "DEL"})
 
     async def forget(self, older_s: float) -> None:
         """Drop the marks of removal at the front of the bucket that are older than `older_s` seconds: who watches has

@@ -1,4 +1,4 @@
-"""The connection to NATS, and the only module that imports it.
+"""The bus: NATS as the rest of Rise sees it. Only this module, and `connection` under it, import nats-py.
 
 nats-py is used for its core protocol alone, with what its defaults get wrong set right: it reconnects for ever,
 notices a dead peer within 15 seconds, reports every error, and says before sending that a message is too large.
@@ -24,6 +24,8 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from nats.micro.service import EndpointInfo, EndpointStats, Service, ServiceConfig, ServiceInfo, ServiceStats
 
 from rise_contracts import errors
+from rise_runtime.access import Access
+from rise_runtime.connection import Connection, refused
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,12 @@ HEADER_ROOM: Final = 4096
 """Bytes kept free below the server's max_payload for headers, which count too."""
 
 RECONNECT_PAUSE_S: Final = 0.25
+MOST_REPLICAS: Final = 3
+"""Copies that streams get where there are as many servers: one of them may die."""
+INBOX: Final = "_INBOX"
+"""Where answers come to, for who has no identity of its own."""
+
+_DENIED: Final = 'permissions violation for publish to "'
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -116,8 +124,11 @@ class Bus:
         self._client = client
         self.url = url
         self.closed = asyncio.Event()
+        self.replicas = MOST_REPLICAS
+        """Copies to ask for; fewer once the server has said that it has no peers, until it is another server."""
         self._reconnect_callbacks: list[Callable[[], None]] = []
-        self._patience: set[asyncio.Timeout] = set()
+        self._waiting: dict[asyncio.Timeout, str] = {}
+        self._denied: set[asyncio.Timeout] = set()
 
     @property
     def max_payload(self) -> int:
@@ -155,15 +166,16 @@ class Bus:
     async def request(
         self, subject: str, data: bytes = b"", *, timeout: float = 2.0, headers: Mapping[str, str] = _NO_HEADERS
     ) -> Incoming:
-        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds, and BusUnavailable as
-        soon as the connection is lost: the answer would have come on it."""
+        """One answer. Raises NoResponder where nobody listens, Waited after `timeout` seconds, NotAllowed where the
+        server does not take the question, and BusUnavailable as soon as the connection is lost: the answer would have
+        come on it."""
         self.check_size(f"request on {subject}", len(data))
         task = asyncio.current_task()
         cancels = task.cancelling() if task is not None else 0
         loop = asyncio.get_running_loop()
         give_up = loop.time() + timeout
         patience = asyncio.timeout_at(give_up)
-        self._patience.add(patience)
+        self._waiting[patience] = subject
         try:
             async with patience:
                 # Its own patience is the longer one: this one may end before its time.
@@ -171,6 +183,8 @@ class Bus:
         except nats.errors.NoRespondersError as error:
             raise errors.NoResponder(subject) from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
+            if patience in self._denied:
+                raise errors.NotAllowed(self.url, subject) from error
             if loop.time() < give_up:
                 raise errors.BusUnavailable(
                     self.url, f"the connection was lost before {subject} was answered"
@@ -179,7 +193,8 @@ class Bus:
         except (nats.errors.Error, OSError) as error:
             raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
         finally:
-            self._patience.discard(patience)
+            del self._waiting[patience]
+            self._denied.discard(patience)
         if task is not None and task.cancelling() > cancels:
             # nats-py uses wait_for, which before Python 3.12 loses a cancellation that comes together with the answer.
             raise asyncio.CancelledError
@@ -225,15 +240,27 @@ class Bus:
         self._reconnect_callbacks.append(callback)
         return lambda: self._reconnect_callbacks.remove(callback)
 
+    def note(self, error: Exception) -> None:
+        """The server complains. Whoever waits for an answer to a message that it did not take need not wait longer."""
+        _, found, rest = str(error).partition(_DENIED)
+        if not found:
+            return
+        subject, now = rest.rstrip('"'), asyncio.get_running_loop().time()
+        for patience, asked in tuple(self._waiting.items()):
+            if asked.lower() == subject and not patience.expired():  # nats-py writes it small
+                self._denied.add(patience)
+                patience.reschedule(now)
+
     def reconnected(self) -> None:
         log.info("connected again to NATS at %s", self.url)
+        self.replicas = MOST_REPLICAS
         for callback in tuple(self._reconnect_callbacks):
             callback()
 
     def lost(self) -> None:
         """The connection is gone, and with it every answer that was to come on it."""
         now = asyncio.get_running_loop().time()
-        for patience in tuple(self._patience):
+        for patience in tuple(self._waiting):
             if not patience.expired():
                 patience.reschedule(now)
 
@@ -247,16 +274,20 @@ class Bus:
         self.closed.set()
 
 
-async def open_bus(url: str, token: str | None = None, *, name: str = "rise", patience: float = 0.0) -> Bus:
+async def open_bus(
+    url: str, access: Access | str | None = None, *, name: str = "rise", inbox: str = INBOX, patience: float = 0.0
+) -> Bus:
     """Connect, trying for `patience` seconds more where nothing answers.
 
-    Raises BusUnavailable (nobody there, wrong token) or BusUnsuitable (too old, no JetStream).
+    `access` is a token, for short, or more; `inbox` is what the subjects of answers begin with. Raises BusUnavailable
+    (nobody there, wrong identity, no TLS) or BusUnsuitable (too old, no JetStream).
     """
+    access = access if isinstance(access, Access) else Access(token=access)
     shown = _without_secrets(url)
     give_up = asyncio.get_running_loop().time() + patience
     while True:
         try:
-            bus = await _connect_once(url, shown, token, name)
+            bus = await _connect_once(url, shown, access, name, inbox)
             break
         except errors.BusUnavailable as error:
             if error.retriable and asyncio.get_running_loop().time() < give_up:
@@ -273,24 +304,25 @@ async def open_bus(url: str, token: str | None = None, *, name: str = "rise", pa
 
 @asynccontextmanager
 async def connect(
-    url: str, token: str | None = None, *, name: str = "rise", patience: float = 0.0
+    url: str, access: Access | str | None = None, *, name: str = "rise", inbox: str = INBOX, patience: float = 0.0
 ) -> AsyncIterator[Bus]:
     """`open_bus`, closed at the end of the block."""
-    bus = await open_bus(url, token, name=name, patience=patience)
+    bus = await open_bus(url, access, name=name, inbox=inbox, patience=patience)
     try:
         yield bus
     finally:
         await bus.close()
 
 
-async def _connect_once(url: str, shown: str, token: str | None, name: str) -> Bus:
-    client = Client()
+async def _connect_once(url: str, shown: str, access: Access, name: str, inbox: str) -> Bus:
+    client = Connection(access, tls=access.wants_tls or url.startswith("tls://"))
     bus = Bus(client, shown)
     failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def on_error(error: Exception) -> None:
         if not failed.done():
             failed.set_result(error)
+        bus.note(error)
         log.log(logging.WARNING if bus.closed.is_set() or up else logging.DEBUG, "NATS at %s: %s", shown, error)
 
     async def on_disconnected() -> None:
@@ -306,8 +338,9 @@ async def _connect_once(url: str, shown: str, token: str | None, name: str) -> B
     connecting = asyncio.ensure_future(
         client.connect(
             url,
-            token=token,
+            **client.identity(),
             name=name,
+            inbox_prefix=inbox,
             error_cb=on_error,
             disconnected_cb=on_disconnected,
             reconnected_cb=on_reconnected,
@@ -331,18 +364,7 @@ async def _connect_once(url: str, shown: str, token: str | None, name: str) -> B
         await connecting
     with suppress(Exception):
         await client.close()
-    raise _refused(shown, problem)
-
-
-def _refused(shown: str, problem: BaseException | None) -> errors.BusUnavailable:
-    text = str(problem or "no answer within 5 s")
-    if "uthorization" in text:
-        error = errors.BusUnavailable(
-            shown, "the server does not accept this token", "give the token it was started with"
-        )
-        error.retriable = False
-        return error
-    return errors.BusUnavailable(shown, f"nobody answers ({text})", "start it (rise up), or give its URL")
+    raise refused(shown, access, problem)
 
 
 async def _check_suitable(bus: Bus) -> None:

@@ -44,9 +44,9 @@ WINDOW_S: Final = 10.0
 
 
 async def run_customs(bus: Bus) -> None:
-    """Look at what is offered until cancelled, and see that each pool that has workers has a queue."""
+    """Look at what is offered until cancelled, and see that each device finds its queues."""
     async with asyncio.TaskGroup() as group:
-        for part in (_tend_pools, _look_at_offers):
+        for part in (_tend_queues, _look_at_offers):
             group.create_task(_kept_up(bus, part))
 
 
@@ -77,18 +77,21 @@ async def _look_at_offers(bus: Bus) -> None:
     await _Customs(bus).run()
 
 
-async def _tend_pools(bus: Bus) -> None:
-    """A device may not make its pool's queue, and waits for it."""
-    known: set[str] = set()
+async def _tend_queues(bus: Bus) -> None:
+    """A device may make neither its pool's stream nor what takes its tasks out of it, and waits for both."""
+    known: set[tuple[str, str | None]] = set()
     remove = bus.on_reconnect(known.clear)  # the server that comes back may have an empty store
     try:
         async for alive in Workers(bus).changes():
-            for pool in {beat.pool for beat in alive} - known:
+            wanted = {(beat.pool, name) for beat in alive if beat.tier == "device" for name in (beat.worker, None)}
+            known &= wanted  # of one who comes again, the queue may have been forgotten
+            for pool, worker in wanted - known:
                 try:
                     await layout.ensure_pool(bus, pool)
-                    known.add(pool)
+                    await layout.queue(bus, pool, worker).make()
+                    known.add((pool, worker))
                 except errors.RiseError as error:
-                    log.warning("the queue of pool %s could not be made, it is tried again: %s", pool, error)
+                    log.warning("a queue of pool %s could not be made, it is tried again: %s", pool, error)
     finally:
         remove()
 

@@ -6,11 +6,18 @@ a family that is added or changed needs no restart.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from rise_contracts import codec, subjects
-from rise_contracts.errors import Busy, NotFound, UnknownName
+from rise_contracts.errors import Busy, UnknownName
 from rise_contracts.resources import ModelFamily
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+
+_AGAIN_S: Final = 0.5
+_PATIENCE_S: Final = 3600.0
+"""A server that is away is waited for."""
 
 
 class Families:
@@ -41,11 +48,12 @@ class Families:
         return [codec.decode(ModelFamily, entry.value) for entry in entries if entry.value is not None]
 
     async def wait_for(self, name: str) -> ModelFamily:
-        """The family `name`, as soon as somebody has made it known."""
-        async for entry in self._bucket.watch(name):
+        """The family `name`, as soon as somebody has made it known. It is polled: a device may not watch."""
+        while True:
+            entry = await self._bucket.get(name, patience=_PATIENCE_S)
             if entry is not None and entry.value is not None:
                 return codec.decode(ModelFamily, entry.value)
-        raise NotFound("family", name)  # the watch ends with its caller only
+            await asyncio.sleep(_AGAIN_S)
 
     async def withdraw(self, name: str) -> None:
         """Forget the family. Workers that hold it go on with what they have."""

@@ -12,6 +12,7 @@ from rise_contracts import errors, subjects
 from rise_runtime import streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.pulls import Consumer
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ MAX_DELIVER: Final = 5
 """A task that was started this often and never finished is given up by the worker that gets it next."""
 
 _AGAIN_S: Final = 0.5
+_OWN_QUEUE_IDLE_S: Final = 3600.0
 
 
 async def ensure(bus: Bus) -> None:
@@ -72,6 +74,20 @@ async def ensure(bus: Bus) -> None:
 async def ensure_pool(bus: Bus, pool: str) -> None:
     """Make a pool's work queue. A task leaves it when it is acknowledged, and at no other time."""
     await streams.ensure(bus, subjects.work_stream(pool), (subjects.work_stream_subjects(pool),), retention="workqueue")
+
+
+def queue(bus: Bus, pool: str, worker: str | None, *, ack_wait_s: float = ACK_WAIT_S, made: bool = True) -> Consumer:
+    """What takes the tasks of a lane: those for any worker of the pool (`worker` None), or for one. Not yet started;
+    `made` as in `Consumer`."""
+    return Consumer(
+        bus,
+        subjects.work_stream(pool),
+        (subjects.work_filter(pool, worker),),
+        durable=subjects.work_durable(worker),
+        ack_wait_s=ack_wait_s,
+        inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
+        made=made,
+    )
 
 
 async def until_made(bus: Bus) -> None:

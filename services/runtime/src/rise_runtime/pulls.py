@@ -84,7 +84,8 @@ class Delivery:
 class Consumer:
     """A pull consumer. `durable` None makes an ephemeral one that needs no acks and resumes where it was.
 
-    Of a durable one at most `most_unacked` messages are out at a time, over all who share it.
+    Of a durable one at most `most_unacked` messages are out at a time, over all who share it. One that is not `made`
+    here is made by somebody else: who may make a consumer may also have it push its messages to where others listen.
 
     `next` may be cancelled at any time without losing a message.
     """
@@ -101,11 +102,12 @@ class Consumer:
         batch: int = 1,
         inactive_s: float = 0,
         most_unacked: int = 1000,
+        made: bool = True,
     ) -> None:
         self._bus, self._stream, self._filters = bus, stream, filters
         self._durable, self._deliver, self._batch = durable, deliver, batch
         self._ack_wait_s, self._inactive_s = ack_wait_s, inactive_s
-        self._most_unacked = most_unacked
+        self._most_unacked, self._made = most_unacked, made
         self._name = durable or ""
         self._last_sequence = 0
         self._queue: asyncio.Queue[Delivery | None] = asyncio.Queue()
@@ -117,10 +119,12 @@ class Consumer:
         self._stop_listening: Callable[[], None] | None = None
 
     async def start(self) -> int:
-        """Make the consumer at the server and listen; how many messages there are for it. Raises JetStreamError."""
-        there = await self._create()
-        self._stop_listening = self._bus.on_reconnect(self._doubt)
-        await self._listen()
+        """Make the consumer at the server, or find it, and listen; how many messages there are for it. Raises
+        JetStreamError, with code 404 where it has to be made and is not."""
+        there = await self.make() if self._made else await self._find()
+        if self._stop_listening is None:
+            self._stop_listening = self._bus.on_reconnect(self._doubt)
+            await self._listen()
         return there
 
     async def pending(self) -> int | None:
@@ -137,7 +141,7 @@ class Consumer:
             self._stop_listening()
             self._stop_listening = None
         await self.pause()
-        if (delete or self._durable is None) and self._bus.connected:
+        if (delete or self._durable is None) and self._made and self._bus.connected:
             # Nobody waits for the answer: where this is lost, the server forgets an idle consumer by itself.
             await self._bus.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}")
 
@@ -246,7 +250,7 @@ class Consumer:
         """See that the consumer is there, and ask anew on a fresh inbox. Waits for the server where it is away."""
         while True:
             try:
-                await self._create()
+                await (self.make() if self._made else self._find())
                 break
             except errors.BusUnavailable:
                 if self._bus.closed.is_set():
@@ -260,8 +264,12 @@ class Consumer:
             await self._subscription.stop()
         await self._listen()
 
-    async def _create(self) -> int:
-        """The number of messages that wait for it."""
+    async def _find(self) -> int:
+        answer = await streams.api(self._bus, f"CONSUMER.INFO.{self._stream}.{self._name}")
+        return int(answer["num_pending"])
+
+    async def make(self) -> int:
+        """Make the consumer, or bring the one that is there to this; how many messages wait for it."""
         if self._durable is None:
             self._name = f"rise-{secrets.token_hex(6)}"  # a lost one may still be there, at an older position
         config: dict[str, Any] = {"name": self._name, "deliver_policy": self._deliver, "replay_policy": "instant"}
@@ -286,7 +294,8 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         if len(self._filters) == 1:
             verb += f".{self._filters[0]}"
-        answer = await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        body = {"stream_name": self._stream, "config": config, "action": ""}
+        answer = await streams.api(self._bus, verb, body, patience=streams.PATIENCE_S)
         return int(answer.get("num_pending", 0))
 
 

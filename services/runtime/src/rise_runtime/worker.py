@@ -31,7 +31,6 @@ from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, Stu
 
 log = logging.getLogger(__name__)
 
-_OWN_QUEUE_IDLE_S = 3600.0
 DRAINING = "draining"
 _AGAIN_S = 0.2
 
@@ -91,8 +90,8 @@ class _Worker:
         self._suspects: list[Delivery] = []
         self._changed, self._broken = asyncio.Event(), asyncio.Event()
         self._failures: list[BaseException] = []
-        self._own = self._consumer(identity.name)
-        self._consumers = (self._own,) if identity.private else (self._own, self._consumer(None))
+        self._own = self._queue(identity.name)
+        self._consumers = (self._own,) if identity.private else (self._own, self._queue(None))
         self._heart = Heart(bus, identity, status, self._busy_jobs, settings.slots, self._consumers[-1])
         keepalive = min(1.0, settings.ack_wait_s / 4)
         self._reporter = reporter_of(bus, identity)
@@ -361,16 +360,9 @@ class _Worker:
     def _busy_jobs(self) -> tuple[str, ...]:
         return tuple(running.task.job_id for running in self._running)
 
-    def _consumer(self, worker: str | None) -> Consumer:
-        pool = self._identity.pool
-        return Consumer(
-            self._bus,
-            subjects.work_stream(pool),
-            (subjects.work_filter(pool, worker),),
-            durable=subjects.work_durable(worker),
-            ack_wait_s=self._settings.ack_wait_s,
-            inactive_s=_OWN_QUEUE_IDLE_S if worker is not None else 0,
-        )
+    def _queue(self, worker: str | None) -> Consumer:
+        me, made = self._identity, self._identity.tier == "edge"
+        return layout.queue(self._bus, me.pool, worker, ack_wait_s=self._settings.ack_wait_s, made=made)
 
 
 def _dead_letter(subject: str, worker: str, why: str) -> messages.StageFailed:

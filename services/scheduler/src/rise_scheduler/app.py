@@ -15,6 +15,7 @@ from pathlib import Path
 from rise_contracts import manifest
 from rise_contracts.errors import InvalidInput, RiseError
 from rise_contracts.resources import ModelFamily
+from rise_contracts.rights import Principal
 from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import connect
 from rise_runtime.signals import stop_on_signals
@@ -27,6 +28,8 @@ from rise_scheduler.composed.prior import Prior
 from rise_scheduler.service import Scheduler
 from rise_scheduler.settings import Settings
 from rise_scheduler.state import StateRefused
+
+ME = Principal("scheduler")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +56,7 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
 
     async with (
         telemetry.served_health(health, takes_work, guard=guard.read("RISE_METRICS")),
-        connect(chosen.nats_url, chosen.token, name="rise-scheduler", patience=chosen.patience) as bus,
+        connect(chosen.nats_url, chosen.access, name="rise-scheduler", inbox=ME.inbox, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
         learning = Learning(priors={name: read_prior(path) for name, path in chosen.priors.items()})

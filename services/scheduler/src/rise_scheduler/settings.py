@@ -10,7 +10,8 @@ from pathlib import Path
 
 from rise_contracts.decisions import POLICIES
 from rise_contracts.errors import InvalidInput
-from rise_runtime import guard, telemetry
+from rise_runtime import access, guard, telemetry
+from rise_runtime.access import NOBODY, Access
 from rise_runtime.guard import OPEN, Guard
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
@@ -20,13 +21,13 @@ from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """``token`` and ``http_guard`` come from the environment only: command lines are seen by every user of the machine.
+    """``access`` and ``http_guard`` come from the environment only: every user of the machine sees command lines.
 
     ``http`` is where HTTP is served, (host, port); None: nowhere.
     """
 
     nats_url: str = "nats://127.0.0.1:4222"
-    token: str | None = None
+    access: Access = NOBODY
     policy: str = POLICIES[0]
     alpha: float | None = None
     ridge: float = 1.0
@@ -77,7 +78,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     given = parser.parse_args(list(arguments))
     settings = Settings(
         nats_url=given.nats_url,
-        token=environment.get("RISE_NATS_TOKEN") or None,
+        access=access.from_environment(environment),
         policy=given.policy,
         alpha=None if given.alpha is None else _in_range("alpha", given.alpha, 0.0, 100.0),
         ridge=_in_range("ridge", given.ridge, 1e-9, 1e9),

@@ -11,6 +11,7 @@ import torch
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import ModelFamily
+from rise_contracts.rights import Principal
 from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
@@ -41,7 +42,8 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
     stop = stop_on_signals()
     device = resolve_device(chosen.device)
     slots, batch = slots_of(chosen, device), batch or Batch()
-    name = f"rise-stage-{chosen.identity.name}"
+    me = Principal(chosen.identity.tier, chosen.identity.pool, chosen.identity.name)
+    name = f"rise-stage-{me.name}"
     ready = asyncio.Event()
 
     def takes_work() -> bool:
@@ -49,7 +51,7 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
 
     async with (
         telemetry.served_health(telemetry.health_address(), takes_work, guard=guard.read("RISE_METRICS")),
-        connect(chosen.nats_url, chosen.token, name=name, patience=chosen.patience) as bus,
+        connect(chosen.nats_url, chosen.access, name=name, inbox=me.inbox, patience=chosen.patience) as bus,
     ):
         families = await _unless(stop, _known(bus, chosen, own))
         if families is None:

@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from rise_contracts import subjects
 from rise_contracts.errors import InvalidInput
 from rise_contracts.model import Name, Tier
+from rise_runtime import access
+from rise_runtime.access import NOBODY, Access
 from rise_runtime.seam import Identity
 
 TIERS: tuple[Tier, ...] = ("edge", "device")
@@ -24,7 +26,7 @@ _NAMES: TypeAdapter[str] = TypeAdapter(Name)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`token` comes from the environment only: command lines are seen by every user of the machine.
+    """`access` comes from the environment only: command lines are seen by every user of the machine.
 
     Attributes:
         families: names of built-in families, paths of manifests, or bus:NAME for one that somebody else makes known.
@@ -40,7 +42,7 @@ class Settings:
 
     identity: Identity
     nats_url: str = "nats://127.0.0.1:4222"
-    token: str | None = None
+    access: Access = NOBODY
     families: tuple[str, ...] = (EMBEDDED,)
     members: tuple[str, ...] = ()
     threads: int | None = 1
@@ -69,7 +71,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     return Settings(
         identity=Identity(name, tier, pool, labels, dedicated, given.private),
         nats_url=given.nats_url,
-        token=environment.get("RISE_NATS_TOKEN") or None,
+        access=access.from_environment(environment),
         families=tuple(given.family) or (EMBEDDED,),
         members=tuple(given.member),
         threads=_whole("--threads", given.threads, 0, 1024) or None,

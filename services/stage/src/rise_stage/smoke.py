@@ -1,6 +1,6 @@
 """One picture from a platform that is up, judged by program: what ``helm test`` runs, from inside the cluster.
 
-It goes through everything at once: the bus with its token, the job driver, the scheduler, a worker of each tier, the
+It goes through everything at once: the bus with its locks, the job driver, the scheduler, a worker of each tier, the
 result store. ``python -m rise_stage.smoke`` ends with 0 and one line of JSON, or with the reason why not.
 """
 
@@ -21,7 +21,9 @@ from rise_contracts.errors import InvalidInput, RiseError, Waited
 from rise_contracts.parts import RelaySpec, StageSpec
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import client, telemetry
+from rise_contracts.rights import Principal
+from rise_runtime import access, client, telemetry
+from rise_runtime.access import Access
 from rise_runtime.bus import Bus, connect
 from rise_runtime.client import Result
 from rise_runtime.signals import leave
@@ -44,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         telemetry.configure_logging()
         given = _parser().parse_args(arguments)
         url = os.environ.get("RISE_NATS_URL", "nats://127.0.0.1:4222")
-        told = asyncio.run(run(url, os.environ.get("RISE_NATS_TOKEN") or None, given.prompt, given.seed, given.timeout))
+        known_by = access.from_environment(os.environ)
+        told = asyncio.run(run(url, known_by, given.prompt, given.seed, given.timeout))
     except RiseError as error:
         sys.stderr.write(f"rise_stage.smoke: {error}\n")
         return error.exit_code
@@ -59,14 +62,15 @@ RELAY = RelaySpec(
 """Both tiers take part, whatever the scheduler would choose, and the picture is the same every time."""
 
 
-async def run(url: str, token: str | None, prompt: str, seed: int, timeout: float) -> str:
+async def run(url: str, known_by: Access | str, prompt: str, seed: int, timeout: float) -> str:
     """Submit, wait, fetch and judge; what happened, as JSON.
 
     Raises InvalidInput where no program can judge the prompt, Waited (with why) where there is no picture after
     `timeout` seconds, JobEndedBadly where the job failed, WrongPicture.
     """
     scene = _scene(prompt)
-    async with connect(url, token, name="rise-smoke", patience=min(timeout, 60.0)) as bus:
+    inbox, patience = Principal("user").inbox, min(timeout, 60.0)
+    async with connect(url, known_by, name="rise-smoke", inbox=inbox, patience=patience) as bus:
         record = await client.submit(bus, RelayJobSpec(prompt=prompt, seed=seed, relay=RELAY), name="smoke")
         try:
             async with asyncio.timeout(timeout):

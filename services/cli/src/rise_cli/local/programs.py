@@ -12,6 +12,8 @@ from pathlib import Path
 import rise_shapes
 from rise_cli.local.processes import Program
 from rise_contracts.model import Tier
+from rise_runtime import access
+from rise_runtime.access import Access
 
 WORKER_VARIABLE = "RISE_WORKER_COMMAND"
 """Another command that runs a stage worker and takes the same flags, for example in a container or a sandbox."""
@@ -19,14 +21,18 @@ WORKER_VARIABLE = "RISE_WORKER_COMMAND"
 
 @dataclass(frozen=True)
 class Server:
-    """A NATS server to talk to."""
+    """A NATS server to talk to. Without a `token` the environment says who we are, which our own processes inherit."""
 
     url: str
     token: str | None = None
 
+    @property
+    def access(self) -> Access:
+        return Access(token=self.token) if self.token else access.from_environment(os.environ)
+
     def env(self) -> dict[str, str]:
         """For our own processes: the environment cannot be read by other users, an argv can."""
-        return {"RISE_NATS_URL": self.url, **({"RISE_NATS_TOKEN": self.token} if self.token else {})}
+        return {access.URL: self.url, **(access.only(self.token) if self.token else {})}
 
 
 @dataclass(frozen=True)
