@@ -15,6 +15,8 @@ from rise_runtime.streams import WrongRevision
 
 _OPERATION: Final = "KV-Operation"
 _CATCH_UP_S: Final = 1.0
+_LOOKS: Final = 3
+"""At a key that is to be made: a removal leaves a mark, and that may be dropped meanwhile."""
 _FORGOTTEN_AT_ONCE: Final = 1000
 _REMOVED: Final = frozenset({"DEL", "PURGE"})
 
@@ -66,17 +68,16 @@ class Bucket:
 
     async def create(self, key: str, value: bytes) -> int | None:
         """Write if the key is not there; the revision, or None where somebody else was first."""
-        try:
-            return await self.update(key, value, 0)
-        except WrongRevision:
-            entry = await self._last(key)
-        if entry is not None and entry.value is not None:
-            return None
-        try:
-            # The mark of a removal may have been dropped between the two looks.
-            return await self.update(key, value, entry.revision if entry is not None else 0)
-        except WrongRevision:
-            return None
+        revision = 0
+        for _ in range(_LOOKS):
+            try:
+                return await self.update(key, value, revision)
+            except WrongRevision:
+                entry = await self._last(key)
+            if entry is not None and entry.value is not None:
+                return None
+            revision = entry.revision if entry is not None else 0
+        return None
 
     async def remove(self, key: str) -> None:
         """Take the key away; watchers hear of it."""
