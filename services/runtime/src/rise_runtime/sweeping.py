@@ -14,11 +14,13 @@ from typing import Final
 from rise_contracts import errors, messages, subjects
 from rise_contracts.records import JobRecord
 from rise_runtime import endings, streams
+from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Jobs
 
 log = logging.getLogger(__name__)
 
+FORGET_S: Final = 60.0
 _USES: Final = ("handoff", "checkpoint", "result")
 
 
@@ -33,14 +35,19 @@ class Kept:
     result: bool = False
 
 
-async def run_sweep(bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True) -> None:
-    """Sweep every `every_s` seconds until cancelled, while `leads` says so."""
+async def run_sweep(
+    bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True, forget_s: float = FORGET_S
+) -> None:
+    """Sweep every `every_s` seconds until cancelled, while `leads` says so. After `forget_s` the marks of removed jobs
+    go, so that of a platform without jobs nothing is left on the disk."""
     jobs, known = Jobs(bus), set[str]()
     while True:
         await asyncio.sleep(every_s)
         if leads():
             try:
                 await _sweep(bus, jobs, known)
+                for name in (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS):
+                    await Bucket(bus, name).forget(forget_s)
             except errors.RiseError as error:
                 log.info("the sweep has to wait: %s", error)
 
