@@ -136,8 +136,9 @@ def left(snapshot: Snapshot, jobs: Iterable[Wanted]) -> Iterator[str]:
 
 
 def _is_orphan(stream: str, name: str, there: set[str], results: set[str | None]) -> bool:
-    """Work, checkpoints and dead letters go when jobs end, bytes of results stay, all else goes with its job."""
-    if stream.startswith("RISE_WORK_") or stream in ("RISE_CHECKPOINTS", "RISE_DEAD"):
+    """Work, checkpoints and dead letters go when jobs end, bytes of results stay, all else goes with its job. Nobody
+    is an outcast here: workers die, and do not lie."""
+    if stream.startswith("RISE_WORK_") or stream in ("RISE_CHECKPOINTS", "RISE_DEAD", "rise_outcasts"):
         return True
     if stream == "RISE_BLOBS":
         return name not in results

@@ -140,6 +140,7 @@ LEFT = [
     ("rise_jobs", "job-2"),
     ("rise_results", "job-2"),
     ("rise_fences", "job-2"),
+    ("rise_outcasts", "device-1"),
 ]
 
 
