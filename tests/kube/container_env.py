@@ -44,6 +44,28 @@ async def environment(
     return {**env, **insisted}
 
 
+async def mounted(api: Api, pod: Json, spec: Json, home: Path) -> dict[str, Path]:
+    """Where the files of the Secrets are that the container mounts, by the path where it looks for them."""
+    volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
+    found: dict[str, Path] = {}
+    for mount in spec.get("volumeMounts", ()):
+        volume = volumes[mount["name"]]
+        sources = [source["secret"] for source in volume.get("projected", {}).get("sources", ()) if "secret" in source]
+        if not sources:
+            continue
+        folder = found[mount["mountPath"]] = home / mount["name"]
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for source in sources:
+            held = await _data(api, pod, "secretRef", source)
+            wanted = {item["key"]: item["path"] for item in source.get("items", ())} or {key: key for key in held}
+            for key, path in wanted.items():
+                if key in held:
+                    file = folder / path
+                    file.touch(mode=0o600)
+                    file.write_text(held[key])
+    return found
+
+
 async def _value(api: Api, pod: Json, node: str, entry: Json, env: Mapping[str, str]) -> str | None:
     """None where an optional key is missing."""
     if "valueFrom" not in entry:

@@ -1,6 +1,7 @@
 """The life of one pod whose containers are processes: start, probe, restart, end, and say so.
 
-Left out, for nothing of Rise asks it of a test: init containers, volumes, preStop hooks, TCP and gRPC probes.
+Of volumes there are projected Secrets alone: a variable that names where one is mounted names the pod's own folder.
+Left out, for nothing of Rise asks it of a test: init containers, other volumes, preStop hooks, TCP and gRPC probes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rise_cli.local.processes import MODE, Child, Program
 from tests.kube import pod_status
 from tests.kube.api import STRATEGIC, Api, Json, Refused, Unreachable
 from tests.kube.children import free_ports
-from tests.kube.container_env import CannotStart, environment
+from tests.kube.container_env import CannotStart, environment, mounted
 from tests.kube.pod_status import PORT, Container, Image
 
 AGAIN = 0.5
@@ -111,7 +112,8 @@ class Pod:
         log = self._folder / f"{container.name}.{container.restarts}.log"
         # What a kubelet mounts there is a file of the pod's own; here the path is the machine's.
         word, path = log.with_suffix(".word"), spec.get("terminationMessagePath", pod_status.LAST_WORD)
-        env = {name: str(word) if text == path else text for name, text in env.items()}
+        there = {path: word, **await mounted(self._api, self._object, spec, self._folder / "mounts")}
+        env = {name: str(there.get(text, text)) for name, text in env.items()}
         child = await self._start(container.name, pod_status.command_line(image, spec, env), env, log)
         began, sick = pod_status.now(), asyncio.Event()
         self._say(container, {"running": {"startedAt": began}})

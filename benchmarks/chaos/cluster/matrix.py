@@ -23,6 +23,7 @@ from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 from rise_contracts import errors
 from rise_operator.api import RELAY_JOBS
 from rise_runtime.jobs import Jobs
+from tests.kube.api import Refused, Unreachable
 
 RUNS: Final = 3
 _AT_WORK: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
@@ -101,10 +102,21 @@ def run(on: Stage, chosen: Iterable[Cell], tell: Tell) -> list[Result]:
     """The results of these cells, in their order; `tell` hears of each."""
     results = []
     for cell in chosen:
-        for result in run_cell(on, cell):
+        for result in _surely(on, cell):
             tell(line(result))
             results.append(result)
     return results
+
+
+def _surely(on: Stage, cell: Cell) -> list[Result]:
+    """The cell's results; one that does not come to its moment, or to the end of its fault, is wrong by that."""
+    try:
+        return run_cell(on, cell)
+    except (errors.RiseError, TimeoutError, Refused, *Unreachable) as error:
+        result = Result(cell, len(on.wanted), hung=1, left=(f"{type(error).__name__}: {error}",))
+        on.world.restore()
+        cleared(on)
+        return [result]
 
 
 def line(result: Result) -> str:

@@ -25,7 +25,9 @@ class StageDefaults:
 
     Attributes:
         nats_url: as seen from the pods.
-        nats_secret: a Secret in the pool's namespace whose key `token` opens the bus; empty where none is needed.
+        nats_edge_secret, nats_device_secret: Secrets in the pool's namespace with what opens the bus to workers of the
+            tier, in files as `rise_runtime.access` reads them; empty where none is needed.
+        nats_ca_secret: a Secret there whose ca.crt signed the certificate of the bus; empty for one that all trust.
         metrics_secret: one there whose key `stage-token` opens their metrics, which stay shut where it is not.
     """
 
@@ -33,7 +35,9 @@ class StageDefaults:
     pull_policy: str = "IfNotPresent"
     service_account: str = ""
     nats_url: str = "nats://127.0.0.1:4222"
-    nats_secret: str = ""
+    nats_edge_secret: str = ""
+    nats_device_secret: str = ""
+    nats_ca_secret: str = ""
     metrics_secret: str = ""
 
 
@@ -85,7 +89,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
             pull_policy=given.stage_pull_policy,
             service_account=given.stage_service_account,
             nats_url=given.stage_nats_url or given.nats_url,
-            nats_secret=given.nats_secret,
+            nats_edge_secret=given.nats_edge_secret or given.nats_secret,
+            nats_device_secret=given.nats_device_secret or given.nats_secret,
+            nats_ca_secret=given.nats_ca_secret,
             metrics_secret=given.metrics_secret,
         ),
         lease_s=_number("--lease-seconds", given.lease_seconds, 3, 300),
@@ -111,7 +117,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--stage-pull-policy", "RISE_STAGE_PULL_POLICY", stage.pull_policy, "of that image")
     add("--stage-service-account", "RISE_STAGE_SERVICE_ACCOUNT", "", "of the pods of stages")
     add("--stage-nats-url", "RISE_STAGE_NATS_URL", "", "the NATS server as the pods see it (the same)")
-    add("--nats-secret", "RISE_NATS_SECRET", "", "the Secret whose key `token` the pods of stages read")
+    add("--nats-secret", "RISE_NATS_SECRET", "", "the Secret that opens NATS to the pods of stages")
+    add("--nats-edge-secret", "RISE_NATS_EDGE_SECRET", "", "the same, to those of the tier edge")
+    add("--nats-device-secret", "RISE_NATS_DEVICE_SECRET", "", "the same, to those of the tier device")
+    add("--nats-ca-secret", "RISE_NATS_CA_SECRET", "", "the Secret whose ca.crt signed the certificate of NATS")
     add("--metrics-secret", "RISE_METRICS_SECRET", "", "the Secret whose key `stage-token` opens their metrics")
     add("--lease-seconds", "RISE_LEASE_SECONDS", "10", "after which a silent leader is replaced (10)")
     add("--resync-seconds", "RISE_RESYNC_SECONDS", "300", "after which everything is looked at again (300)")

@@ -53,6 +53,14 @@ def expected(seed: int, size: int = LATENT) -> bytes:
     return picture(state)
 
 
+def handed_over(seed: int, size: int = LATENT) -> bytes:
+    """The latent that its head makes."""
+    state = _first(seed, size)
+    for step in range(STEPS):
+        state = _stepped(state, step)
+    return state
+
+
 def _first(seed: int, size: int) -> bytes:
     return (hashlib.sha256(str(seed).encode()).digest() * (size // 32 + 1))[:size]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +23,13 @@ from rise_stage import settings as stage
 from tests.unit.operator import builders as make
 from tests.unit.operator.builders import HOME
 
-DEFAULTS = StageDefaults(image="stage:1", nats_url="nats://nats:4222", nats_secret="rise-nats", service_account="stage")
+DEFAULTS = StageDefaults(
+    image="stage:1",
+    nats_url="nats://nats:4222",
+    nats_edge_secret="rise-nats-edge",
+    nats_device_secret="rise-nats-device",
+    service_account="stage",
+)
 BUS_NAME: TypeAdapter[str] = TypeAdapter(Name)
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
 POOL_NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?", fullmatch=True)
@@ -68,7 +76,9 @@ class TestSafety:
         }  # fmt: skip
         assert spec["automountServiceAccountToken"] is False
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-        assert all(set(volume) <= {"name", "emptyDir", "persistentVolumeClaim"} for volume in spec["volumes"])
+        assert all(
+            set(volume) <= {"name", "emptyDir", "persistentVolumeClaim", "projected"} for volume in spec["volumes"]
+        )
 
     def test_it_may_write_where_it_has_to(self) -> None:
         (container,) = pod_spec()["containers"]
@@ -83,10 +93,19 @@ class TestSafety:
             for item in spec["containers"][0]["env"]
             if "secretKeyRef" in item.get("valueFrom", {})
         }
-        assert secrets == {
-            "RISE_NATS_TOKEN": {"name": "rise-nats", "key": "token"},
-            "HF_TOKEN": {"name": "hub", "key": "token"},
-        }
+        assert secrets == {"HF_TOKEN": {"name": "hub", "key": "token"}}
+
+    @pytest.mark.parametrize("tier", ["edge", "device"])
+    def test_the_key_of_its_tier_is_mounted_and_no_other(self, tier: str) -> None:
+        known = dataclasses.replace(DEFAULTS, nats_ca_secret="rise-nats-tls")
+        spec = made(tier, known, tier=tier)["spec"]["template"]["spec"]
+        (keys,) = [volume["projected"] for volume in spec["volumes"] if "projected" in volume]
+        assert [source["secret"]["name"] for source in keys["sources"]] == [f"rise-nats-{tier}", "rise-nats-tls"]
+        only = [{"key": "ca.crt", "path": "ca.crt"}]
+        assert keys["sources"][1]["secret"]["items"] == only, "not the server's own key"
+        assert keys["defaultMode"] & 0o007 == 0, "or the worker would not take it"
+        (mount,) = [mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "nats"]
+        assert mount["readOnly"] and environment(spec)["RISE_NATS_ACCESS"] == mount["mountPath"]
 
     def test_metrics_are_opened_by_a_token_of_stages_where_there_is_one(self) -> None:
         known = StageDefaults(metrics_secret="rise-metrics")
@@ -97,7 +116,8 @@ class TestSafety:
 
     def test_without_secrets_none_is_asked_for(self) -> None:
         bare = made(defaults=StageDefaults())["spec"]["template"]["spec"]
-        assert "secretKeyRef" not in json.dumps(bare)
+        assert "secretKeyRef" not in json.dumps(bare) and "projected" not in json.dumps(bare)
+        assert "RISE_NATS_ACCESS" not in environment(bare)
         assert "serviceAccountName" not in bare
 
 
@@ -108,13 +128,14 @@ class TestWhatThePoolSays:
         found = manifests.pod_spec(spec, DEFAULTS, "device")
         assert found["nodeSelector"] == {"rise-relay.io/tier": "device"}, "also where the API server let it through"
 
-    def test_what_the_worker_reads_is_what_the_pool_says(self) -> None:
+    def test_what_the_worker_reads_is_what_the_pool_says(self, tmp_path: Path) -> None:
         """Read by the stage's own settings: a variable of another name or form would be found here."""
         spec = {
             "family": "tiny", "members": ["large", "small"], "labels": {"owner": "ada", "gpu": "a100"}, "threads": 4,
             "precision": "bf16", "offload": "encoders", "slots": 3, "tinyVae": True,
         }  # fmt: skip
         variables = environment(pod_spec(**spec)) | {"RISE_WORKER": "rise-edge-abc", "RISE_NODE": "node-1"}
+        variables["RISE_NATS_ACCESS"] = str(tmp_path)
         variables["RISE_LABELS"] = variables["RISE_LABELS"].replace("$(RISE_NODE)", "node-1")
         read = stage.read([], variables)
         identity = read.identity

@@ -141,17 +141,21 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("namespace", "hub", "hint"),
         [
-            (HOME, "", "; in namespace rise its pods read the key token of the Secret bus"),
-            (HOME, "hub", "; in namespace rise its pods read the key token of the Secret bus and hub"),
-            ("team", "", "; in namespace team its pods read the key token of the Secret bus: kubectl create secret"),
+            (HOME, "", "; in namespace rise its pods read the Secret bus and ca"),
+            (HOME, "hub", "; in namespace rise its pods read the Secret bus and ca and hub"),
+            ("team", "", "; in namespace team its pods read the Secret bus and ca: kubectl get secret bus -n rise"),
         ],
     )
     def test_a_secret_that_is_missing_is_told_with_where_it_belongs(self, namespace: str, hub: str, hint: str) -> None:
         more: dict[str, Any] = {"hubTokenSecret": hub} if hub else {}
         pool = make.pool(namespace=namespace, **more)
-        pod = troubled("edge-1", "Config", 'secret "bus" not found')
-        seen_now = replace(world(pod), pool=pool, defaults=StageDefaults(nats_secret="bus"))
-        assert f'edge-1: secret "bus" not found{hint}' in ready(seen_now)[2]
+        known = StageDefaults(nats_edge_secret="bus", nats_ca_secret="ca")
+        for kind, text in (
+            ("Config", 'secret "hub" not found'),
+            ("Failing", "NATS at nats://a:4222: the server does not accept this connection without an identity; give"),
+        ):
+            found = ready(replace(world(troubled("edge-1", kind, text)), pool=pool, defaults=known))
+            assert found[1] == "SecretMissing" and f"edge-1: {text}{hint}" in found[2]
 
     @pytest.mark.parametrize(
         ("account", "hint"), [("rise-stage", "kubectl create serviceaccount rise-stage -n rise"), ("", "not found")]

@@ -42,7 +42,10 @@ def test_pods_may_see_the_bus_under_another_name() -> None:
     environment = {"RISE_NATS_URL": "nats://127.0.0.1:4222", "RISE_STAGE_NATS_URL": "nats://nats.rise:4222"}
     found = settings.read(["--stage-image", "mine:1", "--nats-secret", "bus"], environment)
     assert (found.nats_url, found.stage.nats_url) == ("nats://127.0.0.1:4222", "nats://nats.rise:4222")
-    assert (found.stage.image, found.stage.nats_secret) == ("mine:1", "bus")
+    stage = found.stage
+    assert (stage.image, stage.nats_edge_secret, stage.nats_device_secret) == ("mine:1", "bus", "bus")
+    stage = settings.read(["--nats-secret", "bus", "--nats-device-secret", "own", "--nats-ca-secret", "ca"], {}).stage
+    assert (stage.nats_edge_secret, stage.nats_device_secret, stage.nats_ca_secret) == ("bus", "own", "ca")
 
 
 def test_the_token_comes_from_the_environment_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from rise_operator.conditions import Finding, merged
 from rise_operator.pools import pods as manifests
 from rise_operator.seen import DIGEST, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, SeenDeployment, SeenPod, SeenPool
 from rise_operator.settings import StageDefaults
+from rise_runtime.access import NOBODY
 
 BUSY_COST = "100"
 """Above 0: of the pods that a smaller pool can do without, one that is at work goes last (KEP-2255)."""
@@ -123,6 +124,8 @@ def _trouble(seen: ObservedPool, spec: StagePoolSpec, alive: Iterable[SeenPod]) 
             continue
         kind, text, _ = pod.trouble
         hint = ""
+        if kind == "Failing" and NOBODY.what in text:
+            kind = "Config"  # the Secret that it mounts is not there, so it shows nothing
         if kind == "Unschedulable":
             wanted = spec.resources.limits.get("nvidia.com/gpu")
             gpu = f" and {wanted} nvidia.com/gpu free" if wanted else ""
@@ -134,14 +137,21 @@ def _trouble(seen: ObservedPool, spec: StagePoolSpec, alive: Iterable[SeenPod]) 
 
 
 def _secrets(seen: ObservedPool, spec: StagePoolSpec) -> str:
-    """Which Secrets the pods read, and how that of the bus gets to where they are."""
-    there, own = seen.pool.meta.namespace, seen.defaults.nats_secret
-    names = " and ".join(name for name in (own, spec.hub_token_secret) if name)
-    hint = f"; in namespace {there} its pods read the key token of the Secret {names}"
+    """Which Secrets the pods read, and how those of the bus get to where they are."""
+    there, known = seen.pool.meta.namespace, seen.defaults
+    own = known.nats_edge_secret if spec.tier == "edge" else known.nats_device_secret
+    names = " and ".join(name for name in (own, known.nats_ca_secret, spec.hub_token_secret) if name)
+    hint = f"; in namespace {there} its pods read the Secret {names}"
     if not own or there == seen.home:
         return hint
-    token = f"$(kubectl get secret {own} -n {seen.home} -o jsonpath='{{.data.token}}' | base64 -d)"
-    return f'{hint}: kubectl create secret generic {own} -n {there} --from-literal=token="{token}"'
+    # The name and the contents alone: what else the object says is of the namespace that it is in.
+    bare = "jq 'del(.metadata) + {metadata: {name: .metadata.name}}'"
+    hint += f": kubectl get secret {own} -n {seen.home} -o json | {bare} | kubectl create -n {there} -f -"
+    if not known.nats_ca_secret:
+        return hint
+    # Not the whole Secret: the server's own key may be in it.
+    read = f"kubectl get secret {known.nats_ca_secret} -n {seen.home} -o jsonpath='{{.data.ca\\.crt}}' | base64 -d"
+    return f'{hint}; kubectl create secret generic {known.nats_ca_secret} -n {there} --from-literal=ca.crt="$({read})"'
 
 
 def _refusal(seen: ObservedPool) -> tuple[PoolReason, str] | None:

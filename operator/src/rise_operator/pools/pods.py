@@ -7,17 +7,20 @@ import json
 from typing import Any, Final
 
 from rise_contracts import termination
+from rise_contracts.model import Tier
 from rise_contracts.parts import API_VERSION
 from rise_contracts.pools import StagePoolSpec
 from rise_operator.api import Object
 from rise_operator.seen import DIGEST, JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
 from rise_operator.settings import StageDefaults
+from rise_runtime import access
 
 HEALTH_PORT: Final = 8080
 NODE_WORKER_LABEL: Final = "node"
 """Of a worker on the bus: the node that it is on."""
 DEPLOYMENT_PREFIX: Final = "rise-"
 _SCRATCH: Final = "/tmp"
+_KEYS: Final = "/etc/rise/nats"
 _LAST_WORD: Final = "/dev/termination-log"
 
 
@@ -89,6 +92,10 @@ def pod_spec(spec: StagePoolSpec, defaults: StageDefaults, pool: str, *, dedicat
         claim = {"claimName": spec.model_volume.claim_name, "readOnly": True}
         volumes.append({"name": "models", "persistentVolumeClaim": claim})
         mounts.append({"name": "models", "mountPath": spec.model_volume.mount_path, "readOnly": True})
+    keys = _keys_of_bus(spec.tier, defaults)
+    if keys:
+        volumes.append({"name": "nats", "projected": {"defaultMode": 0o440, "sources": keys}})
+        mounts.append({"name": "nats", "mountPath": _KEYS, "readOnly": True})
     made: Object = {
         "nodeSelector": {**spec.node_selector, TIER_LABEL: spec.tier},
         "tolerations": [item.model_dump(by_alias=True, exclude_none=True) for item in spec.tolerations],
@@ -112,6 +119,17 @@ def pod_spec(spec: StagePoolSpec, defaults: StageDefaults, pool: str, *, dedicat
     if spec.priority_class_name is not None:
         made["priorityClassName"] = spec.priority_class_name
     return made
+
+
+def _keys_of_bus(tier: Tier, defaults: StageDefaults) -> list[Object]:
+    """What a worker of the tier shows NATS, and knows it by. A Secret that is missing is left out, so that the worker
+    says itself what it lacks, and takes it up when it is there."""
+    own = defaults.nats_edge_secret if tier == "edge" else defaults.nats_device_secret
+    found: list[Object] = [{"secret": {"name": own, "optional": True}}] if own else []
+    if defaults.nats_ca_secret:
+        only = [{"key": "ca.crt", "path": "ca.crt"}]
+        found.append({"secret": {"name": defaults.nats_ca_secret, "items": only, "optional": True}})
+    return found
 
 
 def deployment_name(pool: str) -> str:
@@ -184,19 +202,16 @@ def _environment(spec: StagePoolSpec, defaults: StageDefaults, pool: str, dedica
         "RISE_HEALTH": f"0.0.0.0:{HEALTH_PORT}",
         "RISE_LOG_FORMAT": "json",
         termination.VARIABLE: _LAST_WORD,
+        access.FOLDER: _KEYS if _keys_of_bus(spec.tier, defaults) else None,
         "HOME": _SCRATCH,
         "HF_HOME": f"{_SCRATCH}/huggingface",
     }
-    secrets = {"RISE_NATS_TOKEN": defaults.nats_secret, "HF_TOKEN": spec.hub_token_secret}
+    hub = {"name": spec.hub_token_secret, "key": "token"}
     return [
         field("RISE_WORKER", "metadata.name"),
         field("RISE_NODE", "spec.nodeName"),
         *({"name": name, "value": str(value)} for name, value in plain.items() if value not in (None, "")),
-        *(
-            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": "token"}}}
-            for name, secret in secrets.items()
-            if secret
-        ),
+        *([{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": hub}}] if spec.hub_token_secret else []),
         *_metrics_token(defaults.metrics_secret),
     ]
 

@@ -83,7 +83,7 @@ class _Driver:
                 self._workers.run(),
                 self._tick(),
                 run_customs(self._bus),
-                run_sweep(self._bus, self._settings.sweep_s, self._leads),
+                run_sweep(self._bus, self._settings.sweep_s, self._leads, self._settings.forget_s),
             )
         ]
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._bus.closed.wait())]

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from rise_contracts import errors
@@ -56,6 +57,11 @@ class StoredMessage:
     sequence: int
     data: bytes
     headers: Mapping[str, str]
+
+    @property
+    def stored_at(self) -> float:
+        """Unix seconds, by the server's clock."""
+        return datetime.fromisoformat(self.headers["Nats-Time-Stamp"]).timestamp()
 
 
 async def api(
@@ -154,6 +160,21 @@ async def store(
 async def last(bus: Bus, stream: str, subject: str, *, patience: float = 0.0) -> StoredMessage | None:
     """The newest message on `subject` (no wildcards), or None. Asked again for `patience` seconds as in `store`."""
     reply = await _asked(bus, f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=5.0, patience=patience)
+    return _read(reply, subject)
+
+
+async def first(bus: Bus, stream: str, subject: str, sequence: int = 1) -> StoredMessage | None:
+    """The oldest message on `subject` (wildcards allowed) from that sequence on, or None."""
+    asked = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
+    return _read(await _asked(bus, f"$JS.API.DIRECT.GET.{stream}", asked, timeout=5.0, patience=0.0), subject)
+
+
+async def trim(bus: Bus, stream: str, before: int) -> None:
+    """Remove all messages before that sequence."""
+    await api(bus, f"STREAM.PURGE.{stream}", {"seq": before})
+
+
+def _read(reply: Incoming, subject: str) -> StoredMessage | None:
     if reply.headers.get("Status") == "404":
         return None
     if "Nats-Sequence" not in reply.headers:

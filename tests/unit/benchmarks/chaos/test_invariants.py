@@ -159,9 +159,9 @@ def test_the_bytes_of_a_result_may_stay() -> None:
     there = replace(
         RIGHT,
         endings={JOB: done(subject=subject)},
-        subjects={**RIGHT.subjects, "RISE_BLOBS": (subject, f"{subject}y")},
+        subjects={**RIGHT.subjects, "RISE_BLOBS": (f"{subject}.0", f"{subject}.1", f"{subject}y.0")},
     )
-    assert judge(there, [WANTED]).left == (f"RISE_BLOBS: {subject}y",)
+    assert judge(there, [WANTED]).left == (f"RISE_BLOBS: {subject}y.0",)
 
 
 def test_a_job_that_removes_itself_must_be_gone_with_all_it_had() -> None:
