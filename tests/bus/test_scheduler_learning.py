@@ -130,6 +130,24 @@ async def test_a_repeated_outcome_counts_once_and_a_late_quality_corrects(nats_s
     same(posterior, wanted)
 
 
+async def test_an_outcome_that_was_learned_and_not_logged_is_logged_when_it_comes_again(
+    nats_server: Server, bus: Bus
+) -> None:
+    """What a scheduler leaves that dies, or finds the bus away, between the two."""
+    await prepare(bus)
+    (record,) = decisions(1)
+    await log(bus, [record])
+    (outcome,) = outcomes_of([record])
+    async with replica(nats_server):
+        await send(bus, outcome)
+        await marked(bus, record.decision.id, final=True)
+        await log(bus, [record])
+        await send(bus, outcome)
+        again = await marked(bus, record.decision.id, final=True)
+    assert again.outcome == outcome
+    same(await learned_now(bus), one_learner([record]))
+
+
 async def test_outcomes_that_make_no_sense_hold_nothing_up(nats_server: Server, bus: Bus) -> None:
     await prepare(bus)
     (record,) = decisions(1)

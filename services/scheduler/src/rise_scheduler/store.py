@@ -88,7 +88,9 @@ class Store:
             await self._composed.change(
                 record.family, lambda before: learned(before, seen, self._learning.of(record.family))
             )
-        if verdict in (Verdict.LEARNED, Verdict.CORRECTED, Verdict.NOT_AN_ARM):
+        # Whoever learned it before may have died, or lost the bus, before the log said so.
+        unmarked = verdict is Verdict.REPLAYED and record.outcome is None
+        if unmarked or verdict in (Verdict.LEARNED, Verdict.CORRECTED, Verdict.NOT_AN_ARM):
             settlement = settlement_of(posterior, record.decision.id) or record.settlement
             await self.note(record.model_copy(update={"outcome": outcome, "settlement": settlement}))
         return verdict, record
