@@ -157,7 +157,8 @@ def _device(me: Principal) -> Iterable[str]:
     yield subjects.offers_of_worker(me.pool, me.name)
     for bucket in (subjects.KV_FENCES, subjects.KV_FAMILIES):
         yield f"{_API}.DIRECT.GET.{_BUCKETS}{bucket}.$KV.{bucket}.*"
-    for worker in (me.name,) if me.private else (me.name, None):
+    # What is imported twice is said twice: "*" stands for the common lane as well.
+    for worker in (me.name,) if me.private or me.name == "*" else (me.name, None):
         lane, durable = subjects.lane(me.pool, worker), subjects.work_durable(worker)
         yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         yield f"{_API}.CONSUMER.INFO.{stream}.{durable}"
