@@ -46,6 +46,11 @@ class Server:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def store(self) -> Path:
+        """Where JetStream keeps its files."""
+        return self._folder / "store"
+
     def start(self) -> None:
         binary = find_nats_server()
         assert binary is not None

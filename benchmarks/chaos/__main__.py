@@ -33,7 +33,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2000, help="of the random run at the command line (default 2000)")
     parser.add_argument("--seed", type=int, help="of the random run; one is drawn and printed where it is left out")
     parser.add_argument("--stage", choices=get_args(Stage), default="real", help="workers with a model, or light ones")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, help="minutes of the storm with a fault every 30 s, measured"
+    )
+    parser.add_argument("--soaked", type=Path, default=Path("out/chaos-soak.json"), help="where the soak's samples go")
     parser.add_argument("--json", type=Path, help="where rows and cells go")
+    parser.add_argument("--keep", action="store_true", help="add to what the file has of this door")
     parser.add_argument("--docs", type=Path, help="the page whose generated part is written anew")
     parser.add_argument("--logs", type=Path, help="a folder to keep the logs of all processes in")
     return parser.parse_args(argv)
@@ -47,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"seed {seed}")
     doors = list(DOORS) if options.door == "all" else [options.door]
     results = [result for door in doors for result in _through(door, options, seed, console)]
-    print(_rows.table(report(results, seed, file=options.json, docs=options.docs)))
+    print(_rows.table(report(results, seed, file=options.json, docs=options.docs, keep=options.keep)))
     wrong = [result for result in results if not result.right and not result.lacks]
     return 1 if wrong else 0
 
@@ -61,7 +66,9 @@ def _through(door: str, options: argparse.Namespace, seed: int, console: Console
         return found
     from benchmarks.chaos import door as command_line
 
-    return asyncio.run(command_line.run(options.only, options.jobs, seed, options.stage, options.logs, tell))
+    names = ("only", "jobs", "stage", "soak", "soaked", "logs")
+    wish = command_line.Wish(seed=seed, **{name: getattr(options, name) for name in names})
+    return asyncio.run(command_line.run(wish, tell))
 
 
 if __name__ == "__main__":

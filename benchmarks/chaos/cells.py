@@ -47,6 +47,7 @@ _PLAN: Final[tuple[tuple[str, str, tuple[Moment, ...]], ...]] = (
     (SLOW, DRIVER, (Moment.IN_HEAD,)),
     *((fault, target, _MIDDLE) for fault in (AHEAD, BEHIND) for target in (EDGE, DEVICE)),
     (FULL, SERVER, _AT_WORK),
+    (NO_LEADER, CLUSTER, _AT_WORK),
     (ROLLED, ALL, _MIDDLE),
 )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.chaos import cells, disk, matrix, storm
+from benchmarks.chaos import cells, disk, matrix, plan, soak, storm
 from benchmarks.chaos.ledger import followed
 from benchmarks.chaos.matrix import Tell
 from benchmarks.chaos.words import Cell, Result
@@ -18,35 +19,68 @@ NONE = "none"
 """What `only` is where no cell is to be run."""
 
 
-async def run(only: str, count: int, seed: int, stage: Stage, logs: Path | None, tell: Tell) -> list[Result]:
-    """The results of the cells that have `only` in their words; without it, or with none of them, also those of the
-    random run of `count` jobs."""
-    makeup = Makeup(stage)
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be run: the cells that have `only` in their words, then `jobs` in a storm where all or no cells are
+    asked for, then a soak of so many minutes, whose samples go into `soaked`."""
+
+    only: str = ""
+    jobs: int = 2000
+    seed: int = 0
+    stage: Stage = "real"
+    soak: float = 0.0
+    soaked: Path = Path("out/chaos-soak.json")
+    logs: Path | None = None
+
+
+async def run(wish: Wish, tell: Tell) -> list[Result]:
+    """The results of all of it."""
     with TemporaryDirectory(prefix="rise-chaos-") as folder:
         try:
-            chosen = [] if only == NONE else list(cells.cells(only))
-            results = await _matrix(makeup, chosen, Path(folder), tell)
-            if only in ("", NONE) and count:
-                async with world(makeup, Path(folder) / "storm") as made, followed(made.bus) as ledger:
-                    results += await storm.run(made, ledger, seed, count, tell)
+            chosen = [] if wish.only == NONE else list(cells.cells(wish.only))
+            results = await _matrix(Makeup(wish.stage), chosen, Path(folder), tell)
+            if wish.only in ("", NONE) and wish.jobs:
+                results += await _storm(wish, Path(folder) / "storm", tell)
+            if wish.soak:
+                results += await _soak(wish, Path(folder) / "soak", tell)
             return results
         finally:
-            if logs is not None:
-                shutil.copytree(folder, logs, ignore=shutil.ignore_patterns("store"), dirs_exist_ok=True)
+            if wish.logs is not None:
+                shutil.copytree(folder, wish.logs, ignore=shutil.ignore_patterns("store", "disk"), dirs_exist_ok=True)
+
+
+async def _storm(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
+    async with world(Makeup(wish.stage), folder) as made, followed(made.bus) as ledger:
+        planned = itertools.islice(plan.jobs(wish.seed), wish.jobs)
+        return await storm.run(made, ledger, wish.seed, planned, tell)
+
+
+async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
+    async with world(Makeup(wish.stage), folder) as made, followed(made.bus) as ledger, soak.watched(made) as samples:
+        planned = soak.jobs(wish.seed, 60 * wish.soak)
+        results = await storm.run(made, ledger, wish.seed, planned, tell, calm_s=soak.CALM_S)
+    for drift in soak.write(samples, wish.seed, wish.soaked):
+        if not drift.flat:
+            tell(f"{drift.name}: {drift.what} grew from {drift.before:.1f} to {drift.after:.1f}")
+    return results
 
 
 async def _matrix(makeup: Makeup, chosen: Sequence[Cell], folder: Path, tell: Tell) -> list[Result]:
-    """Cells whose server's disk is to be full have a world with a small one."""
-    usual = [cell for cell in chosen if cell.fault != cells.FULL]
-    cramped = [cell for cell in chosen if cell.fault == cells.FULL]
+    """Cells whose server's disk is to be full have a world with a small one, those that behead a cluster one with
+    three servers; a model is no part of these."""
+    full, headless = ([cell for cell in chosen if cell.fault == fault] for fault in (cells.FULL, cells.NO_LEADER))
+    usual = [cell for cell in chosen if cell not in full and cell not in headless]
     results: list[Result] = []
     if usual:
         async with matrix.stage(makeup, folder / "matrix") as on:
             results += await matrix.run(on, usual, tell)
-    if cramped and disk.lacks():
-        results += [Result(cell, jobs=0, lacks=disk.lacks()) for cell in cramped]
-    elif cramped:
+    if full and disk.lacks():
+        results += [Result(cell, jobs=0, lacks=disk.lacks()) for cell in full]
+    elif full:
         with disk.small(folder / "disk") as small:
-            async with matrix.stage(replace(makeup, store=small / "store"), folder / "cramped") as on:
-                results += await matrix.run(on, cramped, tell)
+            async with matrix.stage(Makeup("light", store=small / "store"), folder / "cramped") as on:
+                results += await matrix.run(on, full, tell)
+    if headless:
+        async with matrix.stage(Makeup("light", servers=3), folder / "cluster") as on:
+            results += await matrix.run(on, headless, tell)
     return results

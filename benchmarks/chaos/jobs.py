@@ -36,12 +36,11 @@ class Undisturbed:
 
 def spec(key: str, *, seed: int = 7, ttl_s: float | None = None, **more: Any) -> RelayJobSpec:
     """A relay of two stages with all of its numbers fixed, under an idempotency key: so its id is known before."""
-    stages = [{"member": "large", "steps": HEAD, "untilSigma": 0.9}, {"member": "finisher", "steps": TAIL}]
     return RelayJobSpec.model_validate(
         {
             "prompt": references.PROMPT,
             "seed": seed,
-            "relay": {"mode": "Fixed", "stages": stages},
+            "relay": references.relay(HEAD, TAIL),
             "idempotencyKey": key,
             "ttlSecondsAfterFinished": ttl_s,
             **more,

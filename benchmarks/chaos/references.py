@@ -35,39 +35,47 @@ class Known:
     async def of(cls, bus: Bus, ledger: Ledger) -> Known:
         return cls(bus, ledger, {record.job_id: record for record in await client.list_jobs(bus)})
 
-    async def digest(self, job_id: str, seed: int, images: int) -> str:
-        """What the job's result must be; empty where the job has none, or where it is gone with its configuration."""
+    async def fixed(self, seed: int, images: int, cut: tuple[int, int]) -> str:
+        """Of a job that fixed its own relay."""
+        return await self._digest((seed, images, str(cut)), relay(*cut))
+
+    async def chosen(self, job_id: str, seed: int, images: int) -> str:
+        """Of a job whose relay the scheduler chose; empty where it has no result, or is gone with its configuration."""
         record = self.records.get(job_id)
         if record is None or record.decision is None or record.state is not JobState.COMPLETE:
             return ""
         configuration = record.decision.configuration
-        key = (seed, images, shape(configuration))
+        return await self._digest((seed, images, shape(configuration)), relay_of(configuration))
+
+    async def _digest(self, key: _Key, wanted: Mapping[str, object]) -> str:
         if key not in self._digests:
-            self._digests[key] = await self._made(configuration, seed, images)
+            self._digests[key] = await self._made(wanted, key[0], key[1])
         return self._digests[key]
 
-    async def _made(self, configuration: Configuration, seed: int, images: int) -> str:
-        job = await client.submit(self.bus, spec_of(configuration, seed, images))
+    async def _made(self, wanted: Mapping[str, object], seed: int, images: int) -> str:
+        body = {"prompt": PROMPT, "seed": seed, "images": images, "relay": wanted}
+        spec = RelayJobSpec.model_validate({**body, "idempotencyKey": f"reference-{secrets.token_hex(6)}"})
+        job = await client.submit(self.bus, spec)
         self.wanted.append(Wanted(job.job_id))
         if await self.ledger.until(self.ledger.ended, job.job_id, PATIENCE_S) is None:
             raise errors.Waited(f"the end of {job.job_id}, which nothing disturbs", PATIENCE_S)
         return (await client.fetch_result(self.bus, job.job_id)).done.digest
 
 
-def spec_of(configuration: Configuration, seed: int, images: int) -> RelayJobSpec:
-    """A job that fixes what a scheduler has chosen."""
+def relay(head: int, tail: int) -> dict[str, object]:
+    """Two stages of so many steps, in the terms of a RelayJob."""
+    stages = [{"member": "large", "steps": head, "untilSigma": 0.9}, {"member": "finisher", "steps": tail}]
+    return {"mode": "Fixed", "stages": stages}
+
+
+def relay_of(configuration: Configuration) -> dict[str, object]:
+    """What a scheduler has chosen, as a job that fixes it says it."""
     stages = [
         {"member": stage.member, "tier": stage.tier, "steps": stage.steps, "untilSigma": stage.sigma_to or None}
         for stage in configuration.stages
     ]
-    relay = {
-        "mode": "Fixed",
-        "stages": stages,
-        "solver": configuration.solver,
-        "wireDtype": configuration.wire_dtype,
-    }
-    body = {"prompt": PROMPT, "seed": seed, "images": images, "relay": relay}
-    return RelayJobSpec.model_validate({**body, "idempotencyKey": f"reference-{secrets.token_hex(6)}"})
+    kinds = {"solver": configuration.solver, "wireDtype": configuration.wire_dtype}
+    return {"mode": "Fixed", "stages": stages, **kinds}
 
 
 def shape(configuration: Configuration) -> str:

@@ -40,13 +40,17 @@ class Run:
     machine: str
 
 
-def report(results: Sequence[Result], seed: int, *, file: Path | None, docs: Path | None) -> list[Row]:
+def report(
+    results: Sequence[Result], seed: int, *, file: Path | None, docs: Path | None, keep: bool = False
+) -> list[Row]:
     """Write the file and the generated part of the page, where they are named; the rows. What other doors gave in an
-    earlier run stays in both."""
+    earlier run stays in both; with `keep` that of the same door does too."""
     date, machine = dt.datetime.now(dt.UTC).date().isoformat(), _rows.machine()
     runs = {run.door: run for run in (read(file) if file is not None and file.exists() else [])}
     for door in dict.fromkeys(result.cell.door for result in results):
         own = tuple(result for result in results if result.cell.door is door)
+        if keep and door in runs:
+            own = (*runs[door].results, *own)
         runs[door] = Run(door, own, seed, date, machine)
     everything = [runs[door] for door in Door if door in runs]
     found = rows([result for run in everything for result in run.results])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -54,6 +53,7 @@ class Storm:
     jobs: list[Submitted] = field(default_factory=list)
     struck: list[Cell] = field(default_factory=list)
     aimed: tuple[PlannedFault, asyncio.Future[tuple[str, list[Hold]]]] | None = None
+    calm_s: float = CALM_S
     over: bool = False
 
     def armed(self, planned: PlannedJob, job_id: str) -> None:
@@ -67,12 +67,15 @@ class Storm:
             found.set_result((job_id, reach.armed(self.world, fault.cell, job_id, step)))
 
 
-async def run(world: World, ledger: Ledger, seed: int, count: int, tell: Tell) -> list[Result]:
-    """`count` jobs; a result for each fault that struck, with the jobs that came in its time."""
-    storm = Storm(world, ledger, tell, seed)
+async def run(
+    world: World, ledger: Ledger, seed: int, planned: Iterator[PlannedJob], tell: Tell, *, calm_s: float = CALM_S
+) -> list[Result]:
+    """These jobs, with the faults of `seed` and so many seconds of calm between two of them; a result for each that
+    struck, with the jobs that came in its time."""
+    storm = Storm(world, ledger, tell, seed, calm_s=calm_s)
     striking = asyncio.create_task(_strike(storm, plan.faults(seed)))
     try:
-        await _load(storm, itertools.islice(plan.jobs(seed), count))
+        await _load(storm, planned)
     finally:
         storm.over = True
         await striking
@@ -133,9 +136,7 @@ def spec_of(planned: PlannedJob, key: str) -> RelayJobSpec:
         "backoffLimit": 20,
     }
     if planned.cut is not None:
-        head, tail = planned.cut
-        stages = [{"member": "large", "steps": head, "untilSigma": 0.9}, {"member": "finisher", "steps": tail}]
-        body["relay"] = {"mode": "Fixed", "stages": stages}
+        body["relay"] = references.relay(*planned.cut)
     return RelayJobSpec.model_validate(body)
 
 
@@ -144,7 +145,7 @@ async def _strike(storm: Storm, planned: Iterator[PlannedFault]) -> None:
     for fault in planned:
         if storm.over:
             return
-        await asyncio.sleep(CALM_S)
+        await asyncio.sleep(storm.calm_s)
         if await _struck(storm, fault):
             storm.struck.append(fault.cell)
             storm.tell(f"{len(storm.jobs)} jobs; {cells.said(fault.cell)}")
@@ -184,7 +185,8 @@ async def _judged(storm: Storm) -> list[Result]:
 
 async def _wanted(storm: Storm, job: Submitted, known: references.Known) -> Wanted:
     states = DONE_OR_CANCELLED if job.planned.then == "cancel" else DONE
-    digest = await known.digest(job.job_id, job.planned.seed, job.planned.images)
+    seed, images, cut = job.planned.seed, job.planned.images, job.planned.cut
+    digest = await (known.chosen(job.job_id, seed, images) if cut is None else known.fixed(seed, images, cut))
     return Wanted(job.job_id, digest, states, gone=job.planned.expires)
 
 

@@ -19,7 +19,8 @@ from benchmarks.chaos.moments import DRIVER, SCHEDULER
 from benchmarks.chaos.tap import Hold
 from benchmarks.chaos.words import Cell, Moment
 from benchmarks.chaos.world import SERVER, Part, World, answering, until
-from rise_contracts import errors
+from rise_contracts import errors, subjects
+from rise_runtime import streams
 
 SHORT_S: Final = 5.0
 LONG_S: Final = 60.0
@@ -28,6 +29,7 @@ TRICKLE: Final = 500.0
 TRICKLE_S: Final = 15.0
 FULL_S: Final = 5.0
 PATIENCE_S: Final = 90.0
+_OF_HEAD: Final = (Moment.IN_HEAD, Moment.LATENT_STORED)
 _NEEDED: Final = {
     DRIVER: (Moment.BEFORE_DECISION, Moment.BEFORE_DISPATCH, Moment.IN_DELETION),
     SCHEDULER: (Moment.BEFORE_DECISION,),
@@ -199,6 +201,30 @@ async def _fill(hit: Hit) -> float:
     return time.monotonic() - began
 
 
+async def _behead(hit: Hit) -> float:
+    """Kill the server that leads the stream of the job's work, and start it again when the job is over: two are enough
+    for that."""
+    bus, pool = hit.world.bus, "edge" if hit.cell.moment in _OF_HEAD else "device"
+    info = await streams.api(bus, f"STREAM.INFO.{subjects.work_stream(pool)}")
+    leader = hit.world.parts[info["cluster"]["leader"]]
+    await leader.kill()
+    hit.hold.let_go()
+    await hit.over()
+    await leader.start()
+    await until(lambda: _is_whole(hit.world), "three servers that have caught up")
+    return 0.0
+
+
+async def _is_whole(world: World) -> bool:
+    """Whether each copy of each stream is where it was."""
+    for name in (await streams.api(world.bus, "STREAM.NAMES"))["streams"] or []:
+        cluster = (await streams.api(world.bus, f"STREAM.INFO.{name}"))["cluster"]
+        copies = cluster.get("replicas") or []
+        if not cluster.get("leader") or not copies or not all(each["current"] for each in copies):
+            return False
+    return True
+
+
 async def _nothing(hit: Hit) -> float:
     """The fault is there from the start."""
     hit.hold.let_go()
@@ -235,6 +261,7 @@ _STRIKES: Final[dict[str, Callable[[Hit], Awaitable[float]]]] = {
     cells.CUT_DOWN: _cut(SHORT_S, up=False, down=True),
     cells.SLOW: _trickle,
     cells.FULL: _fill,
+    cells.NO_LEADER: _behead,
     cells.AHEAD: _nothing,
     cells.BEHIND: _nothing,
     cells.ROLLED: _roll,

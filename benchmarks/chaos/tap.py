@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,9 +70,9 @@ class _Line:
 class Tap:
     """Made by `tapped`. `url` is where the process finds its server."""
 
-    def __init__(self, server: str) -> None:
-        parts = urlsplit(server)
-        self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 4222
+    def __init__(self, servers: Sequence[str]) -> None:
+        parts = [urlsplit(server) for server in servers]
+        self._servers = [(each.hostname or "127.0.0.1", each.port or 4222) for each in parts]
         self._own_port = 0
         self._lines: set[_Line] = set()
         self._serving: set[asyncio.Future[None]] = set()
@@ -153,15 +153,20 @@ class Tap:
                     await end.wait_closed()
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        raw = socket.socket()
-        raw.setblocking(False)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        try:
-            await asyncio.get_running_loop().sock_connect(raw, (self._host, self._port))
-        except OSError:
-            raw.close()
-            raise
-        return await asyncio.open_connection(sock=raw, limit=_BUFFER)
+        """The first server that answers. Raises OSError where none does."""
+        for place, address in enumerate(self._servers):
+            raw = socket.socket()
+            raw.setblocking(False)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            try:
+                await asyncio.get_running_loop().sock_connect(raw, address)
+            except OSError:
+                raw.close()
+                if place == len(self._servers) - 1:
+                    raise
+            else:
+                return await asyncio.open_connection(sock=raw, limit=_BUFFER)
+        raise OSError("a tap before no server")
 
     async def _to_server(self, reader: asyncio.StreamReader, line: _Line) -> None:
         messages = Reader()
@@ -228,9 +233,9 @@ class Tap:
 
 
 @contextlib.asynccontextmanager
-async def tapped(server: str) -> AsyncIterator[Tap]:
-    """A tap before the nats-server at this URL, for the length of the block."""
-    tap = Tap(server)
+async def tapped(*servers: str) -> AsyncIterator[Tap]:
+    """A tap before the nats-server at this URL, or the first of several that answers, for the length of the block."""
+    tap = Tap(servers)
     listening = await tap.listen()
     try:
         yield tap

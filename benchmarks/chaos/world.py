@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +26,7 @@ from rise_runtime import layout
 from rise_runtime.bus import Bus, open_bus
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
+from tests.kube.children import free_ports
 
 ROOT: Final = Path(__file__).parents[2]
 DRIVER, SCHEDULER, SERVER = "driver", "scheduler", "nats-server"
@@ -38,7 +39,7 @@ GRACE_S: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class Makeup:
     """What a world is made of. `stage`: workers without a model, or with the embedded family. `store`: JetStream's
-    folder, where not its own."""
+    folder, where not its own. `servers`: more than one are a cluster."""
 
     stage: Stage = "light"
     edge: int = 2
@@ -46,6 +47,7 @@ class Makeup:
     checkpoint_s: float = 0.3
     ack_wait_s: float = layout.ACK_WAIT_S
     store: Path | None = None
+    servers: int = 1
 
     @property
     def workers(self) -> dict[str, Tier]:
@@ -106,7 +108,7 @@ class Part:
 
 
 class World:
-    """Made by `world`. `bus` is the harness's own connection, behind no tap."""
+    """Made by `world`. `bus` is the harness's own connection, behind a tap that nobody touches."""
 
     def __init__(self, makeup: Makeup, folder: Path, bus: Bus, url: str, token: str, parts: dict[str, Part]) -> None:
         self.makeup, self.folder, self.bus, self.url, self.token = makeup, folder, bus, url, token
@@ -163,14 +165,15 @@ class World:
 
     async def stop(self) -> None:
         """End every process."""
-        server = self.parts[SERVER]
-        others = [part for part in self.parts.values() if part is not server]
+        servers = [part for part in self.parts.values() if part.name.startswith(SERVER)]
+        others = [part for part in self.parts.values() if part not in servers]
         for part in others:
             if part.running:
                 part.signal(signal.SIGCONT)  # what is frozen hears nothing
         await asyncio.gather(*(part.child.stop(GRACE_S) for part in others if part.child is not None))
         await self.bus.close()
-        await server.kill()
+        for server in servers:
+            await server.kill()
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], what: str, timeout: float = 60.0) -> None:
@@ -202,18 +205,19 @@ async def world(makeup: Makeup, folder: Path) -> AsyncIterator[World]:
     token = secrets.token_urlsafe(24)
     async with contextlib.AsyncExitStack() as stack:
         groups = await stack.enter_async_context(memory.groups())
-        server, url = await _start_server(makeup, folder, token, groups)
-        stack.push_async_callback(server.kill)
-        bus = await open_bus(url, token, name="rise-chaos", patience=10.0)
-        await layout.ensure(bus)
+        parts = await _servers(makeup, folder, token, groups)
+        for server in parts.values():
+            stack.push_async_callback(server.kill)
+        urls = [await started(server, folder / server.name) for server in parts.values()]
+        # A tap of its own, for the one server that it knew might be the one that is killed.
+        bus = await _opened((await stack.enter_async_context(tapped(*urls))).url, token, makeup)
         if makeup.stage == "light":
             await Families(bus).publish(rise_shapes.family())
-        parts = {SERVER: server}
         for name in (SCHEDULER, DRIVER, *STAND_INS, *makeup.workers):
-            tap = await stack.enter_async_context(tapped(url))
+            tap = await stack.enter_async_context(tapped(*urls))
             program = _program(name, makeup, folder, tap.url, token)
             parts[name] = _grouped(Part(program, tap, standby=name in STAND_INS), groups)
-        made = World(makeup, folder, bus, url, token, parts)
+        made = World(makeup, folder, bus, urls[0], token, parts)
         stack.push_async_callback(made.stop)
         await made.restore()
         yield made
@@ -227,18 +231,54 @@ def _grouped(part: Part, groups: Path | None) -> Part:
     return replace(part, program=replace(part.program, command=command), group=groups / part.name)
 
 
-async def _start_server(makeup: Makeup, folder: Path, token: str, groups: Path | None) -> tuple[Part, str]:
-    own = folder / "nats"
-    own.mkdir(parents=True)
-    binary = nats_server.find_binary()
-    settings = nats_server.Settings(own, roomy(makeup.store or own / "store"), folder, token)
-    server = _grouped(Part(nats_server.prepare(settings, binary)), groups)
+async def _servers(makeup: Makeup, folder: Path, token: str, groups: Path | None) -> dict[str, Part]:
+    """The servers, not started yet: one is called as its kind, the others have numbers. Ports are fixed beforehand, so
+    that one that is started again is where everybody looks for it."""
+    names = [SERVER, *(f"{SERVER}-{number}" for number in range(2, makeup.servers + 1))]
+    ports = free_ports(2 * len(names))
+    routes = [f"nats://127.0.0.1:{port}" for port in ports[len(names) :]]
+    found = {}
+    for place, name in enumerate(names):
+        own = folder / name
+        own.mkdir(parents=True)
+        store = roomy(makeup.store or own / "store")
+        settings = nats_server.Settings(own, store, folder, token, ports[place])
+        program = nats_server.prepare(settings, nats_server.find_binary())
+        if makeup.servers > 1:
+            with (own / "nats.conf").open("a") as file:
+                file.write(_clustered(name, ports[len(names) + place], routes))
+        log = folder / f"{name}.log"
+        found[name] = _grouped(Part(replace(program, name=name, log=log)), groups)
+    return found
+
+
+def _clustered(name: str, port: int, routes: Sequence[str]) -> str:
+    """The rest of the configuration of a server among others. It tells clients of none of them: they come by taps."""
+    own = f'name: "rise", listen: "127.0.0.1:{port}", no_advertise: true, routes: [{", ".join(routes)}]'
+    return f'server_name: "{name}"\ncluster {{ {own} }}\n'
+
+
+async def started(server: Part, folder: Path) -> str:
+    """The server's URL, as soon as it listens."""
     await server.start()
-    await until(lambda: nats_server.address_in(own) is not None, "nats-server to listen", 10.0)
-    url = nats_server.address_in(own) or ""
-    # Started again, it is where everybody looks for it.
-    nats_server.prepare(replace(settings, port=int(url.rsplit(":", 1)[1])), binary)
-    return server, url
+    await until(lambda: nats_server.address_in(folder) is not None, f"{server.name} to listen", 10.0)
+    return nats_server.address_in(folder) or ""
+
+
+async def _opened(url: str, token: str, makeup: Makeup) -> Bus:
+    """The harness's connection. A cluster takes a while to choose who leads it, and has no JetStream until then."""
+    give_up = time.monotonic() + START_S
+    while True:
+        try:
+            bus = await open_bus(url, token, name="rise-chaos", patience=10.0)
+            await layout.ensure(bus)
+            if makeup.servers == 1 or bus.replicas > 1:
+                return bus
+            await bus.close()
+        except errors.RiseError:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(0.2)
 
 
 def _program(name: str, makeup: Makeup, folder: Path, url: str, token: str) -> Program:

@@ -2,7 +2,8 @@
 
 It takes the flags of `rise_stage`, does as many steps as it is told, and its tail renders the scene of the prompt, so
 that the judge has something to say. While a file `hold` lies in $RISE_TEST_FOLDER it waits before its second step;
-a prompt with the word "broken" makes it fail, a file `unfit` there keeps it from starting.
+a prompt with the word "broken" makes it fail, with "quoted" in the prompt's own words, with "deadly" it dies, a file
+`unfit` there keeps it from starting.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import hashlib
 import io
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -23,7 +25,9 @@ from PIL import Image
 from rise_contracts import codec, errors, manifest, messages, subjects
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.resources import ModelFamily
+from rise_contracts.rights import Principal
 from rise_runtime import layout
+from rise_runtime.access import from_environment
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import connect
 from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult, WorkerStatus
@@ -56,6 +60,10 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
     request, stage = task.request, task.configuration.stages[task.stage_index]
     if "broken" in request.spec.prompt:
         raise errors.StageFailed("this stage is broken", retriable=False)
+    if "quoted" in request.spec.prompt:
+        raise ValueError(f"a library that quotes its input: {request.spec.prompt!r}")
+    if "deadly" in request.spec.prompt:
+        os.kill(os.getpid(), signal.SIGKILL)
     for step in range(1, stage.steps + 1):
         time.sleep(0.002)  # what a step costs
         context.progress(step, stage.steps, max(stage.sigma_to, 0.1), 0.002)
@@ -99,7 +107,8 @@ async def main() -> None:
     tempfile.mkdtemp(prefix="left-behind-as-libraries-do-")
     family = manifest.load_family(Path(given.family).read_text())
     stop = stop_on_signals()
-    async with connect(os.environ["RISE_NATS_URL"], os.environ["RISE_NATS_TOKEN"], patience=30.0) as bus:
+    url, inbox = os.environ["RISE_NATS_URL"], Principal(given.tier, given.pool, given.name).inbox
+    async with connect(url, from_environment(os.environ), inbox=inbox, patience=30.0) as bus:
         if given.tier == "edge":
             await layout.ensure(bus)
             await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))

@@ -44,7 +44,7 @@ def submitted(home: cli.Home, *arguments: str) -> str:
 
 def test_a_job_is_submitted_watched_and_fetched(home: cli.Home) -> None:
     job = submitted(home, PROMPT, "--seed", "7", "--fixed", ARM)
-    assert job.startswith("a-small-red-circle")
+    assert job.startswith("picture-")
     watched = home.rise("watch", job, "--json")
     assert watched.code == 0, watched.err
     kinds = [json.loads(line)["kind"] for line in watched.out.splitlines()]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rise_cli.keys import make
 from rise_contracts.errors import BusUnavailable
 from rise_contracts.rights import Principal
 from rise_runtime import client, layout
@@ -22,7 +23,6 @@ from rise_runtime.access import Access
 from rise_runtime.bus import Bus, connect
 from tests.bus.runtime import small
 from tests.bus.security import matrix
-from tests.bus.security.locks import make_key
 from tests.bus.security.matrix import DEVICE, EDGE, OPERATOR, PRIVATE, SCHEDULER, USER, name_of
 from tests.chart import rights_file
 from tests.chart.charts import Rendered, render
@@ -146,13 +146,17 @@ async def test_and_nothing_else(
 async def test_devices_of_the_cluster_and_somebodys_own_are_in_accounts_of_their_own(
     serve: Serve, tmp_path: Path
 ) -> None:
-    key = make_key(tmp_path / "mine")
-    line = {"role": "device", "pool": PRIVATE.pool, "name": PRIVATE.name, "private": True, "nkey": key.public}
-    rendered = render(values={"nats": {"users": [line]}}, folder=tmp_path)
+    key = make(PRIVATE, tmp_path / "keys")
+    judge = make(matrix.JUDGE, tmp_path / "keys")
+    notes = [json.loads(path.read_text()) for path in (tmp_path / "keys").glob("*.key.json")]
+    rendered = render(values={"nats": {"users": notes}}, folder=tmp_path)
     url = serve(rendered)
     async with contextlib.AsyncExitStack() as stack:
         buses = {who: await stack.enter_async_context(entered(rendered, tmp_path, url, who)) for who in EVERYBODY}
         own = await stack.enter_async_context(connect(url, Access(nkey=key.seed), inbox=PRIVATE.inbox))
+        assert (
+            await stack.enter_async_context(connect(url, Access(nkey=judge.seed), inbox=matrix.JUDGE.inbox))
+        ).connected
         await layout.ensure(buses[OPERATOR])
         lane = small.stage(1, "device", last=True, worker=PRIVATE.name)
         relay = small.RELAY.model_copy(update={"stages": (small.RELAY.stages[0], lane)})

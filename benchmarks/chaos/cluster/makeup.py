@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import rise_shapes
+from rise_runtime.layout import ACK_WAIT_S
 
 ROOT: Final = Path(__file__).parents[3]
 HOME, JOBS, SECRET = "rise-system", "chaos", "rise-nats"
@@ -45,7 +46,7 @@ class Makeup:
             return ("rise_scheduler", "--prior", prior, "--patience", "30")
         tier = self.names[name]
         if self.stage == "light":
-            return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", "5")
+            return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", f"{ACK_WAIT_S:g}")
         # One slot: a job in company is not bit for bit what it is alone.
         return ("rise_stage", "--tier", tier, "--pool", tier, "--name", name, "--slots", "1", "--patience", "30")
 

@@ -23,6 +23,7 @@ from benchmarks.chaos.words import RUNNING_JOB, Cell, Door, Moment, Result
 from rise_contracts import errors
 from rise_operator.api import RELAY_JOBS
 from rise_runtime.jobs import Jobs
+from tests.kube.api import Refused, Unreachable
 
 RUNS: Final = 3
 _AT_WORK: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
@@ -44,13 +45,11 @@ class Undisturbed:
 
 @dataclass(slots=True)
 class Stage:
-    """A world with its measure. `wanted` are the jobs there are, and whether each was deleted; `dedicated_s` is what a
-    job with pods of its own takes undisturbed."""
+    """A world with its measure. `wanted` are the jobs there are, and whether each was deleted."""
 
     world: World
     ledger: ledger.Ledger
     calm: Undisturbed = Undisturbed()
-    dedicated_s: float = 0.0
     wanted: list[tuple[Asked, bool]] = field(default_factory=list)
     count: int = 0
 
@@ -68,10 +67,6 @@ def stage(makeup: Makeup, folder: Path) -> Iterator[Stage]:
         world.start()
         on = Stage(world, world.wires.enter(ledger.followed(world.bus)))
         on.calm = measured(on)
-        if makeup.stage == "pods":
-            began, end = _calm(on, on.named("calm", placement="Dedicated"))
-            on.dedicated_s = end - began
-            cleared(on)
         yield on
     finally:
         world.close()
@@ -107,10 +102,21 @@ def run(on: Stage, chosen: Iterable[Cell], tell: Tell) -> list[Result]:
     """The results of these cells, in their order; `tell` hears of each."""
     results = []
     for cell in chosen:
-        for result in run_cell(on, cell):
+        for result in _surely(on, cell):
             tell(line(result))
             results.append(result)
     return results
+
+
+def _surely(on: Stage, cell: Cell) -> list[Result]:
+    """The cell's results; one that does not come to its moment, or to the end of its fault, is wrong by that."""
+    try:
+        return run_cell(on, cell)
+    except (errors.RiseError, TimeoutError, Refused, *Unreachable) as error:
+        result = Result(cell, len(on.wanted), hung=1, left=(f"{type(error).__name__}: {error}",))
+        on.world.restore()
+        cleared(on)
+        return [result]
 
 
 def line(result: Result) -> str:
@@ -142,16 +148,32 @@ def run_cell(on: Stage, cell: Cell) -> list[Result]:
             world.wires.do(each.hold.let_go)
         world.restore()
     on.wanted += [(each, False) for each in hit.more]
-    end = _gone(on, job) if goes else end_of(on, job)
-    calm = on.dedicated_s if cell.target in cells.DEDICATED else on.calm.seconds
-    since = back if back is not None else struck + on.calm.gone_s if goes else began + calm
-    recovery = None if end is None else max(0.0, end - since)
+    recovery = _recovery(on, cell, job, _Times(began, struck, back), goes=goes)
     found = [_result(cell, len(on.wanted) + 1, verdict(on, hit.complaints), recovery)]
     ended = on.ledger.ended.get(job.job_id)
     if cell.target in _ABSENT and cell.moment in _AT_WORK and ended is not None:
         beside = replace(cell, fault=f"{cell.target} {cell.fault}", target=RUNNING_JOB)
         found.append(Result(beside, jobs=0, recovery_s=max(0.0, ended - began - on.calm.ended_s)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """When a job was taken, when its fault struck, and when what was away was back."""
+
+    began: float
+    struck: float
+    back: float | None
+
+
+def _recovery(on: Stage, cell: Cell, job: Asked, times: _Times, *, goes: bool) -> float | None:
+    """Seconds that the job took longer, or its deletion; None where it never came to that. Where it waits for pods of
+    its own only their making counts: how long they start is no affair of the operator's."""
+    end = _gone(on, job) if goes else end_of(on, job)
+    since = times.struck + on.calm.gone_s if goes else times.began + on.calm.seconds
+    if cell.target == cells.POD_MAKER:
+        end, since = max(on.world.pods_made(job.name), default=None), times.struck
+    return None if end is None else max(0.0, end - (since if times.back is None else times.back))
 
 
 def submitted(on: Stage, job: Asked, *, goes: bool = False) -> float:

@@ -35,6 +35,8 @@ SEEDS: Final = (3, 5, 7, 11)
 """Of the noise. Few, so that every picture is also made undisturbed."""
 WEIGHTS: Final = {cells.KILLED: 8, cells.SPOKEN: 3, cells.STARTED_AGAIN: 3, cells.FROZEN: 3, cells.STOPPED: 3}
 NO_FAULT: Final = Cell("none", "nobody", Moment.BEFORE_DECISION, Door.RELAY_JOB)
+DONE_ALREADY: Final = {"POST": 409, "DELETE": 404}
+"""By which answer it is known that a request whose own answer was lost had been heard."""
 Then = Literal["nothing", "delete", "suspend"]
 
 
@@ -135,8 +137,9 @@ async def _surely(storm: Storm, method: str, path: str, body: Json | None = None
             await storm.on.world.api.call(method, path, body, MERGE if method == "PATCH" else "application/json")
             return
         except Refused as error:
-            if error.status in (404, 409):
+            if DONE_ALREADY.get(method) == error.status:
                 return
+            storm.tell(f"{method} {path}: {error}")
         except Unreachable:
             pass
         await asyncio.sleep(AGAIN_S)
@@ -157,7 +160,11 @@ def _struck(storm: Storm, cell: Cell, number: int) -> None:
     try:
         world.until(lambda: world.submit(planned.job.name, planned.job.spec), DEADLINE_S, "the API server to answer")
         storm.take(planned)
-        began, met = time.monotonic(), moments.first(world, armed)
+        began = time.monotonic()
+        try:
+            met = moments.first(world, armed)
+        except errors.Waited:
+            return  # among so many jobs one may not come to its moment in time
         hit = Hit(world, cell, planned.job, met, leader, lambda: matrix.end_of(storm.on, planned.job) is not None)
         storm.struck.append(cell)
         back, end = strike(hit), matrix.end_of(storm.on, planned.job)

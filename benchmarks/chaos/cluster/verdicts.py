@@ -24,8 +24,11 @@ class Expected:
 def lost(stories: Mapping[str, Story], job: Expected) -> Iterator[str]:
     """A job that is not there any more, or that failed."""
     story = stories.get(job.name)
-    if story is None or (story.gone is not None and not job.gone):
-        yield f"{job.name}: accepted, and there is no such RelayJob"
+    if story is None:
+        yield f"{job.name}: accepted, and never seen"
+    elif story.gone is not None and not job.gone:
+        last = story.sights[-1].phase if story.sights else "without a status"
+        yield f"{job.name}: accepted, and gone when it was {last}"
     elif not job.gone and story.end is not None and "Complete" not in story.end.ended:
         yield f"{job.name}: wanted Complete, got {story.end.why}"
 

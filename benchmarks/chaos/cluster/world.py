@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import rise_shapes
 from benchmarks.chaos import memory
-from benchmarks.chaos.cluster.api_tap import ApiTap
+from benchmarks.chaos.cluster.api_tap import ApiTap, makes_pod
 from benchmarks.chaos.cluster.chronicle import Chronicle, followed
 from benchmarks.chaos.cluster.makeup import (
     HOME,
@@ -223,6 +223,12 @@ class World:
         """Processes of Rise in whose logs this is."""
         logs = [self.folder / f"{name}.log" for name in self.parts]
         return [f"{path.name} tells the prompt" for path in logs if secret in path.read_text(errors="replace")]
+
+    def pods_made(self, job: str) -> list[float]:
+        """When the operators asked for the pods of this job that were made for it alone."""
+        makes = makes_pod(job)
+        taps = [part.api for part in self.parts.values() if part.api is not None]
+        return [at for tap in taps for at, asked in tap.changed if makes(asked)]
 
     def until(self, holds: Callable[[], T | None], seconds: float, what: str) -> T:
         """What `holds` gives as soon as that is true; a server that is away is none. Raises Waited."""

@@ -53,6 +53,14 @@ def expected(seed: int, size: int = LATENT) -> bytes:
     return picture(state)
 
 
+def handed_over(seed: int, size: int = LATENT) -> bytes:
+    """The latent that its head makes."""
+    state = _first(seed, size)
+    for step in range(STEPS):
+        state = _stepped(state, step)
+    return state
+
+
 def _first(seed: int, size: int) -> bytes:
     return (hashlib.sha256(str(seed).encode()).digest() * (size // 32 + 1))[:size]
 
@@ -94,6 +102,8 @@ class Hasher:
             raise errors.HandoffRefused(errors.Refusal.SIGMA, "1.0", "2.0")
         if "break" in prompt:
             raise ValueError("this stage breaks every time")
+        if "quoted" in prompt:
+            raise ValueError(f"a library that quotes its input: {prompt!r}")
         state, done = payload or _first(task.request.seed, self._size), 0
         if context.resume is not None and "forgetful" not in prompt:
             state, done = context.resume.payload, context.resume.step

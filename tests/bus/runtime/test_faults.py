@@ -100,7 +100,7 @@ async def test_a_message_nobody_can_read_ends_its_job(bus: Bus, tmp_path: Path) 
 
 async def test_a_stage_that_fails_is_tried_again_and_then_given_up(bus: Bus, tmp_path: Path) -> None:
     async with small.scheduler(bus) as asked, small.driver(bus), small.worker(bus, "edge-1", tmp_path):
-        job = await client.submit(bus, small.spec("break", backoff_limit=1))
+        job = await client.submit(bus, small.spec("it shall break", backoff_limit=1))
         ending = await client.wait(bus, job.job_id)
         record = await small.record_is(bus, job.job_id, JobState.FAILED)
         failed = await small.outcomes(bus, 2)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from rise_contracts import errors
+from rise_contracts.rights import Grant, configuration
 from rise_runtime.access import Access
 from rise_runtime.bus import Bus, Incoming, connect, open_bus
 from tests.bus.runtime.small import until
 from tests.bus.security.conftest import Locked
 from tests.bus.security.locks import Key, make_key, tls
+from tests.bus.security.matrix import DEVICE, OTHER
 from tests.kube.pki import Authority
 from tests.servers import Server
 
@@ -175,6 +177,17 @@ async def test_what_the_server_does_not_take_is_told_as_such(locked: Locked, key
         await other.barrier()
         assert heard == []
         assert (await bus.request("$JS.API.INFO")).data, "the connection lives on"
+
+
+async def test_a_key_of_somebody_else_is_told_at_once(locked: Locked, keys: Path) -> None:
+    """A worker that is started under another name than its key is for."""
+    key = make_key(keys / "mine")
+    server = locked(configuration([Grant(DEVICE, nkey=key.public)]))
+    async with connect(server.url, Access(nkey=key.seed), inbox=DEVICE.inbox):
+        pass
+    for inbox in (OTHER.inbox, "_INBOX"):
+        with pytest.raises(errors.NotAllowed, match=r"may not listen on _inbox.*use the key of this very role"):
+            await asyncio.wait_for(open_bus(server.url, Access(nkey=key.seed), inbox=inbox), 3)
 
 
 async def _everything(bus: Bus) -> list[Incoming]:

@@ -28,6 +28,26 @@ def test_a_subject_says_whose_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stream", "rest"),
+    [
+        (CHUNKS, ""),
+        (CHUNKS, "job-1"),
+        (CHUNKS, "job-1.result.one.ab"),
+        (CHUNKS, "job-1.result.-1.ab"),
+        (CHUNKS, "job-1.result.1.ab.more"),
+        (CHECKPOINTS, "job-1.1"),
+        (CHECKPOINTS, "job-1.\u0661.0"),
+        (CHECKPOINTS, "job-1.x.0"),
+    ],
+)
+def test_what_a_device_makes_up_is_of_no_job_and_goes(stream: str, rest: str) -> None:
+    prefix = "rise.blobs" if stream == CHUNKS else "rise.checkpoints"
+    kept = read(stream, f"{prefix}.device.device-9.{rest}".rstrip("."))
+    assert kept.job_id == ""
+    assert orphans([kept], {"job-1": record(JobState.RUNNING)}) == [kept]
+
+
+@pytest.mark.parametrize(
     ("state", "attempt", "over"),
     [
         (JobState.PENDING, 1, False),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,6 @@ from rise_contracts.configuration import ArmStage
 from rise_contracts.frames import frames_of
 
 PREFERENCES = {"speed": 0.0, "balanced": 0.5, "quality": 1.0}
-MAX_STEM = 40
 MOST_TIMES_SIZE = 4
 """A side may be so many times the family's own. Beyond, a picture is noise and takes all memory there is."""
 
@@ -92,7 +90,8 @@ def build(wishes: Wishes, manifest: resources.RelayJob | None, family: resources
         spec["relay"] = {**relay, "mode": "Fixed", "stages": arms.to_stage_specs(stages)}
     if "prompt" not in spec:
         raise errors.InvalidInput("prompt", "a prompt or -f FILE", "neither", 'for example rise run "a red circle"')
-    metadata = {"name": stem(str(spec["prompt"])), **base.get("metadata", {})}
+    # Not from the prompt: the name is part of the job's id, which stands in every log.
+    metadata = {"name": "picture", **base.get("metadata", {})}
     job = _validate({"metadata": metadata, "spec": spec})
     check(job.spec, family)
     return job
@@ -128,19 +127,6 @@ def ignored(spec: resources.RelayJobSpec, family: resources.ModelFamily) -> list
     if spec.negative_prompt and guidance <= 1:
         return ["a negative prompt changes nothing at guidance 1; add for example --guidance 3"]
     return []
-
-
-def stem(prompt: str) -> str:
-    """A file name and resource name from a prompt: its words, cut at a word's end."""
-    text = "-".join(re.findall(r"[a-z0-9]+", prompt.lower()))
-    if len(text) > MAX_STEM:
-        text = text[: MAX_STEM + 1].rpartition("-")[0] or text[:MAX_STEM]
-    return text or "picture"
-
-
-def job_id(job: resources.RelayJob) -> str:
-    """A new id that can be read: the job's name and six random digits, so that no result overwrites another."""
-    return f"{job.metadata.name[:56].rstrip('-')}-{secrets.token_hex(3)}"
 
 
 def _plain(wishes: Wishes) -> dict[str, Any]:

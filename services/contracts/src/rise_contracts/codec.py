@@ -14,12 +14,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rise_contracts import errors, messages
+from rise_contracts import errors, messages, privacy
 
 M = TypeVar("M", bound=BaseModel)
 Extra = Literal["ignore", "forbid"]
 
 _BORDER = b"\n"
+_OF_THEIR_KIND = ("bool_", "enum", "float_", "greater_", "int_", "less_", "literal_", "string_", "value_error")
+"""Beginnings of pydantic's names for what can be wrong with a number or a word."""
 
 
 def encode(message: BaseModel, payload: bytes = b"") -> bytes:
@@ -85,11 +87,10 @@ def _bad(name: str, error: ValidationError) -> errors.InvalidInput:
     first = error.errors(include_url=False, include_context=False)[0]
     # A key that is not known names itself, and may be of any length.
     where = ".".join(_cut(str(part)) for part in first["loc"]) or name
-    return errors.InvalidInput(where, f"a valid {name}: {first['msg']}", _short(first["input"]))
-
-
-def _short(value: object) -> str:
-    return _cut(repr(value))
+    # Of the right kind, it is what its name says. Else it may be anything, or all of a message.
+    known = first["loc"] and first["type"].startswith(_OF_THEIR_KIND)
+    got = privacy.told(str(first["loc"][-1]) if known else "prompt", first["input"])
+    return errors.InvalidInput(where, f"a valid {name}: {first['msg']}", got)
 
 
 def _cut(text: str, limit: int = 80) -> str:

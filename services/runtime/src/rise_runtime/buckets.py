@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,9 @@ from rise_runtime.streams import WrongRevision
 
 _OPERATION: Final = "KV-Operation"
 _CATCH_UP_S: Final = 1.0
+_LOOKS: Final = 3
+"""At a key that is to be made: a removal leaves a mark, and that may be dropped meanwhile."""
+_FORGOTTEN_AT_ONCE: Final = 1000
 _REMOVED: Final = frozenset({"DEL", "PURGE"})
 
 
@@ -64,20 +68,34 @@ class Bucket:
 
     async def create(self, key: str, value: bytes) -> int | None:
         """Write if the key is not there; the revision, or None where somebody else was first."""
-        try:
-            return await self.update(key, value, 0)
-        except WrongRevision:
-            entry = await self._last(key)
-        if entry is None or entry.value is not None:
-            return None
-        try:
-            return await self.update(key, value, entry.revision)
-        except WrongRevision:
-            return None
+        revision = 0
+        for _ in range(_LOOKS):
+            try:
+                return await self.update(key, value, revision)
+            except WrongRevision:
+                entry = await self._last(key)
+            if entry is not None and entry.value is not None:
+                return None
+            revision = entry.revision if entry is not None else 0
+        return None
 
     async def remove(self, key: str) -> None:
         """Take the key away; watchers hear of it."""
         await streams.store(self._bus, self._prefix + key, b"", headers={_OPERATION: "DEL"})
+
+    async def forget(self, older_s: float) -> None:
+        """Drop the marks of removal at the front of the bucket that are older than `older_s` seconds: who watches has
+        long seen them. A file of the store goes when nothing is left in it, and with it what was removed."""
+        end = 0
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            oldest = await streams.first(self._bus, self._stream, f"{self._prefix}>", end + 1)
+            if oldest is None or oldest.headers.get(_OPERATION) not in _REMOVED:
+                break
+            if time.time() - oldest.stored_at < older_s:
+                break
+            end = oldest.sequence
+        if end:
+            await streams.trim(self._bus, self._stream, end + 1)
 
     async def entries(self) -> list[Entry]:
         """All entries there are now."""

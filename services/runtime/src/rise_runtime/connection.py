@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -88,3 +89,10 @@ def refused(shown: str, access: Access, problem: BaseException | None) -> errors
     error = errors.BusUnavailable(shown, *said)
     error.retriable = False
     return error
+
+
+def without_secrets(url: str) -> str:
+    """The address as it may be told."""
+    parts = urlsplit(url if "//" in url else f"nats://{url}")
+    host = parts.hostname or "?"
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, "", "", ""))

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rise_contracts import codec, errors, messages, subjects
+from rise_contracts import codec, errors, messages, privacy, subjects
 from rise_contracts.records import Failure
 from rise_runtime import endings, layout, plan
 from rise_runtime.bus import Bus
@@ -83,7 +83,7 @@ class _Driver:
                 self._workers.run(),
                 self._tick(),
                 run_customs(self._bus),
-                run_sweep(self._bus, self._settings.sweep_s, self._leads),
+                run_sweep(self._bus, self._settings.sweep_s, self._leads, self._settings.forget_s),
             )
         ]
         ends = [asyncio.create_task(stop.wait()), asyncio.create_task(self._bus.closed.wait())]
@@ -270,7 +270,9 @@ class _Driver:
         if isinstance(event, messages.JobDone | messages.JobFailed | messages.JobCancelled):
             self._put(desk, await self._hands.conclude(desk.held, event, announced=True))
         elif isinstance(event, messages.StageFailed):
-            failure = Failure(reason=event.reason, message=event.message, attempt=event.attempt)
+            spec = desk.held.record.request.spec
+            message = privacy.without(event.message, spec.prompt, spec.negative_prompt)  # whoever said it
+            failure = Failure(reason=event.reason, message=message, attempt=event.attempt)
             retriable, now = event.retriable, time.time()
             action = plan.failed(desk.held.record, failure, now, retriable=retriable, avoid=event.worker)
             self._put(desk, await self._hands.act(desk.held, action))

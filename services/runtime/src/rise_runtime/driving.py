@@ -13,6 +13,7 @@ from rise_runtime import endings, layout, plan, services, streams, tasks, teleme
 from rise_runtime.bus import Bus
 from rise_runtime.fences import Fences
 from rise_runtime.jobs import Held, Jobs
+from rise_runtime.sweeping import FORGET_S
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,8 @@ class DriverSettings:
     """`ask_timeout_s`: how long the scheduler may think; `grace_s`: how long a stage may be without any worker
     before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues; `keep_s`:
     how often the record of a job that does not change is written again, so that the bucket does not forget it;
-    `sweep_s`: how often bytes are looked for that nobody knows of any more."""
+    `sweep_s`: how often bytes are looked for that nobody knows of any more; `forget_s`: for how long a mark is kept
+    where a job was removed."""
 
     ask_timeout_s: float = 2.0
     ask_again_s: float = 0.5
@@ -31,6 +33,7 @@ class DriverSettings:
     tick_s: float = 0.25
     keep_s: float = 3600.0
     sweep_s: float = 10.0
+    forget_s: float = FORGET_S
 
 
 class Hands:

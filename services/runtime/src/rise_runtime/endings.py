@@ -56,6 +56,7 @@ async def remove_job(bus: Bus, job_id: str) -> None:
         streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(job_id)),
         streams.purge(bus, subjects.STREAM_EVENTS, subjects.events_of_job(job_id)),
         streams.purge(bus, subjects.STREAM_OFFERS, subjects.offers_of_job(job_id)),
+        streams.purge(bus, subjects.STREAM_DEAD, subjects.dead(job_id)),
         Fences(bus).remove(job_id),
     )
     await Jobs(bus).remove(job_id)

@@ -294,7 +294,8 @@ class Consumer:
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
         if len(self._filters) == 1:
             verb += f".{self._filters[0]}"
-        answer = await streams.api(self._bus, verb, {"stream_name": self._stream, "config": config, "action": ""})
+        body = {"stream_name": self._stream, "config": config, "action": ""}
+        answer = await streams.api(self._bus, verb, body, patience=streams.PATIENCE_S)
         return int(answer.get("num_pending", 0))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from rise_contracts import errors
@@ -16,10 +17,14 @@ EXPECTED_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 
 _WRONG_LAST: Final = frozenset({10071, 10164})
 _NAME_IN_USE: Final = 10058
+_NO_PEERS: Final = frozenset({10005, 10074})
+"""Too few servers for so many copies, or one that is in no cluster."""
 _NO_ROOM: Final = frozenset({10023, 10028, 10047})
 _NO_DISK: Final = ("no space left", "error creating store")
 _STORE_FAILED: Final = 10077
 _SECOND: Final = 1_000_000_000
+PATIENCE_S: Final = 15.0
+"""A server that is away for less than this is waited for."""
 _DUPLICATES_S: Final = 120.0
 """For so long a message id is remembered."""
 
@@ -53,10 +58,21 @@ class StoredMessage:
     data: bytes
     headers: Mapping[str, str]
 
+    @property
+    def stored_at(self) -> float:
+        """Unix seconds, by the server's clock."""
+        return datetime.fromisoformat(self.headers["Nats-Time-Stamp"]).timestamp()
 
-async def api(bus: Bus, verb: str, body: Mapping[str, Any] | None = None, *, timeout: float = 5.0) -> dict[str, Any]:
-    """One call of the JetStream API. Raises JetStreamError, or what `Bus.request` raises."""
-    reply = await bus.request(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", timeout=timeout)
+
+async def api(
+    bus: Bus, verb: str, body: Mapping[str, Any] | None = None, *, timeout: float = 5.0, patience: float = 0.0
+) -> dict[str, Any]:
+    """One call of the JetStream API, tried again for `patience` seconds while the server is away, where it may be.
+
+    Raises JetStreamError, or what `Bus.request` raises.
+    """
+    data = json.dumps(body).encode() if body else b""
+    reply = await _asked(bus, f"$JS.API.{verb}", data, timeout=timeout, patience=patience)
     answer: dict[str, Any] = json.loads(reply.data)
     if "error" in answer:
         raise _error(verb, answer["error"])
@@ -75,7 +91,7 @@ async def ensure(
     """Make the stream, or bring an existing one to this configuration.
 
     `discard: new` unless `extra` says otherwise: at a limit the writer hears of it, instead of unread work being
-    thrown away.
+    thrown away. A cluster of servers keeps three copies; a stream that has more than can be asked for now keeps them.
     """
     config = {
         "name": name,
@@ -85,16 +101,28 @@ async def ensure(
         "discard": "new",
         "max_age": int(max_age_s * _SECOND),
         "duplicate_window": int(min(_DUPLICATES_S, max_age_s or _DUPLICATES_S) * _SECOND),
-        "num_replicas": 1,
         "allow_direct": True,
         **(extra or {}),
     }
+    replicas = bus.replicas
     try:
-        await api(bus, f"STREAM.CREATE.{name}", config)
+        await _make(bus, name, {**config, "num_replicas": replicas})
+    except JetStreamError as error:
+        if error.err_code not in _NO_PEERS or replicas == 1:
+            raise
+        bus.replicas = 1
+        await _make(bus, name, {**config, "num_replicas": 1})
+
+
+async def _make(bus: Bus, name: str, config: Mapping[str, Any]) -> None:
+    try:
+        await api(bus, f"STREAM.CREATE.{name}", config, patience=PATIENCE_S)
     except JetStreamError as error:
         if error.err_code != _NAME_IN_USE:
             raise
-        await api(bus, f"STREAM.UPDATE.{name}", config)
+        there = await api(bus, f"STREAM.INFO.{name}", patience=PATIENCE_S)
+        replicas = max(there["config"].get("num_replicas", 1), config["num_replicas"])
+        await api(bus, f"STREAM.UPDATE.{name}", {**config, "num_replicas": replicas}, patience=PATIENCE_S)
 
 
 async def born(bus: Bus, name: str) -> str:
@@ -110,7 +138,7 @@ async def store(
     msg_id: str | None = None,
     expect_last: int | None = None,
     headers: Mapping[str, str] | None = None,
-    patience: float = 15.0,
+    patience: float = PATIENCE_S,
 ) -> Stored:
     """Publish and return once the stream holds it.
 
@@ -132,6 +160,21 @@ async def store(
 async def last(bus: Bus, stream: str, subject: str, *, patience: float = 0.0) -> StoredMessage | None:
     """The newest message on `subject` (no wildcards), or None. Asked again for `patience` seconds as in `store`."""
     reply = await _asked(bus, f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout=5.0, patience=patience)
+    return _read(reply, subject)
+
+
+async def first(bus: Bus, stream: str, subject: str, sequence: int = 1) -> StoredMessage | None:
+    """The oldest message on `subject` (wildcards allowed) from that sequence on, or None."""
+    asked = json.dumps({"seq": sequence, "next_by_subj": subject}).encode()
+    return _read(await _asked(bus, f"$JS.API.DIRECT.GET.{stream}", asked, timeout=5.0, patience=0.0), subject)
+
+
+async def trim(bus: Bus, stream: str, before: int) -> None:
+    """Remove all messages before that sequence."""
+    await api(bus, f"STREAM.PURGE.{stream}", {"seq": before})
+
+
+def _read(reply: Incoming, subject: str) -> StoredMessage | None:
     if reply.headers.get("Status") == "404":
         return None
     if "Nats-Sequence" not in reply.headers:
@@ -152,7 +195,7 @@ async def delete(bus: Bus, stream: str, sequence: int) -> None:
 async def purge(bus: Bus, stream: str, subject: str) -> int:
     """Remove all messages on `subject` (wildcards allowed); how many there were. No stream means none."""
     try:
-        answer = await api(bus, f"STREAM.PURGE.{stream}", {"filter": subject})
+        answer = await api(bus, f"STREAM.PURGE.{stream}", {"filter": subject}, patience=PATIENCE_S)
     except JetStreamError as error:
         if error.code == 404:
             return 0

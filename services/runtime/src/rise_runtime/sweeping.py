@@ -14,12 +14,14 @@ from typing import Final
 from rise_contracts import errors, messages, subjects
 from rise_contracts.records import JobRecord
 from rise_runtime import endings, streams
+from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.jobs import Jobs
 
 log = logging.getLogger(__name__)
 
-_USES: Final = ("handoff", "checkpoint", "result")
+FORGET_S: Final = 60.0
+NO_JOB: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,19 @@ class Kept:
     result: bool = False
 
 
-async def run_sweep(bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True) -> None:
-    """Sweep every `every_s` seconds until cancelled, while `leads` says so."""
+async def run_sweep(
+    bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True, forget_s: float = FORGET_S
+) -> None:
+    """Sweep every `every_s` seconds until cancelled, while `leads` says so. After `forget_s` the marks of removed jobs
+    go, so that of a platform without jobs nothing is left on the disk."""
     jobs, known = Jobs(bus), set[str]()
     while True:
         await asyncio.sleep(every_s)
         if leads():
             try:
                 await _sweep(bus, jobs, known)
+                for name in (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS):
+                    await Bucket(bus, name).forget(forget_s)
             except errors.RiseError as error:
                 log.info("the sweep has to wait: %s", error)
 
@@ -51,7 +58,7 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
     listed = await _listed(bus)
     known &= {kept.subject for kept in listed}
     found = [kept for kept in listed if kept.subject not in known]
-    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found}}
+    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found} - {NO_JOB}}
     records = {job_id: each.record for job_id, each in held.items() if each is not None}
     for kept in orphans(found, records):
         if not (kept.result and kept.job_id in records and await _is_result(bus, kept)):
@@ -62,11 +69,8 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
 
 
 async def _listed(bus: Bus) -> list[Kept]:
-    blobs = [await streams.subjects(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job("*", use)) for use in _USES]
-    checkpoints = await streams.subjects(bus, subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS)
-    return [read(subjects.STREAM_BLOBS, each) for use in blobs for each in use] + [
-        read(subjects.STREAM_CHECKPOINTS, each) for each in checkpoints
-    ]
+    streams_of = ((subjects.STREAM_BLOBS, subjects.ALL_BLOBS), (subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS))
+    return [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
 
 
 async def _is_result(bus: Bus, kept: Kept) -> bool:
@@ -76,11 +80,13 @@ async def _is_result(bus: Bus, kept: Kept) -> bool:
 
 
 def read(stream: str, subject: str) -> Kept:
-    """What a subject of chunks, or of a checkpoint, says of itself."""
+    """What a subject of chunks, or of a checkpoint, says of itself. A device may write what it likes below its lane:
+    what is no such subject is of no job."""
     tokens = subject.split(".")
-    if stream == subjects.STREAM_CHECKPOINTS:
-        return Kept(stream, subject, tokens[4], int(tokens[5]))
-    return Kept(stream, subject, tokens[4], int(tokens[6]), result=tokens[5] == "result")
+    at = 5 if stream == subjects.STREAM_CHECKPOINTS else 6
+    if len(tokens) != at + 2 or not (tokens[at].isascii() and tokens[at].isdecimal()):
+        return Kept(stream, subject, NO_JOB, 0)
+    return Kept(stream, subject, tokens[4], int(tokens[at][:9]), result=tokens[5] == "result")
 
 
 def orphans(found: Iterable[Kept], records: Mapping[str, JobRecord]) -> list[Kept]:

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from rise_contracts import codec, errors, messages, subjects
+from rise_contracts import codec, errors, messages, privacy, subjects
 from rise_runtime import customs, layout, streams, tasks, telemetry
 from rise_runtime.bus import Bus, Incoming
 from rise_runtime.fences import Fences
@@ -291,8 +291,10 @@ class _Worker:
             await self._fail(delivery, task, error.reason, str(error), retriable=retriable)
         except Exception as error:
             result = "failed"
-            log.exception("job %s: stage %d failed", task.job_id, task.stage_index)
             text = " ".join(f"{type(error).__name__}: {error}".split())
+            # The lines of code; what the error says, which may be the prompt, is said below, without that.
+            trace = (type(error), Exception("as told below"), error.__traceback__)
+            log.error("job %s: stage %d failed", task.job_id, task.stage_index, exc_info=trace)
             await self._fail(delivery, task, "StageFailed", text[:1000], retriable=True)
         finally:
             member = task.configuration.stages[task.stage_index].member
@@ -310,6 +312,8 @@ class _Worker:
         self, delivery: Delivery, task: messages.StageTask, reason: str, text: str, *, retriable: bool
     ) -> None:
         """Tell the driver, then acknowledge: another attempt is its decision."""
+        spec = task.request.spec
+        text = privacy.without(text, spec.prompt, spec.negative_prompt)
         log.warning("job %s: stage %d failed: %s", task.job_id, task.stage_index, text)
         event = messages.StageFailed(
             job_id=task.job_id,

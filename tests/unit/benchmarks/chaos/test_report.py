@@ -140,6 +140,15 @@ def test_a_run_of_one_door_keeps_what_is_known_of_the_other(tmp_path: Path) -> N
     assert "+1.0 s" in text
 
 
+def test_what_is_kept_of_the_same_door_comes_first(tmp_path: Path) -> None:
+    file = tmp_path / "chaos.json"
+    first, second = result(jobs=10), result("frozen", jobs=5)
+    report([first], 1, file=file, docs=None)
+    report([second], 2, file=file, docs=None, keep=True)
+    (run,) = reports.read(file)
+    assert (run.results, run.seed) == ((first, second), 2)
+
+
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
     file = tmp_path / "chaos.json"
     results = [result(recovery_s=1.0, left=("a",), recomputed=3), result("slow", lacks="x", jobs=0)]

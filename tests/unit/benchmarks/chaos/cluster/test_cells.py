@@ -38,6 +38,13 @@ def test_what_is_run_with_a_model_is_part_of_the_matrix() -> None:
     assert set(cells.real()) <= set(cells.cells())
 
 
+def test_nodes_and_the_making_of_pods_are_struck_where_workers_are_pods() -> None:
+    found = list(cells.pods())
+    assert {cell.target for cell in found} == {cells.NODE, *cells.DEDICATED}
+    assert {cell.fault for cell in found if cell.target == cells.NODE} == {cells.SILENT, cells.KILLED}
+    assert not set(found) & set(cells.cells())
+
+
 def test_only_what_is_named_is_run() -> None:
     chosen = list(cells.cells("LEADER killed, in the head"))
     assert [(cell.target, cell.moment) for cell in chosen] == [(cells.LEADER, Moment.IN_HEAD)]

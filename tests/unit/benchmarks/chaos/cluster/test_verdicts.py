@@ -41,12 +41,16 @@ def test_a_word_that_changes_beside_the_end_is_no_other_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
-    [{}, stories(gone=1.0), stories(RUNNING, gone=2.0), stories(COMPLETE, gone=3.0)],
-    ids=["never seen", "gone at once", "gone under way", "gone when it had ended"],
+    ("told", "said"),
+    [
+        ({}, "never seen"),
+        (stories(gone=1.0), "gone when it was without a status"),
+        (stories(RUNNING, gone=2.0), "gone when it was Running"),
+        (stories(COMPLETE, gone=3.0), "gone when it was Complete"),
+    ],
 )
-def test_an_accepted_job_that_is_not_there_is_lost(told: dict[str, Story]) -> None:
-    assert complaints(told)["lost"] == ["job: accepted, and there is no such RelayJob"]
+def test_an_accepted_job_that_is_not_there_is_lost(told: dict[str, Story], said: str) -> None:
+    assert complaints(told)["lost"] == [f"job: accepted, and {said}"]
 
 
 def test_a_job_that_failed_is_lost() -> None:
