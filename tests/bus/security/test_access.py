@@ -14,7 +14,7 @@ from rise_runtime.access import Access
 from rise_runtime.bus import Bus, Incoming, connect, open_bus
 from tests.bus.runtime.small import until
 from tests.bus.security.conftest import Locked
-from tests.bus.security.locks import Key, make_key, tls
+from tests.bus.security.locks import Key, Operator, make_key, tls
 from tests.bus.security.matrix import DEVICE, OTHER
 from tests.kube.pki import Authority
 from tests.servers import Server
@@ -61,6 +61,15 @@ async def test_a_login_opens_and_a_wrong_one_does_not(locked: Locked, keys: Path
     async with connect(server.url, Access(login=written(keys / "right", "edge:right\n"))) as bus:
         assert bus.connected
     await refused(server.url, Access(login=written(keys / "wrong", "edge:wrong")), "does not accept this login")
+
+
+async def test_credentials_with_a_jwt_open_and_strangers_do_not(locked: Locked, keys: Path) -> None:
+    mine, other = Operator(), Operator()
+    server = locked(mine.locks())
+    async with connect(server.url, Access(creds=mine.credentials(keys / "mine.creds"))) as bus:
+        assert bus.connected
+    stranger = Access(creds=other.credentials(keys / "other.creds"))
+    await refused(server.url, stranger, r"does not accept this credentials in .*other\.creds")
 
 
 async def test_a_token_opens_from_a_file_too(locked: Locked, keys: Path) -> None:
