@@ -6,12 +6,16 @@ import base64
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import nkeys
 
 from tests.kube.pki import Authority
+
+NEVER: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,11 @@ class Operator:
             limits |= dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
         return _jwt(self._operator, account, {"type": "account", "limits": limits})
 
-    def credentials(self, path: Path) -> Path:
-        """A new user's, in a file."""
+    def credentials(self, path: Path, seconds: int | None = None) -> Path:
+        """A new user's, in a file; good for so many seconds, or for ever."""
         user = _pair(nkeys.PREFIX_BYTE_USER)
-        jwt = _jwt(self._account, user, {"type": "user", "subs": -1, "data": -1, "payload": -1})
+        claims: dict[str, object] = {"type": "user", "subs": -1, "data": -1, "payload": -1}
+        jwt = _jwt(self._account, user, claims, {} if seconds is None else {"exp": int(time.time()) + seconds})
         path.touch(mode=0o600)
         path.write_text(
             f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
@@ -81,9 +86,17 @@ def _public(pair: nkeys.KeyPair) -> str:
     return str(pair.public_key.decode().rstrip("="))
 
 
-def _jwt(issuer: nkeys.KeyPair, subject: nkeys.KeyPair, claims: dict[str, object]) -> str:
+def _jwt(
+    issuer: nkeys.KeyPair, subject: nkeys.KeyPair, claims: dict[str, object], until: Mapping[str, int] = NEVER
+) -> str:
     """Signed as NATS wants it: https://docs.nats.io/running-a-nats-service/nats_admin/security/jwt"""
-    said = {"jti": os.urandom(8).hex(), "iat": int(time.time()), "iss": _public(issuer), "sub": _public(subject)}
+    said = {
+        "jti": os.urandom(8).hex(),
+        "iat": int(time.time()),
+        "iss": _public(issuer),
+        "sub": _public(subject),
+        **until,
+    }
     body = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**said, "nats": {**claims, "version": 2}}]
     signed = ".".join(_base64(json.dumps(part).encode()) for part in body)
     return f"{signed}.{_base64(issuer.sign(signed.encode()))}"

@@ -72,6 +72,19 @@ async def test_credentials_with_a_jwt_open_and_strangers_do_not(locked: Locked, 
     await refused(server.url, stranger, r"does not accept this credentials in .*other\.creds")
 
 
+async def test_a_jwt_that_runs_out_is_followed_by_the_next(locked: Locked, keys: Path) -> None:
+    """The server says so, and ends the connection."""
+    mine, path = Operator(), keys / "mine.creds"
+    server = locked(mine.locks())
+    async with connect(server.url, Access(creds=mine.credentials(path, seconds=2))) as bus:
+        again = asyncio.Event()
+        bus.on_reconnect(again.set)
+        mine.credentials(path)
+        await asyncio.wait_for(again.wait(), 30)
+        assert not bus.closed.is_set()
+        assert (await bus.request("$JS.API.INFO")).data
+
+
 async def test_a_token_opens_from_a_file_too(locked: Locked, keys: Path) -> None:
     server = locked("authorization { token: sesame }")
     async with connect(server.url, Access(token=written(keys / "token", "sesame\n"))) as bus:
