@@ -11,7 +11,6 @@ from benchmarks.chaos.cluster.faults import Hit
 from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Stage
 from benchmarks.chaos.cluster.moments import Met, asked
-from benchmarks.chaos.cluster.world import World
 from benchmarks.chaos.invariants import Verdict
 from benchmarks.chaos.words import Cell, Door, Moment, Result
 
@@ -19,18 +18,16 @@ NOWHERE = cast("Any", None)
 """What is not looked at."""
 
 
-class Names:
-    """Of a world, who is there."""
+class Made:
+    """Of a world, what it is made of."""
 
-    workers = World.workers
-
-    def __init__(self, stage: Any = "light") -> None:
-        self.makeup = Makeup(stage)
+    def __init__(self, makeup: Makeup) -> None:
+        self.makeup = makeup
 
 
-def hit(target: str, whose: str = "operator-a", leader: str = "operator-a", stage: str = "light") -> Hit:
+def hit(target: str, whose: str = "operator-a", leader: str = "operator-a") -> Hit:
     cell = Cell(cells.KILLED, target, Moment.IN_HEAD, Door.RELAY_JOB)
-    return Hit(cast("Any", Names(stage)), cell, asked("job"), Met(whose, NOWHERE), leader, lambda: True)
+    return Hit(cast("Any", Made(Makeup())), cell, asked("job"), Met(whose, NOWHERE), leader, lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -53,10 +50,10 @@ def test_the_one_is_struck_whose_message_it_is_or_else_the_first_of_its_kind(
 
 
 def test_workers_are_named_by_their_tier_and_are_all_pods_where_they_are_pods() -> None:
-    assert Names().workers(cells.EDGE) == ["edge-1", "edge-2"]
-    assert Names().workers(cells.DEVICE) == ["device-1", "device-2"]
-    assert Names("pods").workers(cells.DEVICE) == ["pods"]
-    assert Names().workers(cells.SCHEDULER) == []
+    assert Makeup().workers(cells.EDGE) == ["edge-1", "edge-2"]
+    assert Makeup().workers(cells.DEVICE) == ["device-1", "device-2"]
+    assert Makeup("pods").workers(cells.DEVICE) == ["pods"]
+    assert Makeup().workers(cells.SCHEDULER) == []
 
 
 def test_two_verdicts_are_one_that_says_everything_once() -> None:
@@ -108,7 +105,7 @@ def test_a_result_is_a_line_and_what_is_wrong_is_below_it() -> None:
 
 
 def test_what_an_installation_is_started_with() -> None:
-    makeup = Makeup(lease_s=3.0, workers=1)
+    makeup = Makeup(lease_s=3.0, per_tier=1)
     assert makeup.names == {"edge-1": "edge", "device-1": "device"}
     assert makeup.module("edge-1")[0] == "benchmarks.chaos.light"
     assert Makeup("real").module("device-2")[:3] == ("rise_stage", "--tier", "device")
