@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from rise_cli.keys import make
+from rise_cli import keys as drawn
 from rise_contracts.errors import BusUnavailable
 from rise_contracts.rights import Principal
 from rise_runtime import client, layout
@@ -146,17 +147,16 @@ async def test_and_nothing_else(
 async def test_devices_of_the_cluster_and_somebodys_own_are_in_accounts_of_their_own(
     serve: Serve, tmp_path: Path
 ) -> None:
-    key = make(PRIVATE, tmp_path / "keys")
-    judge = make(matrix.JUDGE, tmp_path / "keys")
-    notes = [json.loads(path.read_text()) for path in (tmp_path / "keys").glob("*.key.json")]
-    rendered = render(values={"nats": {"users": notes}}, folder=tmp_path)
+    mine, theirs = tmp_path / "private.key", tmp_path / "judge.key"
+    own_line = drawn.new(mine, "device", pool=PRIVATE.pool, name=PRIVATE.name, private=True)
+    lines = [own_line, drawn.new(theirs, "judge", pool=None, name=None, private=False)]
+    users = [line for each in lines for line in yaml.safe_load(each.text())]
+    rendered = render(values={"nats": {"users": users}}, folder=tmp_path)
     url = serve(rendered)
     async with contextlib.AsyncExitStack() as stack:
         buses = {who: await stack.enter_async_context(entered(rendered, tmp_path, url, who)) for who in EVERYBODY}
-        own = await stack.enter_async_context(connect(url, Access(nkey=key.seed), inbox=PRIVATE.inbox))
-        assert (
-            await stack.enter_async_context(connect(url, Access(nkey=judge.seed), inbox=matrix.JUDGE.inbox))
-        ).connected
+        own = await stack.enter_async_context(connect(url, Access(nkey=mine), inbox=PRIVATE.inbox))
+        assert (await stack.enter_async_context(connect(url, Access(nkey=theirs), inbox=matrix.JUDGE.inbox))).connected
         await layout.ensure(buses[OPERATOR])
         lane = small.stage(1, "device", last=True, worker=PRIVATE.name)
         relay = small.RELAY.model_copy(update={"stages": (small.RELAY.stages[0], lane)})

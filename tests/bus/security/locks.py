@@ -90,14 +90,8 @@ def _jwt(
     issuer: nkeys.KeyPair, subject: nkeys.KeyPair, claims: dict[str, object], until: Mapping[str, int] = NEVER
 ) -> str:
     """Signed as NATS wants it: https://docs.nats.io/running-a-nats-service/nats_admin/security/jwt"""
-    said = {
-        "jti": os.urandom(8).hex(),
-        "iat": int(time.time()),
-        "iss": _public(issuer),
-        "sub": _public(subject),
-        **until,
-    }
-    body = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**said, "nats": {**claims, "version": 2}}]
+    said = {"jti": os.urandom(8).hex(), "iat": int(time.time()), "iss": _public(issuer), "sub": _public(subject)}
+    body = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**said, **until, "nats": {**claims, "version": 2}}]
     signed = ".".join(_base64(json.dumps(part).encode()) for part in body)
     return f"{signed}.{_base64(issuer.sign(signed.encode()))}"
 

@@ -24,7 +24,8 @@ class Connection(Client):
     """nats-py's client, with what it shows the server read anew at each connection.
 
     Two things are set right: a server that ends a connection with an error, as it does when a JWT has run out, is
-    connected to again instead of given up for good; and where TLS is wanted no word is said without it, whatever the server offers.
+    connected to again instead of given up for good; and where TLS is wanted no word is said without it, whatever the
+    server offers.
     """
 
     def __init__(self, access: Access, *, tls: bool) -> None:

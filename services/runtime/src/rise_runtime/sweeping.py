@@ -26,13 +26,15 @@ NO_JOB: Final = ""
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A subject with bytes of a job. `attempt` is whose they are; `result`: pictures, which outlive their job's end."""
+    """A subject with bytes of a job, or that of all their `chunks`. `attempt` is whose they are; `result`: pictures,
+    which outlive their job's end."""
 
     stream: str
     subject: str
     job_id: str
     attempt: int
     result: bool = False
+    chunks: bool = False
 
 
 async def run_sweep(
@@ -63,14 +65,15 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
     for kept in orphans(found, records):
         if not (kept.result and kept.job_id in records and await _is_result(bus, kept)):
             log.info("job %s: %s is of no use any more, and goes", kept.job_id, kept.subject)
-            await streams.purge(bus, kept.stream, kept.subject)
+            await streams.purge(bus, kept.stream, f"{kept.subject}.*" if kept.chunks else kept.subject)
         else:
             known.add(kept.subject)
 
 
 async def _listed(bus: Bus) -> list[Kept]:
     streams_of = ((subjects.STREAM_BLOBS, subjects.ALL_BLOBS), (subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS))
-    return [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
+    found = [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
+    return list(dict.fromkeys(found))  # chunks of one payload are one
 
 
 async def _is_result(bus: Bus, kept: Kept) -> bool:
@@ -83,10 +86,12 @@ def read(stream: str, subject: str) -> Kept:
     """What a subject of chunks, or of a checkpoint, says of itself. A device may write what it likes below its lane:
     what is no such subject is of no job."""
     tokens = subject.split(".")
-    at = 5 if stream == subjects.STREAM_CHECKPOINTS else 6
-    if len(tokens) != at + 2 or not (tokens[at].isascii() and tokens[at].isdecimal()):
+    chunks = stream == subjects.STREAM_BLOBS
+    at, length = (6, 9) if chunks else (5, 7)
+    if len(tokens) != length or not (tokens[at].isascii() and tokens[at].isdecimal()):
         return Kept(stream, subject, NO_JOB, 0)
-    return Kept(stream, subject, tokens[4], int(tokens[at][:9]), result=tokens[5] == "result")
+    whole = subject.rpartition(".")[0] if chunks else subject
+    return Kept(stream, whole, tokens[4], int(tokens[at][:9]), chunks and tokens[5] == "result", chunks)
 
 
 def orphans(found: Iterable[Kept], records: Mapping[str, JobRecord]) -> list[Kept]:
