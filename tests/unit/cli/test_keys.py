@@ -1,97 +1,98 @@
-"""Keys in a folder, and what a server is told of them."""
+"""Keys that are drawn, and the lines that let them in."""
 
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 
-import nkeys
 import pytest
+import yaml
 
 from rise_cli import keys
-from rise_contracts.errors import InvalidInput, NotFound, UnknownName
-from rise_contracts.rights import TRUSTED, Principal
+from rise_contracts.errors import InvalidInput
+from rise_contracts.rights import TRUSTED, Principal, account_of
 from rise_runtime.access import Access
 
-PHONE = Principal("device", "phones", "ada-phone", private=True)
-OPERATOR = Principal("operator")
+
+def draw(out: Path, role: str, pool: str | None = None, name: str | None = None, private: bool = False) -> keys.Line:
+    return keys.new(out, role, pool=pool, name=name, private=private)
 
 
-def told(accounts: Path) -> dict[str, list[str]]:
-    """The nkeys that the server lets in, by account."""
-    found = json.loads(accounts.read_text().removeprefix("accounts: "))
-    return {name: [user["nkey"] for user in account["users"]] for name, account in found.items()}
+def test_a_key_is_its_owners_alone_and_signs(tmp_path: Path) -> None:
+    line = draw(tmp_path / "key", "user")
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    assert Access(nkey=tmp_path / "key").sign(b"nonce")[0] == line.nkey
+    assert line.text() == f"- {{role: user, nkey: {line.nkey}}}"
 
 
-def test_a_key_opens_what_the_server_is_told(tmp_path: Path) -> None:
-    operator, phone = keys.make(OPERATOR, tmp_path / "keys"), keys.make(PHONE, tmp_path / "keys")
-    accounts = told(phone.accounts)
-    assert accounts.pop(TRUSTED) == [operator.nkey]
-    assert list(accounts.values()) == [[phone.nkey]]
-    public, _ = Access(nkey=phone.seed).sign(b"nonce")
-    assert public == phone.nkey
-    assert nkeys.from_seed(bytearray(phone.seed.read_bytes().strip())).public_key.decode() == phone.nkey
+def test_a_name_that_reads_like_a_number_stays_a_name(tmp_path: Path) -> None:
+    line = draw(tmp_path / "key", "device", "0x1f", "12")
+    assert yaml.safe_load(line.text()) == [{"role": "device", "pool": "0x1f", "name": "12", "nkey": line.nkey}]
 
 
-def test_secrets_are_their_owners_alone_and_not_what_the_server_is_told(tmp_path: Path) -> None:
-    made = keys.make(PHONE, tmp_path)
-    assert made.seed.stat().st_mode & 0o077 == 0
-    assert made.seed.read_text().strip() not in made.accounts.read_text()
+def test_no_two_keys_are_alike(tmp_path: Path) -> None:
+    assert len({draw(tmp_path / str(number), "edge").nkey for number in range(8)}) == 8
 
 
-def test_another_key_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
-    first, second = keys.make(PHONE, tmp_path), keys.make(PHONE, tmp_path)
-    assert first.nkey != second.nkey
-    assert first.nkey not in second.accounts.read_text()
-    assert second.nkey in second.accounts.read_text()
+def test_a_key_that_is_there_is_not_written_over(tmp_path: Path) -> None:
+    before = draw(tmp_path / "key", "user")
+    with pytest.raises(InvalidInput, match="wanted a file that is not there"):
+        draw(tmp_path / "key", "user")
+    assert Access(nkey=tmp_path / "key").sign(b"nonce")[0] == before.nkey
 
 
-def test_a_key_that_is_taken_away_is_in_nothing(tmp_path: Path) -> None:
-    made, other = keys.make(PHONE, tmp_path), keys.make(OPERATOR, tmp_path)
-    accounts = keys.revoke(PHONE, tmp_path)
-    assert told(accounts) == {TRUSTED: [other.nkey]}
-    assert not made.seed.exists()
-    with pytest.raises(NotFound, match="operator"):
-        keys.revoke(PHONE, tmp_path)
+@pytest.mark.parametrize(("line", "told"), [
+    (("device", None, None, False), "a device needs a pool and a name"),
+    (("device", "device", "any", False), "stands for every worker"),
+    (("device", "device", "a.b", False), "name"),
+    (("device", "*", "phone", False), "pool"),
+    (("user", "device", None, False), "not a user's"),
+    (("edge", "edge", None, True), "only a device can be private"),
+    (("admin", None, None, False), "role"),
+])  # fmt: skip
+def test_what_cannot_be_let_in_is_told_and_no_key_is_drawn(
+    tmp_path: Path, line: tuple[str, str | None, str | None, bool], told: str
+) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        draw(tmp_path / "key", *line)
+    assert not (tmp_path / "key").exists()
 
 
-def test_a_seed_may_be_somewhere_else(tmp_path: Path) -> None:
-    keys.make(PHONE, tmp_path).seed.unlink()
-    assert PHONE in {grant.who for grant in keys.grants(tmp_path)}
+def test_lines_become_a_servers_configuration(tmp_path: Path) -> None:
+    lines = [
+        draw(tmp_path / "0", "operator"), draw(tmp_path / "1", "edge"),
+        draw(tmp_path / "2", "device", "device", "phone", private=True),
+    ]  # fmt: skip
+    file = tmp_path / "users.yaml"
+    file.write_text("\n".join(line.text() for line in lines))
+    assert yaml.safe_load(file.read_text())[2]["private"] is True
+    found = json.loads(keys.server_configuration(file).removeprefix("accounts: "))
+    phone = Principal("device", "device", "phone", private=True)
+    assert set(found) == {TRUSTED, account_of(phone)}
+    assert [user["nkey"] for user in found[TRUSTED]["users"]] == [lines[0].nkey, lines[1].nkey]
+    said = found[account_of(phone)]["users"][0]["permissions"]["publish"]["allow"]
+    assert not any(".any" in subject for subject in said)
+    edge = found[TRUSTED]["users"][1]["permissions"]
+    assert "_INBOX.edge.*.*.>" in edge["subscribe"]["allow"]
 
 
-@pytest.mark.parametrize(
-    ("role", "name", "private", "wanted"),
-    [
-        ("edge", "", False, "the name of the worker"),
-        ("operator", "me", False, "none, for operator"),
-        ("edge", "edge-1", True, "a device"),
-    ],
-)
-def test_who_is_meant_has_to_be_clear(role: str, name: str, private: bool, wanted: str) -> None:
-    with pytest.raises(InvalidInput, match=wanted):
-        keys.principal(role, "", name, private=private)
+@pytest.mark.parametrize("text", [
+    "", "role: user", "- {role: user}", "- {role: user, nkey: SU123}", "- {role: user, nkey: 1, x: 2}", "- [", "- ",
+])  # fmt: skip
+def test_a_file_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "users.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidInput):
+        keys.server_configuration(file)
+    with pytest.raises(InvalidInput):
+        keys.server_configuration(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("text", [">", "*", "a.b", "../etc", "Ada", "x" * 64])
-def test_no_name_is_a_wildcard_or_a_path(text: str) -> None:
-    with pytest.raises(InvalidInput, match="--name"):
-        keys.principal("device", "", text, private=False)
-    with pytest.raises(InvalidInput, match="--pool"):
-        keys.principal("device", text, "d1", private=False)
-
-
-def test_a_role_that_is_none_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="device"):
-        keys.principal("devise", "", "x", private=False)
-
-
-def test_a_worker_without_a_pool_is_of_that_of_its_tier() -> None:
-    assert keys.principal("device", "", "d1", private=False) == Principal("device", "device", "d1")
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"role": "device"}', '{"nkey": "U", "rank": 1}'])
-def test_a_note_that_is_none_is_named(text: str, tmp_path: Path) -> None:
-    (tmp_path / "device-x.key.json").write_text(text)
-    with pytest.raises(InvalidInput, match=r"device-x\.key\.json"):
-        keys.grants(tmp_path)
+def test_nobody_is_let_in_twice(tmp_path: Path) -> None:
+    one = draw(tmp_path / "1", "device", "device", "phone").text()
+    other = draw(tmp_path / "2", "device", "device", "phone").text()
+    for text, told in ((f"{one}\n{one}", "each key once"), (f"{one}\n{other}", "each device once")):
+        (tmp_path / "users.yaml").write_text(text)
+        with pytest.raises(InvalidInput, match=told):
+            keys.server_configuration(tmp_path / "users.yaml")

@@ -1,121 +1,107 @@
-"""Keys of a platform: whose they are, and what its NATS server is told of them.
+"""Keys to a NATS server: drawn here, and told to the server as lines of YAML, one for each who is let in.
 
-A folder holds for each of them a seed (``device-phones-ada-phone.nk``, for its owner alone) and a note of its public
-half (``….key.json``); ``accounts.conf`` is written from all the notes, for the server's configuration to include.
-A seed may be taken to where it is used, and need not stay.
+- {role: device, pool: device, name: phone, private: true, nkey: UABC…}
+
+The chart takes such lines in its value `nats.users`; for another server they become a part of its configuration.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import asdict, dataclass
+import secrets
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import Annotated, Any
 
 import nkeys
-from pydantic import TypeAdapter, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from rise_contracts.errors import DiskFull, InvalidInput, NotFound, UnknownName
+from rise_contracts import subjects
+from rise_contracts.errors import DiskFull, InvalidInput
 from rise_contracts.model import Name
-from rise_contracts.rights import ROLES, WORKERS, Grant, Principal, Role, configuration
+from rise_contracts.rights import WORKERS, Grant, Principal, Role, configuration
 
-ACCOUNTS: Final = "accounts.conf"
-_NOTE: Final = ".key.json"
-_LABEL: TypeAdapter[str] = TypeAdapter(Name)
+PublicKey = Annotated[str, Field(pattern=r"^U[A-Z2-7]{55}$")]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """`seed` is the file that opens the server; `accounts` what the server includes."""
+class Line(BaseModel):
+    """One who is let in."""
 
-    who: Principal
-    nkey: str
-    seed: Path
-    accounts: Path
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Role
+    pool: Name | None = None
+    name: Name | None = None
+    private: bool = False
+    nkey: PublicKey
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Line:
+        if self.role == "device" and not (self.pool and self.name):
+            raise ValueError("a device needs a pool and a name")
+        if self.role not in WORKERS and (self.pool or self.name):
+            raise ValueError(f"a pool and a name are a worker's, not a {self.role}'s")
+        if self.private and self.role != "device":
+            raise ValueError("only a device can be private")
+        if self.name == subjects.ANY:
+            raise ValueError(f"the name {subjects.ANY!r} stands for every worker of a pool")
+        return self
+
+    @property
+    def grant(self) -> Grant:
+        """A worker at the edge may have any pool and name that it is not bound to."""
+        anything = "*" if self.role == "edge" else ""
+        who = Principal(self.role, self.pool or anything, self.name or anything, self.private)
+        return Grant(who, nkey=self.nkey)
+
+    def text(self) -> str:
+        told = self.model_dump(exclude_defaults=True)
+        return "- " + yaml.safe_dump(told, default_flow_style=True, sort_keys=False, width=1000).strip()
 
 
-def principal(role: str, pool: str, name: str, *, private: bool) -> Principal:
-    """Whose key is meant. Raises InvalidInput where a worker has no name, or somebody else has one."""
-    if role not in ROLES:
-        raise UnknownName("role", role, get_args(Role), "ROLE")
-    known: Role = next(each for each in ROLES if each == role)
-    if (known in WORKERS) is not bool(name):
-        wanted = "the name of the worker" if known in WORKERS else f"none, for {known} is one role for all"
-        raise InvalidInput("--name", wanted, name or "none")
-    if private and known != "device":
-        raise InvalidInput("--private", "a device", known)
-    if known not in WORKERS:
-        return Principal(known)
-    return Principal(known, _label("--pool", pool or known), _label("--name", name), private)
+_LINES: TypeAdapter[list[Line]] = TypeAdapter(list[Line])
 
 
-def make(who: Principal, folder: Path) -> Key:
-    """A new key in place of an older one of the same principal. Raises DiskFull where the folder cannot be written."""
-    pair = nkeys.from_seed(bytearray(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)))
-    public, seed = pair.public_key.decode(), pair.seed.decode()
-    path = folder / f"{_title(who)}.nk"
+def new(out: Path, role: str, *, pool: str | None, name: str | None, private: bool) -> Line:
+    """Draw a key into the file `out`, which must not be there; the line that lets it in.
+
+    Raises InvalidInput, DiskFull.
+    """
+    seed = bytes(nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER))
+    public = nkeys.from_seed(bytearray(seed)).public_key.decode()
+    found = {"role": role, "pool": pool, "name": name, "private": private, "nkey": public}
+    (line,) = _checked([{key: value for key, value in found.items() if value is not None}], "rise keys")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, seed + "\n", 0o600)
-        _write(folder / f"{_title(who)}{_NOTE}", json.dumps({**asdict(who), "nkey": public}, indent=1) + "\n", 0o644)
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        hint = "choose another, or remove it: whoever has it is not let in any more"
+        raise InvalidInput("--out", "a file that is not there", str(out), hint) from error
     except OSError as error:
-        raise DiskFull(str(folder), error.strerror or str(error)) from error
-    return Key(who, public, path, render(folder))
+        raise DiskFull(str(out), error.strerror or str(error)) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(seed + b"\n")
+    return line
 
 
-def revoke(who: Principal, folder: Path) -> Path:
-    """Forget a key; what the server is told then. Raises NotFound."""
-    note = folder / f"{_title(who)}{_NOTE}"
-    if not note.is_file():
-        raise NotFound("key", _title(who), f"the keys in {folder}: {', '.join(_titles(folder)) or 'none'}")
-    note.unlink()
-    (folder / f"{_title(who)}.nk").unlink(missing_ok=True)
-    return render(folder)
-
-
-def render(folder: Path) -> Path:
-    """Write what a server is told of every key in the folder."""
-    path = folder / ACCOUNTS
-    _write(path, configuration(grants(folder)), 0o600)
-    return path
-
-
-def grants(folder: Path) -> list[Grant]:
-    """What is noted there. Raises InvalidInput for a note that is none."""
-    return [_grant(path) for path in sorted(folder.glob(f"*{_NOTE}"))]
-
-
-def _label(option: str, text: str) -> str:
-    """It becomes a token of subjects: a wildcard would be a key to everything."""
+def server_configuration(file: Path) -> str:
+    """The part of a nats-server's configuration that lets in those of the file and nobody else. Raises InvalidInput."""
     try:
-        return _LABEL.validate_python(text)
+        loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInput("--server", "a file of lines as rise keys prints them", str(file), str(error)) from error
+    lines = _checked(loaded, str(file))
+    keys, people = [line.nkey for line in lines], [line.grant.who for line in lines if line.role == "device"]
+    for what, found in (("key", keys), ("device", people)):
+        if len(set(found)) < len(found):
+            raise InvalidInput(str(file), f"each {what} once", "one that is there twice")
+    return configuration(line.grant for line in lines)
+
+
+def _checked(lines: Any, where: str) -> Sequence[Line]:
+    try:
+        return _LINES.validate_python(lines)
     except ValidationError as error:
-        raise InvalidInput(option, "1 to 63 lower-case letters, digits and inner hyphens", text) from error
-
-
-def _grant(path: Path) -> Grant:
-    try:
-        note = json.loads(path.read_text())
-        nkey = str(note.pop("nkey"))
-        return Grant(Principal(**note), nkey=nkey)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidInput(str(path), "a note that `rise keys` wrote", type(error).__name__, "remove it") from error
-
-
-def _titles(folder: Path) -> list[str]:
-    return [path.name.removesuffix(_NOTE) for path in sorted(folder.glob(f"*{_NOTE}"))]
-
-
-def _title(who: Principal) -> str:
-    return "-".join(part for part in (who.role, who.pool, who.name) if part)
-
-
-def _write(path: Path, text: str, mode: int) -> None:
-    """At once or not at all: a server may be reading it."""
-    fresh = path.with_name(f".{path.name}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(text)
-    fresh.replace(path)
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"{where} {place}".strip(), "a line as rise keys prints it", first["msg"]) from error

@@ -1,4 +1,4 @@
-"""`rise keys`: let somebody in, or out."""
+"""`rise keys`: who is let in to a NATS server."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import typer
 
 
 def keys(
-    role: Annotated[str, typer.Argument(help="operator, scheduler, judge, auditor, user, edge or device.")],
-    folder: Annotated[Path, typer.Option("--folder", help="Where this platform's keys are.")] = Path("keys"),
-    pool: Annotated[str, typer.Option("--pool", help="A worker's pool; by default named like its tier.")] = "",
-    name: Annotated[str, typer.Option("--name", help="A worker's name, as `rise join --name` has it.")] = "",
-    private: Annotated[
-        bool, typer.Option("--private", help="A device that takes only what is sent to it by name.")
-    ] = False,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take the key away instead.")] = False,
+    role: Annotated[
+        str | None, typer.Argument(help="operator, scheduler, judge, auditor, user, edge or device.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The file for the key, for its owner alone.")] = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Of a worker.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of a worker.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="A device that takes no work but its own.")] = False,
+    server: Annotated[
+        Path | None, typer.Option("--server", help="A file of such lines: print them for nats-server's configuration.")
+    ] = None,
 ) -> None:
-    """Make a key for a NATS server of your own, with just the rights of a role, or take one away."""
-    from rise_cli import keys as kept
+    """Draw a key, and print the line that lets it in: a value for nats.users of the chart, or a line for --server."""
+    from rise_cli import keys as drawn
+    from rise_contracts.errors import InvalidInput
 
-    who = kept.principal(role, pool, name, private=private)
-    if revoke:
-        accounts = kept.revoke(who, folder)
-        print(f"taken away; {accounts} says so: include it in nats-server's configuration, and reload that")
+    if server is not None:
+        typer.echo(drawn.server_configuration(server), nl=False)
         return
-    made = kept.make(who, folder)
-    print(f"{made.seed}: RISE_NATS_NKEY for {who.role} {who.name}".rstrip())
-    print(f"{made.accounts}: include it in nats-server's configuration, and reload that (nats-server --signal reload)")
+    if role is None or out is None:
+        raise InvalidInput("rise keys", "a role and --out FILE, or --server FILE", "neither", "see rise keys --help")
+    typer.echo(drawn.new(out, role, pool=pool, name=name, private=private).text())
