@@ -31,11 +31,11 @@ _UNDER_WAY: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Momen
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Everything of one door, in one run of the command. `seed` is that of its random part."""
+    """Everything of one door. `seeds` are those of its random parts: more than one where runs were added up."""
 
     door: Door
     results: tuple[Result, ...]
-    seed: int
+    seeds: tuple[int, ...]
     date: str
     machine: str
 
@@ -49,9 +49,10 @@ def report(
     runs = {run.door: run for run in (read(file) if file is not None and file.exists() else [])}
     for door in dict.fromkeys(result.cell.door for result in results):
         own = tuple(result for result in results if result.cell.door is door)
+        seeds: tuple[int, ...] = (seed,)
         if keep and door in runs:
-            own = (*runs[door].results, *own)
-        runs[door] = Run(door, own, seed, date, machine)
+            own, seeds = (*runs[door].results, *own), (*runs[door].seeds, seed)
+        runs[door] = Run(door, own, seeds, date, machine)
     everything = [runs[door] for door in Door if door in runs]
     found = rows([result for run in everything for result in run.results])
     if file is not None:
@@ -74,7 +75,8 @@ def read(file: Path) -> list[Run]:
 
 
 def _run(body: Mapping[str, Any]) -> Run:
-    return Run(**{**body, "door": Door(body["door"]), "results": tuple(_result(each) for each in body["results"])})
+    results = tuple(_result(each) for each in body["results"])
+    return Run(**{**body, "door": Door(body["door"]), "results": results, "seeds": tuple(body["seeds"])})
 
 
 def _result(body: Mapping[str, Any]) -> Result:
@@ -175,7 +177,8 @@ def markdown(runs: Sequence[Run], found: Sequence[Row]) -> str:
 
 def _facts(run: Run) -> str:
     jobs = sum(result.jobs for result in run.results)
-    return f"{jobs} jobs, {len(run.results)} faults, on {run.date}; random part from seed {run.seed}. {run.machine}."
+    seeds = ", ".join(map(str, run.seeds))
+    return f"{jobs} jobs, {len(run.results)} faults, on {run.date}; random parts from seed {seeds}. {run.machine}."
 
 
 def matrix(results: Sequence[Result]) -> str:

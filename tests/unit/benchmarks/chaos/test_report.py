@@ -125,9 +125,9 @@ def test_a_run_of_one_door_keeps_what_is_known_of_the_other(tmp_path: Path) -> N
     report([result(target="operator leader", jobs=5)], 8, file=file, docs=page)
     report([result(jobs=20, recovery_s=1.0)], 9, file=file, docs=page)
     runs = reports.read(file)
-    assert [(run.door, run.seed, run.results[0].jobs) for run in runs] == [
-        (Door.COMMAND_LINE, 9, 20),
-        (Door.RELAY_JOB, 8, 5),
+    assert [(run.door, run.seeds, run.results[0].jobs) for run in runs] == [
+        (Door.COMMAND_LINE, (9,), 20),
+        (Door.RELAY_JOB, (8,), 5),
     ]
     rows = {row["name"]: row["ours"] for row in json.loads(file.read_text())["rows"]}
     assert rows["jobs"] == 25
@@ -136,7 +136,7 @@ def test_a_run_of_one_door_keeps_what_is_known_of_the_other(tmp_path: Path) -> N
     assert text.endswith("More prose.\n")
     assert "The matrix: command line" in text
     assert "The matrix: RelayJob" in text
-    assert "random part from seed 9" in text
+    assert "random parts from seed 9" in text
     assert "+1.0 s" in text
 
 
@@ -146,7 +146,7 @@ def test_what_is_kept_of_the_same_door_comes_first(tmp_path: Path) -> None:
     report([first], 1, file=file, docs=None)
     report([second], 2, file=file, docs=None, keep=True)
     (run,) = reports.read(file)
-    assert (run.results, run.seed) == ((first, second), 2)
+    assert (run.results, run.seeds) == ((first, second), (1, 2))
 
 
 def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
