@@ -121,7 +121,10 @@ def _stalls(ran: Sequence[Result]) -> list[Row]:
         times = [
             result.recovery_s
             for result in ran
-            if result.cell.target == target and result.cell.moment in _UNDER_WAY and result.recovery_s is not None
+            if result.cell.target == target
+            and result.cell.fault in _DOWN
+            and result.cell.moment in _UNDER_WAY
+            and result.recovery_s is not None
         ]
         if times:
             met, name = max(times) <= STALL_S, f"stall_s_{_slug(target)}"

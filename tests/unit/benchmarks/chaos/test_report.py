@@ -60,6 +60,7 @@ def test_a_running_job_must_not_notice_that_driver_or_scheduler_are_away() -> No
     away = [
         result(target="driver", recovery_s=0.1),
         result(target="driver", moment=Moment.BEFORE_DECISION, recovery_s=9.0),
+        result("slow consumer", target="driver", recovery_s=9.0),
         result(target="scheduler", moment=Moment.IN_TAIL, recovery_s=0.9),
     ]
     rows = values(away)
