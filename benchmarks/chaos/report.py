@@ -26,6 +26,8 @@ LEADER_S: Final = 15.0
 STALL_S: Final = 0.5
 """What runs of undisturbed jobs differ by on a busy machine; less is no stall."""
 _AWAY: Final = ("driver", "scheduler", RUNNING_JOB)
+SLOW: Final = "slow consumer"
+"""Who reads slowly is not away."""
 _UNDER_WAY: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
 
 
@@ -122,7 +124,7 @@ def _stalls(ran: Sequence[Result]) -> list[Row]:
             result.recovery_s
             for result in ran
             if result.cell.target == target
-            and result.cell.fault in _DOWN
+            and result.cell.fault != SLOW
             and result.cell.moment in _UNDER_WAY
             and result.recovery_s is not None
         ]
