@@ -26,6 +26,8 @@ LEADER_S: Final = 15.0
 STALL_S: Final = 0.5
 """What runs of undisturbed jobs differ by on a busy machine; less is no stall."""
 _AWAY: Final = ("driver", "scheduler", RUNNING_JOB)
+NOBODY: Final = "nobody"
+"""The target of what comes before the first fault of a random run."""
 SLOW: Final = "slow consumer"
 """Who reads slowly is not away."""
 _UNDER_WAY: Final = (Moment.IN_HEAD, Moment.LATENT_STORED, Moment.IN_TAIL, Moment.RESULT_STORED)
@@ -174,6 +176,8 @@ def markdown(runs: Sequence[Run], found: Sequence[Row]) -> str:
     for run in runs:
         parts += [f"## The matrix: {run.door}", _facts(run)]
         for target in dict.fromkeys(result.cell.target for result in run.results):
+            if target == NOBODY:
+                continue
             own = [result for result in run.results if result.cell.target == target]
             parts += [f"### {target[0].upper()}{target[1:]}", matrix(own)]
         parts += [f"### Recovery: {run.door}", recovery_table(run.results)]
