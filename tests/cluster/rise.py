@@ -112,10 +112,11 @@ class Rise:
         self._processes.append(made.process)
         return made.start()
 
-    def worker(self, name: str) -> Child:
-        """A worker whose stages hash, started: `edge…` is of the pool edge, everything else of the pool device."""
+    def worker(self, name: str, pool: str = "") -> Child:
+        """A worker whose stages hash, started: `edge…` is of the pool edge, everything else of the pool device, unless
+        another is named."""
         arguments = ("--url", self.server.url, "--name", name, "--folder", str(self.folder), "--slots", "1")
-        worker = self._child(name, small.__file__, *arguments)
+        worker = self._child(name, small.__file__, *arguments, *(("--pool", pool) if pool else ()))
         worker.start()
         worker.wait_until(lambda: "ready" in worker.tail(), 60, "take work")
         return worker

@@ -14,12 +14,13 @@ from typing import Literal, NamedTuple
 from rise_contracts.messages import Heartbeat
 from rise_contracts.records import JobRecord
 from rise_contracts.status import JobReason, PoolReason
+from rise_contracts.tenants import pool_on_bus
 from rise_operator import seen
 from rise_operator.api import Object
 from rise_operator.families.plan import ObservedFamily
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.pools.plan import ObservedPool
-from rise_operator.pools.pods import DEPLOYMENT_PREFIX, NODE_WORKER_LABEL, bus_pool, deployment_name
+from rise_operator.pools.pods import DEPLOYMENT_PREFIX, NODE_WORKER_LABEL, deployment_name
 from rise_operator.seen import Key, SeenDeployment, SeenFamily, SeenJob, SeenPod, SeenPool
 from rise_operator.settings import Settings
 
@@ -211,7 +212,7 @@ class World:
             others=tuple(self.jobs[key] for key in self.keys_of(job.job_id) if key != job.meta.key),
             missing=self._missing(family) if spec is not None else None,
             bus=self.bus_problem(),
-            templates=self._templates(family) if dedicated else (),
+            templates=self._templates(family, job.meta.namespace) if dedicated else (),
             pods=self.pods_of_job(job.meta.uid),
             nodes=self._nodes,
             controller=self.controller,
@@ -258,10 +259,12 @@ class World:
     def pools_of(self, family: str) -> list[SeenPool]:
         return [pool for pool in self.pools.values() if pool.spec is not None and pool.spec.family == family]
 
-    def _templates(self, family: str) -> tuple[SeenPool, ...]:
-        """The first pool of each tier, by name."""
+    def _templates(self, family: str, namespace: str) -> tuple[SeenPool, ...]:
+        """The first pool of each tier, by name, of the job's own namespace or else of the operator's."""
         chosen: dict[str, SeenPool] = {}
-        for pool in sorted(self.pools_of(family), key=lambda pool: pool.meta.key):
+        near = {namespace: 0, self._settings.namespace: 1}
+        open_to = [pool for pool in self.pools_of(family) if pool.meta.namespace in near]
+        for pool in sorted(open_to, key=lambda pool: (near[pool.meta.namespace], pool.meta.name)):
             if pool.spec is not None and not pool.meta.deleting:
                 chosen.setdefault(pool.spec.tier, pool)
         return tuple(chosen.values())
@@ -283,7 +286,7 @@ class World:
         return tuple(beat for beat in self.workers if beat.pool == name)
 
     def _bus_name(self, key: Key) -> str:
-        return bus_pool(*key, home=self._settings.namespace)
+        return pool_on_bus(*key, home=self._settings.namespace)
 
     def _wake_owner(self, pod: SeenPod) -> None:
         if not pod.job_uid:

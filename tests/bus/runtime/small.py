@@ -325,9 +325,11 @@ async def _main() -> None:
     parser.add_argument("--name")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--slots", type=int)
+    parser.add_argument("--pool")
     arguments = parser.parse_args()
     stop = stop_on_signals()
     me = identity(arguments.name)
+    me = dataclasses.replace(me, pool=arguments.pool or me.pool)
     inbox = Principal(me.tier, me.pool, me.name).inbox
     bus = await open_bus(arguments.url, access.from_environment(os.environ), inbox=inbox, patience=30.0)
     await run_worker(

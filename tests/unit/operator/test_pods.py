@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from rise_contracts.model import Name
 from rise_contracts.pools import StagePoolSpec
+from rise_contracts.tenants import pool_on_bus
 from rise_operator.api import Object
 from rise_operator.pools import pods as manifests
 from rise_operator.seen import POOL_LABEL, SeenPool, deployment, pod
@@ -255,17 +256,17 @@ class TestDedicatedPods:
 
 class TestNamesOnTheBus:
     def test_at_home_a_pool_is_called_what_it_is_called(self) -> None:
-        assert manifests.bus_pool(HOME, "edge", HOME) == "edge"
+        assert pool_on_bus(HOME, "edge", HOME) == "edge"
 
     def test_pools_that_read_alike_do_not_take_each_others_work(self) -> None:
         pools = [("a", "b-c"), ("a-b", "c"), (HOME, "a-b-c"), ("a-b-c", "x"), (HOME, "a-b-c-x")]
-        found = [manifests.bus_pool(space, name, HOME) for space, name in pools]
+        found = [pool_on_bus(space, name, HOME) for space, name in pools]
         assert len(set(found)) == len(pools)
         for (space, name), (other, twin) in itertools.combinations(pools, 2):
-            assert manifests.bus_pool(space, name, space) != manifests.bus_pool(other, twin, space)
+            assert pool_on_bus(space, name, space) != pool_on_bus(other, twin, space)
 
     @given(NAMES, NAMES, NAMES)
     def test_all_are_names_with_room_for_what_is_put_before_them(self, space: str, name: str, home: str) -> None:
-        found = manifests.bus_pool(space, name, home)
+        found = pool_on_bus(space, name, home)
         assert BUS_NAME.validate_python(found) == found
         assert len(found) <= 50

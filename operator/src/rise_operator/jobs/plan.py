@@ -16,6 +16,8 @@ from rise_operator.jobs.status import job_status
 from rise_operator.seen import SeenJob, SeenPod, SeenPool, timestamp
 from rise_operator.settings import CONTROLLER
 
+_NOT_OURS = "the job of this id on the bus is of another namespace; use another idempotencyKey, or another object"
+
 
 @dataclass(frozen=True, slots=True)
 class Submit:
@@ -85,6 +87,8 @@ def plan_job(seen: Observed) -> Plan:
         return plan_gone(seen.job.job_id, seen)
     if seen.job.finished:
         return _after_end(seen)
+    if seen.record is not None and not _is_of_this_namespace(seen):
+        return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, _NOT_OURS, final=True)))
     if seen.record is not None and spec is not None:
         return _under_way(seen, spec)
     hindrance = _hindrance(seen)
@@ -103,7 +107,7 @@ def plan_job(seen: Observed) -> Plan:
 def plan_gone(job_id: str, seen: Observed | None = None) -> Plan:
     """For a RelayJob that is not there any more, or about to be. The pictures stay while another one has them too."""
     pods = tuple(DropPod(pod) for pod in seen.pods) if seen is not None else ()
-    shared = seen is not None and bool(_others(seen))
+    shared = seen is not None and (bool(_others(seen)) or not _is_of_this_namespace(seen))
     return Plan(pods if shared else (*pods, Forget(job_id)))
 
 
@@ -129,7 +133,7 @@ def _after_end(seen: Observed) -> Plan:
     """The status is final. What is left: a record that goes on regardless, pods, and the time to live."""
     job = seen.job
     actions: list[Action] = [DropPod(pod) for pod in seen.pods]
-    goes_on = seen.record is not None and not seen.record.finished
+    goes_on = seen.record is not None and not seen.record.finished and _is_of_this_namespace(seen)
     if goes_on and all(other.finished for other in _others(seen)):
         actions.append(Cancel(job.job_id))
     if job.ttl_s is None or job.finished_at is None:
@@ -170,6 +174,13 @@ def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
     unready = [pod for pod in seen.pods if not pod.ready]
     away = [f"{pod.meta.name}: {pod.trouble.text if pod.trouble else 'not ready yet'}" for pod in unready]
     return Hindrance(JobReason.PODS_PENDING, "; ".join(away) or "its pods are being made")
+
+
+def _is_of_this_namespace(seen: Observed) -> bool:
+    """Whether the record under this job's id was made for an object of the same namespace, as far as there is one: who
+    could write a status could name any job of the bus there, and whoever has the bus could use any id."""
+    owner = seen.record.request.owner if seen.record is not None else None
+    return seen.record is None or (owner is not None and owner.namespace == seen.job.meta.namespace)
 
 
 def _others(seen: Observed) -> list[SeenJob]:

@@ -10,6 +10,7 @@ from rise_contracts import termination
 from rise_contracts.model import Tier
 from rise_contracts.parts import API_VERSION
 from rise_contracts.pools import StagePoolSpec
+from rise_contracts.tenants import pool_on_bus
 from rise_operator.api import Object
 from rise_operator.seen import DIGEST, JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
 from rise_operator.settings import StageDefaults
@@ -24,15 +25,6 @@ _KEYS: Final = "/etc/rise/nats"
 _LAST_WORD: Final = "/dev/termination-log"
 
 
-def bus_pool(namespace: str, name: str, home: str) -> str:
-    """The pool's name on the bus: its own, or with its namespace before it where that is not the operator's. There a
-    digest tells pool b-c of namespace a from pool c of namespace a-b: their workers must not take each other's work."""
-    if namespace == home and len(name) <= 50:
-        return name
-    told_apart = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:8]
-    return f"{f'{namespace}-{name}'[:41].rstrip('-')}-{told_apart}"
-
-
 def labels_of(pool: Meta, tier: str) -> dict[str, str]:
     """What its pods are found by."""
     return {"app.kubernetes.io/name": "rise-stage", MANAGED_LABEL: MANAGED_BY, POOL_LABEL: pool.name, TIER_LABEL: tier}
@@ -41,7 +33,10 @@ def labels_of(pool: Meta, tier: str) -> dict[str, str]:
 def deployment(meta: Meta, spec: StagePoolSpec, defaults: StageDefaults, home: str) -> Object:
     """The Deployment that keeps the pool's pods. Its digest annotation tells whether it has to be applied again."""
     labels = labels_of(meta, spec.tier)
-    pod = {"metadata": {"labels": labels}, "spec": pod_spec(spec, defaults, bus_pool(meta.namespace, meta.name, home))}
+    pod = {
+        "metadata": {"labels": labels},
+        "spec": pod_spec(spec, defaults, pool_on_bus(meta.namespace, meta.name, home)),
+    }
     body: Object = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -199,6 +194,8 @@ def _environment(spec: StagePoolSpec, defaults: StageDefaults, pool: str, dedica
         "RISE_OFFLOAD": spec.offload,
         "RISE_SLOTS": spec.slots,
         "RISE_TINY_VAE": "1" if spec.tiny_vae else None,
+        # A path in a family's manifest leads nowhere else; where no volume is mounted, nowhere.
+        "RISE_MODELS": spec.model_volume.mount_path if spec.model_volume is not None else "/models",
         "RISE_HEALTH": f"0.0.0.0:{HEALTH_PORT}",
         "RISE_LOG_FORMAT": "json",
         termination.VARIABLE: _LAST_WORD,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
 from rise_contracts.model import Tier
+from rise_contracts.tenants import serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,19 @@ class Fleet:
     backlogs: Mapping[str, float] | None = None
 
     def open_to(self, request: JobRequest) -> Fleet:
-        """Those that may work on a job: they know its family, and where its stages have workers of their own they are
-        these, else no job's own. Somebody's own device is there for jobs that select it, and for no other."""
+        """Those that may work on a job: their pool is there for its namespace, they know its family, and where its
+        stages have workers of their own they are these, else no job's own. Somebody's own device is there for jobs that
+        select it, and for no other."""
         selector = request.spec.device_selector
         wanted = request.job_id if request.spec.placement == "Dedicated" else ""
         family = request.spec.family
+        namespace = request.owner.namespace if request.owner is not None else None
         fit = (
             worker
             for worker in self.workers
-            if worker.dedicated == wanted and (not worker.private or (selector and _has_labels(worker, selector)))
+            if serves(worker.pool, namespace)
+            and worker.dedicated == wanted
+            and (not worker.private or (selector and _has_labels(worker, selector)))
         )
         return Fleet(tuple(worker for worker in fit if not worker.families or family in worker.families), self.backlogs)
 

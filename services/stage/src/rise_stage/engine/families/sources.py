@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from rise_contracts.errors import InvalidInput, UnknownName
 from rise_contracts.resources import Source
 
 BUILTIN = "rise-shapes"
+MODELS = "RISE_MODELS"
 WANTED_FILES = ("*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja")
 """What is fetched from a hub: never a pickle."""
 
 
-def locate(source: Source, field: str = "base") -> Path:
-    """The folder that `source` stands for. Raises InvalidInput where there is none."""
+def locate(source: Source, field: str = "base", environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that `source` stands for. Raises InvalidInput where there is none.
+
+    Where RISE_MODELS names a folder, as in a pod that of its volume, a path that leads out of it is refused, by
+    whatever way: what a manifest names is not the worker's own business.
+    """
     if source.builtin is not None:
         return _builtin(source.builtin)
     if source.path is not None:
-        return _folder(Path(source.path).expanduser(), field)
+        path = _folder(Path(source.path).expanduser(), field)
+        return _within(environment[MODELS], path, field) if environment.get(MODELS) else path
     return _snapshot(source, field)
 
 
@@ -32,6 +40,14 @@ def _builtin(name: str) -> Path:
 def _folder(path: Path, field: str) -> Path:
     if not path.is_dir():
         raise InvalidInput(field, "a folder in diffusers layout", str(path), "check the path in the family's manifest")
+    return path
+
+
+def _within(root: str, path: Path, field: str) -> Path:
+    if not path.resolve().is_relative_to(Path(root).resolve()):
+        raise InvalidInput(
+            field, f"a folder inside {root} ({MODELS})", str(path), "put the weights on the model volume"
+        )
     return path
 
 
