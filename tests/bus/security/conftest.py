@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Signs certificates that the tests trust."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl, to make certificates")
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
