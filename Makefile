@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nodes check format bench chaos demo-scheduler train crds chart-values kind-up kind-down install lock sbom clean
+.PHONY: help setup run test test-nodes check format bench chaos demo-scheduler train crds chart-values chart-rights kind-up kind-down install lock sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ crds: setup ## Write crds/*.yaml anew from the models in services/contracts
 
 chart-values: setup ## Write the table of values in charts/rise/README.md anew from the chart's schema
 	$(BIN)/python -m tests.chart.values_table
+
+chart-rights: setup ## Write the chart's lists of rights on NATS anew from rise_contracts.rights
+	$(BIN)/python -m tests.chart.rights_file
 
 kind-up: ## A kind cluster (one edge node, one device node) with Rise on it, and one picture drawn there
 	@charts/kind/up

@@ -116,7 +116,8 @@ async def _beat(bus: Bus) -> None:
     bucket, everyone = Bucket(bus, subjects.KV_WORKERS), workers(time.time())
     while True:
         for worker in everyone:
-            await bucket.put(worker.worker, codec.encode(worker.model_copy(update={"at": time.time()})))
+            key = subjects.heartbeat(worker.tier, worker.pool, worker.worker)
+            await bucket.put(key, codec.encode(worker.model_copy(update={"at": time.time()})))
             await asyncio.sleep(subjects.HEARTBEAT_S / len(everyone))
 
 

@@ -32,7 +32,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", default="", help="cells that have this in their words; 'none' is no cell")
     parser.add_argument("--jobs", type=int, default=2000, help="of the random run at the command line (default 2000)")
     parser.add_argument("--seed", type=int, help="of the random run; one is drawn and printed where it is left out")
-    parser.add_argument("--stage", choices=get_args(Stage), default="real", help="workers with a model, or light ones")
+    parser.add_argument("--stage", choices=get_args(Stage), help="only workers with a model, or only light ones")
     parser.add_argument(
         "--soak", type=float, default=0.0, help="minutes of the storm with a fault every 30 s, measured"
     )

@@ -61,6 +61,16 @@ def cells(only: str = "") -> Iterator[Cell]:
                 yield cell
 
 
+def is_at_work(cell: Cell) -> bool:
+    """Whether it strikes a worker in the middle of what it does: what a model has to do with."""
+    return cell.fault in (KILLED, FROZEN, STOPPED) and (cell.target, cell.moment) in (
+        (EDGE, Moment.IN_HEAD),
+        (EDGE, Moment.LATENT_STORED),
+        (DEVICE, Moment.IN_TAIL),
+        (DEVICE, Moment.RESULT_STORED),
+    )
+
+
 def said(cell: Cell) -> str:
     """The cell in a line."""
     return f"{cell.target} {cell.fault}, {cell.moment}"

@@ -22,12 +22,13 @@ NONE = "none"
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be run: the cells that have `only` in their words, then `jobs` in a storm where all or no cells are
-    asked for, then a soak of so many minutes, whose samples go into `soaked`."""
+    asked for, then a soak of so many minutes, whose samples go into `soaked`. `stage` None: every cell with light
+    workers, which start in a second; those that strike a worker at its work, and the storm, with a model."""
 
     only: str = ""
     jobs: int = 2000
     seed: int = 0
-    stage: Stage = "real"
+    stage: Stage | None = None
     soak: float = 0.0
     soaked: Path = Path("out/chaos-soak.json")
     logs: Path | None = None
@@ -38,7 +39,9 @@ async def run(wish: Wish, tell: Tell) -> list[Result]:
     with TemporaryDirectory(prefix="rise-chaos-") as folder:
         try:
             chosen = [] if wish.only == NONE else list(cells.cells(wish.only))
-            results = await _matrix(Makeup(wish.stage), chosen, Path(folder), tell)
+            results = await _matrix(Makeup(wish.stage or "light"), chosen, Path(folder), tell)
+            modelled = [cell for cell in chosen if wish.stage is None and cells.is_at_work(cell)]
+            results += await _matrix(Makeup("real"), modelled, Path(folder) / "real", tell)
             if wish.only in ("", NONE) and wish.jobs:
                 results += await _storm(wish, Path(folder) / "storm", tell)
             if wish.soak:
@@ -50,13 +53,14 @@ async def run(wish: Wish, tell: Tell) -> list[Result]:
 
 
 async def _storm(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
-    async with world(Makeup(wish.stage), folder) as made, followed(made.bus) as ledger:
+    async with world(Makeup(wish.stage or "real"), folder) as made, followed(made.bus) as ledger:
         planned = itertools.islice(plan.jobs(wish.seed), wish.jobs)
         return await storm.run(made, ledger, wish.seed, planned, tell)
 
 
 async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
-    async with world(Makeup(wish.stage), folder) as made, followed(made.bus) as ledger, soak.watched(made) as samples:
+    makeup = Makeup(wish.stage or "real")
+    async with world(makeup, folder) as made, followed(made.bus) as ledger, soak.watched(made) as samples:
         planned = soak.jobs(wish.seed, 60 * wish.soak)
         results = await storm.run(made, ledger, wish.seed, planned, tell, calm_s=soak.CALM_S)
     for drift in soak.write(samples, wish.seed, wish.soaked):

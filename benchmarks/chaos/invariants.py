@@ -136,11 +136,12 @@ def left(snapshot: Snapshot, jobs: Iterable[Wanted]) -> Iterator[str]:
 
 
 def _is_orphan(stream: str, name: str, there: set[str], results: set[str | None]) -> bool:
-    """Work, checkpoints and dead letters go when jobs end, bytes of results stay, all else goes with its job."""
-    if stream.startswith("RISE_WORK_") or stream in ("RISE_CHECKPOINTS", "RISE_DEAD"):
+    """Work, checkpoints and dead letters go when jobs end, bytes of results stay, all else goes with its job. Nobody
+    is an outcast here: workers die, and do not lie."""
+    if stream.startswith("RISE_WORK_") or stream in ("RISE_CHECKPOINTS", "RISE_DEAD", "rise_outcasts"):
         return True
     if stream == "RISE_BLOBS":
-        return name not in results
+        return name.rpartition(".")[0] not in results  # the last token counts the chunks
     if stream in ("RISE_EVENTS", "RISE_OFFERS"):
         return not there.intersection(name.split("."))
     return stream in ("rise_jobs", "rise_results", "rise_fences") and name not in there

@@ -57,7 +57,7 @@ def sign(moment: Moment, target: str, job_id: str, step: int) -> Sign:
         case Moment.WRITING_STATUS:
             until = (lambda said: _is_status(said, job_id),)
         case Moment.IN_DELETION:
-            until = (lambda said: _of(said, _RESULTS, job_id) and b"PURGE" in said.headers,)
+            until = (lambda said: _of(said, _RESULTS, job_id) and b"KV-Operation" in said.headers,)
     return Sign(WHOSE[moment], until)
 
 

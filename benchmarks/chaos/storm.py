@@ -73,12 +73,10 @@ async def run(
     """These jobs, with the faults of `seed` and so many seconds of calm between two of them; a result for each that
     struck, with the jobs that came in its time."""
     storm = Storm(world, ledger, tell, seed, calm_s=calm_s)
-    striking = asyncio.create_task(_strike(storm, plan.faults(seed)))
-    try:
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_strike(storm, plan.faults(seed)))
         await _load(storm, planned)
-    finally:
         storm.over = True
-        await striking
     await world.restore()
     return await _judged(storm)
 

@@ -131,8 +131,10 @@ class Tap:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             server_reader, server_writer = await self._dial()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()  # as the kernel does where nobody listens
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
             return
         line = _Line(writer, server_writer)
         self._lines.add(line)

@@ -25,7 +25,9 @@ from PIL import Image
 from rise_contracts import codec, errors, manifest, messages, subjects
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.resources import ModelFamily
+from rise_contracts.rights import Principal
 from rise_runtime import layout
+from rise_runtime.access import from_environment
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import connect
 from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult, WorkerStatus
@@ -105,7 +107,8 @@ async def main() -> None:
     tempfile.mkdtemp(prefix="left-behind-as-libraries-do-")
     family = manifest.load_family(Path(given.family).read_text())
     stop = stop_on_signals()
-    async with connect(os.environ["RISE_NATS_URL"], os.environ["RISE_NATS_TOKEN"], patience=30.0) as bus:
+    url, inbox = os.environ["RISE_NATS_URL"], Principal(given.tier, given.pool, given.name).inbox
+    async with connect(url, from_environment(os.environ), inbox=inbox, patience=30.0) as bus:
         if given.tier == "edge":
             await layout.ensure(bus)
             await Bucket(bus, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))

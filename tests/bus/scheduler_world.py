@@ -53,7 +53,9 @@ async def prepare(bus: Bus, *workers: Heartbeat, known: ModelFamily | None = Non
 async def beat(bus: Bus, *workers: Heartbeat) -> None:
     """One heartbeat of each worker."""
     for one in workers:
-        await Bucket(bus, subjects.KV_WORKERS).put(one.worker, codec.encode(one))
+        await Bucket(bus, subjects.KV_WORKERS).put(
+            subjects.heartbeat(one.tier, one.pool, one.worker), codec.encode(one)
+        )
 
 
 async def ask(bus: Bus, question: Configure) -> Decision:

@@ -262,7 +262,7 @@ async def beats(bus: Bus, count: int) -> None:
     """So many more heartbeats of the edge, in each of which it is busy."""
     seen = 0
     async with asyncio.timeout(PATIENCE_S):
-        async for entry in Bucket(bus, subjects.KV_WORKERS).watch("edge-1"):
+        async for entry in Bucket(bus, subjects.KV_WORKERS).watch(subjects.heartbeat("edge", "edge", "edge-1")):
             if entry is not None and entry.value is not None:
                 seen += bool(codec.decode(messages.Heartbeat, entry.value).busy_jobs)
             if seen == count:

@@ -51,7 +51,7 @@ async def test_a_worker_that_says_goodbye_is_not_used_any_more(nats_server: Serv
     await prepare(bus)
     async with replica(nats_server):
         assert "finisher" in (await ask(bus, question())).arm
-        await Bucket(bus, subjects.KV_WORKERS).remove("device-0")
+        await Bucket(bus, subjects.KV_WORKERS).remove(subjects.heartbeat("device", "device", "device-0"))
         for _ in range(200):
             await beat(bus, worker())
             decision = await services.ask(bus, subjects.CONFIGURE, question(), Decision, timeout=10.0)

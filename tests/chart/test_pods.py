@@ -13,8 +13,9 @@ from tests.chart.charts import NAMESPACE, RELEASE, Object, Pod, Rendered, enviro
 from tests.chart.conftest import DIGEST
 
 PROCESSES = ("Deployment/rise-operator", "Deployment/rise-scheduler")
+UNMOUNTED = {"RISE_NATS_ACCESS": ""}
+"""What is mounted in a pod is not here."""
 OLDER = {
-    "RISE_NATS_TOKEN": "secret",
     "RISE_METRICS_TOKEN": "secret",
     "RISE_NAMESPACE": NAMESPACE,
     "RISE_POD_NAME": "rise-operator-0",
@@ -33,8 +34,10 @@ def test_no_server_comes_along_where_another_is_named(renderings: dict[str, Rend
     for pod in external.pods():
         environment = environment_of(pod.main())
         assert environment["RISE_NATS_URL"] == "tls://bus.example.org:4222"
-        (token,) = [item for item in pod.main()["env"] if item["name"] == "RISE_NATS_TOKEN"]
-        assert token["valueFrom"]["secretKeyRef"] == {"name": "bus-token", "key": "token"}
+        (keys,) = [volume["projected"] for volume in pod.spec["volumes"] if volume["name"] == "nats"]
+        assert keys["sources"] == [{"secret": {"name": "bus-token"}}]
+        (mount,) = [mount for mount in pod.main()["volumeMounts"] if mount["name"] == "nats"]
+        assert mount["mountPath"] == environment["RISE_NATS_ACCESS"] and mount["readOnly"]
 
 
 def test_every_pod_is_restricted(rendered: Rendered) -> None:
@@ -97,11 +100,12 @@ def test_only_the_operator_and_who_reviews_tokens_get_one_of_the_api(rendered: R
 
 def test_the_operator_reads_what_the_chart_tells_it(plain: Rendered) -> None:
     pod = plain.pod("Deployment/rise-operator")
-    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
+    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER, **UNMOUNTED})
     assert told.release == RELEASE and told.watch_namespaces == () and told.lease_s == 10
     assert told.nats_url == f"nats://rise-nats.{NAMESPACE}.svc:4222"
     assert told.stage.image == "rise-stage:0.1.0" and told.stage.pull_policy == "IfNotPresent"
-    assert told.stage.nats_url == told.nats_url and told.stage.nats_secret == "rise-nats"
+    assert told.stage.nats_url == told.nats_url and told.stage.nats_ca_secret == ""
+    assert (told.stage.nats_edge_secret, told.stage.nats_device_secret) == ("rise-nats-edge", "rise-nats-device")
     assert told.stage.service_account in {body["metadata"]["name"] for body in plain.all("ServiceAccount")}
     assert taken_from_elsewhere(pod) == OLDER.keys()
 
@@ -112,20 +116,22 @@ def taken_from_elsewhere(pod: Pod) -> set[str]:
 
 def test_the_operator_watches_its_own_namespace_whatever_it_is_told(renderings: dict[str, Rendered]) -> None:
     pod = renderings["some-namespaces"].pod("Deployment/rise-operator")
-    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER})
+    told = operator_settings.read([], {**environment_of(pod.main()), **OLDER, **UNMOUNTED})
     assert set(told.watch_namespaces) == {"team-a", "team-b", NAMESPACE}
 
 
 def test_the_scheduler_reads_what_the_chart_tells_it(renderings: dict[str, Rendered]) -> None:
     container = renderings["everything-on"].pod("Deployment/rise-scheduler").main()
-    told = scheduler_settings.read(container["args"], environment_of(container))
+    told = scheduler_settings.read(container["args"], {**environment_of(container), **UNMOUNTED})
     assert told.policy == "linucb" and told.patience == 300
 
 
 def test_http_is_served_where_it_is_wanted_and_opened_by_a_secret(renderings: dict[str, Rendered]) -> None:
     pod = renderings["http"].pod("Deployment/rise-scheduler")
     container = pod.main()
-    told = scheduler_settings.read(container["args"], {**environment_of(container), "RISE_HTTP_TOKEN": "s3cret"})
+    told = scheduler_settings.read(
+        container["args"], {**environment_of(container), **UNMOUNTED, "RISE_HTTP_TOKEN": "s3cret"}
+    )
     assert told.http == ("0.0.0.0", 8081)
     assert {"name": "http", "containerPort": 8081} in container["ports"]
     (token,) = [item for item in container["env"] if item["name"] == "RISE_HTTP_TOKEN"]
@@ -163,7 +169,9 @@ def test_accounts_reach_the_guards_that_read_them(renderings: dict[str, Rendered
 
 
 def test_stages_have_a_token_of_their_own(plain: Rendered) -> None:
-    told = operator_settings.read([], {**environment_of(plain.pod("Deployment/rise-operator").main()), **OLDER})
+    told = operator_settings.read(
+        [], {**environment_of(plain.pod("Deployment/rise-operator").main()), **OLDER, **UNMOUNTED}
+    )
     assert told.stage.metrics_secret == "rise-metrics"
 
 

@@ -67,8 +67,9 @@ class Release:
         own = self.plane.kubeconfig_for(f"system:node:{tier}-1", ["system:nodes"])
         return ProcessNode(f"{tier}-1", self.plane.kubectl(), own, folder, images, labels={TIER: tier})
 
-    def token(self) -> str:
-        return str(self.kubectl.get("secret", f"{self.name}-nats")["data"]["token"])
+    def key(self) -> str:
+        """What opens NATS to a user."""
+        return str(self.kubectl.get("secret", f"{self.name}-nats-user")["data"]["login"])
 
     def rights(self, account: str, namespace: str) -> Rights:
         """What a service account may do in a namespace, beyond what everybody may, in the API server's own words."""

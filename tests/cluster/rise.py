@@ -86,7 +86,7 @@ class Rise:
         self.server.start()
         path = os.pathsep.join([str(ROOT), *sys.path])
         token = self.server.token
-        self.environment = {**os.environ, "RISE_NATS_TOKEN": token, "RISE_TEST_TOKEN": token, "PYTHONPATH": path}
+        self.environment = {**os.environ, "RISE_NATS_TOKEN": token, "PYTHONPATH": path}
         self.environment |= {"RISE_NATS_URL": self.server.url, "OMP_NUM_THREADS": "1"}
         self.scheduler = self._child("scheduler", "-m", "rise_scheduler", "--policy", "fixed")
         self.scheduler.start()

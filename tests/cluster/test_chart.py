@@ -189,11 +189,11 @@ def test_people_may_do_with_jobs_what_they_may_do_in_a_namespace(release: Releas
         assert not any(resource.endswith(".rise-relay.io") and name for resource, name in may)
 
 
-def test_an_upgrade_keeps_the_token_and_the_jobs(plane: ControlPlane, release: Release) -> None:
+def test_an_upgrade_keeps_the_keys_and_the_jobs(plane: ControlPlane, release: Release) -> None:
     release.kubectl.apply(JOB)
-    before = release.token()
+    before = release.key()
     release.upgrade("--set", "scheduler.replicas=2")
-    assert release.token() == before
+    assert release.key() == before
     assert release.kubectl.get("deployment", "rise-scheduler")["spec"]["replicas"] == 2
     assert release.kubectl.exists("relayjob", "keeps")
 

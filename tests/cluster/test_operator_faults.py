@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
 
 from tests.bus.runtime import small
 from tests.cluster.rise import Operator, Rise, condition, job, job_id
@@ -137,6 +138,34 @@ def test_hundreds_of_writes_that_wait_cost_no_leadership(rise: Rise) -> None:
     assert rise.kubectl.get("lease", "rise-operator")["spec"]["leaseTransitions"] == 0
     assert [decisions(rise, record.job_id) for record in rise.records()] == [1] * jobs
     assert operator.process.log.read_text().count("was not renewed") == 0
+
+
+class JustStarted(SlowApi):
+    """An API server that grants nothing yet, as for a moment after its start; leases apart. `refused` counts."""
+
+    refused, grants = 0, False
+
+    async def admit(self, request: web.Request, body: bytes) -> None:
+        if not self.grants and "/leases" not in request.path:
+            self.refused += 1
+            raise web.HTTPForbidden(text="forbidden: no RBAC policy matched")
+
+
+def test_a_leader_waits_for_its_rights_at_an_api_server_that_has_just_started(rise: Rise) -> None:
+    api = JustStarted(rise.kubeconfig)
+    api.start()
+    try:
+        rise.kubeconfig = api.kubeconfig
+        operator = rise.operator("operator-a", LEASE)
+        leads(rise, operator)
+        until(lambda: api.refused, lambda count: count > 2, 30, "refused a few times")
+        api.grants = True
+        rise.submit("patient")
+        complete(rise, "patient")
+    finally:
+        api.close()
+    assert operator.process.running
+    assert "the right to list" in operator.process.tail()
 
 
 def test_what_happened_while_no_operator_was_there_is_made_good(rise: Rise) -> None:

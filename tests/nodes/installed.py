@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import yaml
 from PIL import Image
 
 from rise_contracts.records import JobRecord
+from rise_contracts.rights import Principal
 from rise_runtime import client
+from rise_runtime.access import Access
 from rise_runtime.bus import connect
 from rise_runtime.client import Result
 from rise_shapes.grammar import parse
@@ -77,7 +81,8 @@ class Installed:
         """What the bus has of a job that ended: its record, and its pictures."""
 
         async def asked() -> tuple[JobRecord, Result]:
-            async with connect(self._url(), self._token(), name="test", patience=30.0) as bus:
+            inbox = Principal("user").inbox
+            async with connect(self._url(), self._key(), name="test", inbox=inbox, patience=30.0) as bus:
                 job_id = job["status"]["jobId"]
                 return await client.get_job(bus, job_id), await client.fetch_result(bus, job_id)
 
@@ -96,9 +101,13 @@ class Installed:
         pod = self.kubectl.get("pod", f"{RELEASE}-nats-0")
         return f"nats://{pod['status']['podIP']}:4222"
 
-    def _token(self) -> str:
-        secret = self.kubectl.get("secret", f"{RELEASE}-nats")
-        return base64.b64decode(secret["data"]["token"]).decode()
+    def _key(self) -> Access:
+        """What opens NATS to a user, as a file."""
+        secret = self.kubectl.get("secret", f"{RELEASE}-nats-user")
+        handle, path = tempfile.mkstemp()
+        with os.fdopen(handle, "wb") as file:
+            file.write(base64.b64decode(secret["data"]["login"]))
+        return Access(login=Path(path))
 
     def _helm(self, *arguments: str) -> str:
         kubeconfig = self.ground.plane.kubeconfig

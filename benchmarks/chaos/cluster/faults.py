@@ -52,7 +52,7 @@ class Hit:
         own |= {cells.POD_MAKER: [self.leader]}
         if self.cell.target in own:
             return own[self.cell.target]
-        workers = self.world.workers(self.cell.target)
+        workers = self.world.makeup.workers(self.cell.target)
         if workers:
             return [self.met.whose if self.met.whose in workers else workers[0]]
         return [self.cell.target]

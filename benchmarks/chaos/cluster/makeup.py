@@ -26,18 +26,24 @@ Module = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Makeup:
     """What differs. `stage`: workers without a model, or the embedded family's, or these in pods (see `pods`);
-    `lease_s`: the operators' lease."""
+    `lease_s`: the operators' lease; `per_tier`: workers of each."""
 
     stage: Kinds = "light"
     lease_s: float = 10.0
-    workers: int = 2
+    per_tier: int = 2
 
     @property
     def names(self) -> dict[str, str]:
         """Every worker's tier, by name; none where they are pods."""
         if self.stage == "pods":
             return {}
-        return {f"{tier}-{number}": tier for tier in TIERS for number in range(1, self.workers + 1)}
+        return {f"{tier}-{number}": tier for tier in TIERS for number in range(1, self.per_tier + 1)}
+
+    def workers(self, target: str) -> list[str]:
+        """What "edge worker" or "device worker" stands for: these processes, or all pods; nobody for other words."""
+        if target not in WORKERS:
+            return []
+        return [name for name, tier in self.names.items() if tier == WORKERS[target]] or [PODS]
 
     def module(self, name: str) -> Module:
         """How the scheduler, or a worker, is started."""

@@ -64,7 +64,7 @@ def armed(world: World, cell: Cell, job: Asked, leader: str, moment: Moment | No
         return [Met(leader, world.wires.do(partial(api.hold, api_tap.makes_pod(job.name))))]
     sign = moments.sign(moment, cell.target, job.job_id, STEP)
     own = {moments.DRIVER: [leader], moments.SCHEDULER: [moments.SCHEDULER]}
-    whose = own.get(sign.whose) or world.workers(sign.whose)
+    whose = own.get(sign.whose) or world.makeup.workers(sign.whose)
     return [Met(name, world.wires.do(partial(world.tap(name).hold, *sign.until))) for name in whose]
 
 

@@ -28,7 +28,6 @@ from benchmarks.chaos.cluster.makeup import (
     PODS,
     ROOT,
     SCHEDULER,
-    WORKERS,
     Makeup,
     Module,
     environment,
@@ -114,13 +113,6 @@ class World:
 
     def tap(self, name: str) -> Tap:
         return self.pods if name == PODS else self.parts[name].tap
-
-    def workers(self, target: str) -> list[str]:
-        """What "edge worker" or "device worker" stands for: these processes, or all pods."""
-        if target not in WORKERS:
-            return []
-        tiers = self.makeup.names
-        return [name for name, tier in tiers.items() if tier == WORKERS[target]] or [PODS]
 
     def leader(self) -> str:
         """Who has the Lease; empty where nobody has."""

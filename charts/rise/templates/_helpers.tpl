@@ -61,20 +61,48 @@ annotations:
 
 {{- define "rise.natsUrl" -}}
 {{- if .Values.nats.enabled -}}
-{{- printf "nats://%s-nats.%s.svc:4222" (include "rise.fullname" .) .Release.Namespace -}}
+{{- printf "%s://%s-nats.%s.svc:4222" (ternary "tls" "nats" .Values.nats.tls.enabled) (include "rise.fullname" .) .Release.Namespace -}}
 {{- else -}}
 {{- required "nats.url: wanted the URL of a NATS server with JetStream, for nats.enabled is false, got none; set nats.url=nats://HOST:4222" .Values.nats.url -}}
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with what a role shows NATS: (dict "root" $ "role" "edge"). */}}
 {{- define "rise.natsSecret" -}}
-{{- if .Values.nats.existingSecret -}}
-{{- .Values.nats.existingSecret -}}
-{{- else if .Values.nats.enabled -}}
-{{- printf "%s-nats" (include "rise.fullname" .) -}}
+{{- $nats := .root.Values.nats -}}
+{{- if get $nats.secrets .role -}}
+{{- get $nats.secrets .role -}}
+{{- else if $nats.existingSecret -}}
+{{- $nats.existingSecret -}}
+{{- else if $nats.enabled -}}
+{{- printf "%s-nats-%s" (include "rise.fullname" .root) .role -}}
 {{- else -}}
-{{- fail "nats.existingSecret: wanted the name of a Secret whose key `token` opens nats.url, got none; make one with: kubectl create secret generic NAME --from-literal=token=…" -}}
+{{- fail (printf "nats.existingSecret: wanted the name of a Secret that opens nats.url to the %s, got none; name one for all, or one for each role in nats.secrets" .role) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* The Secret whose ca.crt signed the certificate of NATS; empty where there is none, or everybody trusts it. */}}
+{{- define "rise.natsCaSecret" -}}
+{{- if .Values.nats.tls.existingSecret -}}
+{{- .Values.nats.tls.existingSecret -}}
+{{- else if and .Values.nats.enabled .Values.nats.tls.enabled -}}
+{{- printf "%s-nats-tls" (include "rise.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What opens NATS to a role, as a volume: (dict "root" $ "role" "edge"). It is read anew at each connection. */}}
+{{- define "rise.natsVolume" -}}
+- name: nats
+  projected:
+    defaultMode: 0440
+    sources:
+      - secret:
+          name: {{ include "rise.natsSecret" . }}
+      {{- with include "rise.natsCaSecret" .root }}
+      - secret:
+          name: {{ . }}
+          items: [{key: ca.crt, path: ca.crt}]
+      {{- end }}
 {{- end -}}
 
 {{- define "rise.metricsSecret" -}}
@@ -114,15 +142,12 @@ among them. */}}
 {{- toJson $names -}}
 {{- end -}}
 
-{{/* What every process is told. */}}
+{{/* What every process is told; it mounts `rise.natsVolume` at /etc/rise/nats. */}}
 {{- define "rise.environment" -}}
 - name: RISE_NATS_URL
   value: {{ include "rise.natsUrl" . }}
-- name: RISE_NATS_TOKEN
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "rise.natsSecret" . }}
-      key: token
+- name: RISE_NATS_ACCESS
+  value: /etc/rise/nats
 - name: RISE_LOG_LEVEL
   value: {{ .Values.log.level }}
 - name: RISE_LOG_FORMAT

@@ -20,7 +20,7 @@ from rise_operator.lease import Election, NotLeader
 from rise_operator.liveness import Liveness
 from rise_operator.pools.reconcile import PoolReconciler
 from rise_operator.recorder import Recorder
-from rise_operator.resync import check_alone, resync
+from rise_operator.resync import NotGranted, check_alone, resync
 from rise_operator.settings import Settings
 from rise_operator.watch import watch
 from rise_operator.workqueue import WorkQueue
@@ -38,6 +38,8 @@ ME = Principal("operator")
 TICK_S = 1.0
 GRACE_S = 3.0
 AGAIN_S = 1.0
+RIGHTS_S = 5.0
+"""For so long a right that is missing may be one that the API server does not know of yet."""
 
 
 class Leader:
@@ -78,11 +80,14 @@ class Leader:
         await self._queue.run()
 
     async def _look_around(self) -> None:
+        give_up = time.monotonic() + RIGHTS_S
         while True:
             try:
                 await check_alone(self._api, self._settings, self._election)
                 await resync(self._api, self._world, self._settings)
-            except ApiError as error:
+            except (ApiError, NotGranted) as error:
+                if isinstance(error, NotGranted) and time.monotonic() > give_up:
+                    raise
                 log.warning("the cluster cannot be read yet, trying again: %s", error)
                 await asyncio.sleep(AGAIN_S)
             else:

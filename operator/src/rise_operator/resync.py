@@ -30,10 +30,15 @@ from rise_operator.world import World
 STALE_S = 120.0
 
 
+class NotGranted(InvalidInput):
+    """A right is missing; or the API server has only just started, and knows of no rights for a moment."""
+
+
 async def resync(api: Api, world: World, settings: Settings) -> None:
     """Bring `world` up to what the API server has now.
 
-    Raises InvalidInput where the resources are not defined or may not be read, ApiError where it cannot be asked.
+    Raises InvalidInput where the resources are not defined, NotGranted where they may not be read, ApiError where it
+    cannot be asked.
     """
     ours = f"{MANAGED_LABEL}={MANAGED_BY}"
     spaces: tuple[str | None, ...] = settings.watch_namespaces or (None,)
@@ -116,5 +121,5 @@ def _in_words(kind: Kind) -> Iterator[None]:
             raise InvalidInput("the cluster", f"a definition of {kind.plural}", "none", hint) from error
         if error.status in (401, 403):
             hint = "the chart's roles give this right; is the service account bound to them?"
-            raise InvalidInput("the service account", f"the right to list {kind.plural}", error.text, hint) from error
+            raise NotGranted("the service account", f"the right to list {kind.plural}", error.text, hint) from error
         raise

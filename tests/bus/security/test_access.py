@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from rise_contracts import errors
+from rise_contracts.rights import Grant, configuration
 from rise_runtime.access import Access
 from rise_runtime.bus import Bus, Incoming, connect, open_bus
 from tests.bus.runtime.small import until
 from tests.bus.security.conftest import Locked
-from tests.bus.security.locks import Key, make_key, tls
+from tests.bus.security.locks import Key, Operator, make_key, tls
+from tests.bus.security.matrix import DEVICE, OTHER
 from tests.kube.pki import Authority
 from tests.servers import Server
 
@@ -59,6 +61,28 @@ async def test_a_login_opens_and_a_wrong_one_does_not(locked: Locked, keys: Path
     async with connect(server.url, Access(login=written(keys / "right", "edge:right\n"))) as bus:
         assert bus.connected
     await refused(server.url, Access(login=written(keys / "wrong", "edge:wrong")), "does not accept this login")
+
+
+async def test_credentials_with_a_jwt_open_and_strangers_do_not(locked: Locked, keys: Path) -> None:
+    mine, other = Operator(), Operator()
+    server = locked(mine.locks())
+    async with connect(server.url, Access(creds=mine.credentials(keys / "mine.creds"))) as bus:
+        assert bus.connected
+    stranger = Access(creds=other.credentials(keys / "other.creds"))
+    await refused(server.url, stranger, r"does not accept this credentials in .*other\.creds")
+
+
+async def test_a_jwt_that_runs_out_is_followed_by_the_next(locked: Locked, keys: Path) -> None:
+    """The server says so, and ends the connection."""
+    mine, path = Operator(), keys / "mine.creds"
+    server = locked(mine.locks())
+    async with connect(server.url, Access(creds=mine.credentials(path, seconds=2))) as bus:
+        again = asyncio.Event()
+        bus.on_reconnect(again.set)
+        mine.credentials(path)
+        await asyncio.wait_for(again.wait(), 30)
+        assert not bus.closed.is_set()
+        assert (await bus.request("$JS.API.INFO")).data
 
 
 async def test_a_token_opens_from_a_file_too(locked: Locked, keys: Path) -> None:
@@ -175,6 +199,17 @@ async def test_what_the_server_does_not_take_is_told_as_such(locked: Locked, key
         await other.barrier()
         assert heard == []
         assert (await bus.request("$JS.API.INFO")).data, "the connection lives on"
+
+
+async def test_a_key_of_somebody_else_is_told_at_once(locked: Locked, keys: Path) -> None:
+    """A worker that is started under another name than its key is for."""
+    key = make_key(keys / "mine")
+    server = locked(configuration([Grant(DEVICE, nkey=key.public)]))
+    async with connect(server.url, Access(nkey=key.seed), inbox=DEVICE.inbox):
+        pass
+    for inbox in (OTHER.inbox, "_INBOX"):
+        with pytest.raises(errors.NotAllowed, match=r"may not listen on _inbox.*use the key of this very role"):
+            await asyncio.wait_for(open_bus(server.url, Access(nkey=key.seed), inbox=inbox), 3)
 
 
 async def _everything(bus: Bus) -> list[Incoming]:

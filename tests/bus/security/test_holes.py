@@ -80,12 +80,12 @@ async def test_within_one_account_an_answer_does_go_there(crowd: Crowd) -> None:
 ])  # fmt: skip
 async def test_no_header_reaches_what_is_not_its_own(crowd: Crowd, headers: Mapping[str, str]) -> None:
     workers = f"$KV.{subjects.KV_WORKERS}"
-    await streams.store(crowd.buses[EDGE], f"{workers}.edge-1", b"alive")
-    await streams.store(crowd.buses[OTHER], f"{workers}.device-2", b"alive")
-    for subject in (f"{workers}.device-1", OWN_BLOB, "rise.offers.device.device-1.job-1.job-done"):
+    await streams.store(crowd.buses[EDGE], f"{workers}.edge.edge.edge-1", b"alive")
+    await streams.store(crowd.buses[OTHER], f"{workers}.device.device.device-2", b"alive")
+    for subject in (f"{workers}.device.device.device-1", OWN_BLOB, "rise.offers.device.device-1.job-1.job-done"):
         await crowd.buses[DEVICE].publish(subject, FORGED, headers=headers)
     await crowd.settled()
-    for key in ("edge-1", "device-2"):
+    for key in ("edge.edge.edge-1", "device.device.device-2"):
         there = await streams.last(crowd.root, f"KV_{subjects.KV_WORKERS}", f"{workers}.{key}")
         assert there is not None and there.data == b"alive"
     assert await results(crowd) == 0

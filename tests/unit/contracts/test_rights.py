@@ -83,6 +83,19 @@ def test_a_device_has_no_right_that_reaches_beyond_its_lanes(who: Principal) -> 
         assert not any(verb in pattern for verb in (".STREAM.", "CONSUMER.CREATE", "CONSUMER.DELETE", "DURABLE"))
 
 
+@pytest.mark.parametrize("who", [*DEVICES, Principal("device", "device", "*")], ids=matrix.name_of)
+def test_nothing_that_a_device_says_is_said_twice(who: Principal) -> None:
+    """Each subject is imported into its account; a message that two imports match is taken over by both."""
+    patterns = rights_of(who).publish
+    overlaps = [
+        (one, other)
+        for number, one in enumerate(patterns)
+        for other in patterns[number + 1 :]
+        if covers(one, other) or covers(other, one)
+    ]
+    assert overlaps == []
+
+
 def test_inboxes_are_apart() -> None:
     inboxes = [who.inbox for who in (*EVERYBODY, Principal("device", "a", "b"), Principal("edge", "a", "b"))]
     for one in inboxes:

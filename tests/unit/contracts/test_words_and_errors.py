@@ -40,7 +40,7 @@ EXAMPLES: list[errors.RiseError] = [
     errors.Waited("an answer", 2.0),
     errors.BusUnavailable("nats://h:1", "nobody answers"),
     errors.BusUnsuitable("nats://h:1", "too old"),
-    errors.NotAllowed("nats://h:1", "rise.events.a.job-done"),
+    errors.NotAllowed("nats://h:1", "publish on rise.dead.a", "rise.dead.a"),
     errors.WorkerLost("edge-1"),
     errors.DiskFull("/x"),
     errors.RemoteError("Busy", "later", True),

@@ -20,11 +20,32 @@ def record(state: JobState, attempt: int = 1) -> JobRecord:
 
 def test_a_subject_says_whose_it_is() -> None:
     handoff = subjects.blob(LANE, "job-1", "handoff", 3, "ab")
-    assert read(CHUNKS, handoff) == Kept(CHUNKS, handoff, "job-1", 3)
+    assert read(CHUNKS, f"{handoff}.17") == Kept(CHUNKS, handoff, "job-1", 3, chunks=True)
     result = subjects.blob(subjects.lane(subjects.KEPT, None), "job-1", "result", 2, "ab")
-    assert read(CHUNKS, result) == Kept(CHUNKS, result, "job-1", 2, result=True)
+    assert read(CHUNKS, f"{result}.0") == Kept(CHUNKS, result, "job-1", 2, result=True, chunks=True)
     checkpoint = subjects.checkpoint(subjects.lane("device", "device-1"), "job-1", 4, 1)
     assert read(CHECKPOINTS, checkpoint) == Kept(CHECKPOINTS, checkpoint, "job-1", 4)
+
+
+@pytest.mark.parametrize(
+    ("stream", "rest"),
+    [
+        (CHUNKS, ""),
+        (CHUNKS, "job-1"),
+        (CHUNKS, "job-1.result.1.ab"),
+        (CHUNKS, "job-1.result.one.ab.0"),
+        (CHUNKS, "job-1.result.-1.ab.0"),
+        (CHUNKS, "job-1.result.1.ab.0.more"),
+        (CHECKPOINTS, "job-1.1"),
+        (CHECKPOINTS, "job-1.\u0661.0"),
+        (CHECKPOINTS, "job-1.x.0"),
+    ],
+)
+def test_what_a_device_makes_up_is_of_no_job_and_goes(stream: str, rest: str) -> None:
+    prefix = "rise.blobs" if stream == CHUNKS else "rise.checkpoints"
+    kept = read(stream, f"{prefix}.device.device-9.{rest}".rstrip("."))
+    assert kept.job_id == ""
+    assert orphans([kept], {"job-1": record(JobState.RUNNING)}) == [kept]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +63,7 @@ def test_a_subject_says_whose_it_is() -> None:
 def test_what_is_kept_for_an_attempt_goes_with_it(state: JobState, attempt: int, over: bool) -> None:
     kept = [
         read(CHECKPOINTS, subjects.checkpoint(LANE, "job-1", 1, 0)),
-        read(CHUNKS, subjects.blob(LANE, "job-1", "checkpoint", 1, "x")),
+        read(CHUNKS, subjects.blob(LANE, "job-1", "checkpoint", 1, "x") + ".0"),
     ]
     assert orphans(kept, {"job-1": record(state, attempt)}) == (kept if over else [])
 

@@ -28,7 +28,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rise_cli import interrupts
-from rise_cli.commands import bench, doctor, jobs, join, platform, policy, run
+from rise_cli.commands import bench, doctor, jobs, join, keys, platform, policy, run
 from rise_contracts import errors, words
 
 BUG = 70
@@ -44,6 +44,7 @@ app.command("run")(run.run)
 app.command("up")(platform.up)
 app.command("down")(platform.down)
 app.command("join")(join.join)
+app.command("keys")(keys.keys)
 app.command("submit")(jobs.submit)
 app.command("get")(jobs.get)
 app.command("watch")(jobs.watch)

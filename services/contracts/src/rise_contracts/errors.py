@@ -201,10 +201,10 @@ class BusUnsuitable(BusUnavailable):
 class NotAllowed(RiseError):
     exit_code = 7
 
-    def __init__(self, url: str, subject: str) -> None:
-        self.url, self.subject = url, subject
-        hint = "use another identity, or give this one the right in the server's configuration"
-        super().__init__(_one_line(f"NATS at {url}: this identity may not publish on {subject}", hint))
+    def __init__(self, url: str, what: str, subject: str) -> None:
+        self.url, self.what, self.subject = url, what, subject
+        hint = "use the key of this very role, pool and name, or give this one the right in the server's configuration"
+        super().__init__(_one_line(f"NATS at {url}: this identity may not {what}", hint))
 
 
 class WorkerLost(RiseError):

@@ -106,7 +106,7 @@ def _edge(me: Principal) -> Iterable[str]:
     """A worker that is of the platform: it stores what it makes, and looks at what devices offer."""
     yield from _ALL_STREAMS
     yield from ("rise.work.>", "rise.events.>", "rise.dead.>", "rise.blobs.>", "rise.checkpoints.>")
-    yield from (subjects.progress("*", me.name), f"$KV.{subjects.KV_WORKERS}.{me.name}")
+    yield from (subjects.progress("*", me.name), _heartbeat(me))
     for bucket in (subjects.KV_RESULTS, subjects.KV_OUTCASTS, subjects.KV_FAMILIES):
         yield f"$KV.{bucket}.>"
 
@@ -152,12 +152,13 @@ def _submits() -> Iterable[str]:
 def _device(me: Principal) -> Iterable[str]:
     """It takes its own work, and that which is for any of its pool, and offers what it has made of it."""
     stream = subjects.work_stream(me.pool)
-    yield f"$KV.{subjects.KV_WORKERS}.{me.name}"
+    yield _heartbeat(me)
     yield subjects.progress("*", me.name)
     yield subjects.offers_of_worker(me.pool, me.name)
     for bucket in (subjects.KV_FENCES, subjects.KV_FAMILIES):
         yield f"{_API}.DIRECT.GET.{_BUCKETS}{bucket}.$KV.{bucket}.*"
-    for worker in (me.name,) if me.private else (me.name, None):
+    # What is imported twice is said twice: "*" stands for the common lane as well.
+    for worker in (me.name,) if me.private or me.name == "*" else (me.name, None):
         lane, durable = subjects.lane(me.pool, worker), subjects.work_durable(worker)
         yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         yield f"{_API}.CONSUMER.INFO.{stream}.{durable}"
@@ -168,6 +169,10 @@ def _device(me: Principal) -> Iterable[str]:
         ):
             yield own
             yield f"{_API}.DIRECT.GET.{kept}.{own}"
+
+
+def _heartbeat(me: Principal) -> str:
+    return f"$KV.{subjects.KV_WORKERS}.{subjects.heartbeat(me.role, me.pool, me.name)}"
 
 
 def _reads(stream: str) -> str:

@@ -87,6 +87,11 @@ def lane(pool: str, worker: str | None) -> str:
     return f"{pool}.{worker or ANY}"
 
 
+def heartbeat(tier: str, pool: str, worker: str) -> str:
+    """The key of a worker's heartbeat. It carries all that a worker is trusted by: each may write its own alone."""
+    return f"{tier}.{pool}.{worker}"
+
+
 def work(pool: str, worker: str | None, job_id: str, attempt: int) -> str:
     return f"rise.work.{lane(pool, worker)}.{job_id}.{attempt}"
 

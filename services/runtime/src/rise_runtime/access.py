@@ -20,13 +20,17 @@ from rise_contracts.errors import InvalidInput
 URL: Final = "RISE_NATS_URL"
 TOKEN: Final = "RISE_NATS_TOKEN"
 FOLDER: Final = "RISE_NATS_ACCESS"
-_IDENTITIES: Final = {"nkey": ("RISE_NATS_NKEY", "nkey"), "creds": ("RISE_NATS_CREDS", "nats.creds")}
+_IDENTITIES: Final = {
+    "login": ("RISE_NATS_LOGIN", "login"),
+    "nkey": ("RISE_NATS_NKEY", "nkey"),
+    "creds": ("RISE_NATS_CREDS", "nats.creds"),
+}
 _CERTIFICATES: Final = {
     "ca": ("RISE_NATS_CA", "ca.crt"),
     "cert": ("RISE_NATS_CERT", "tls.crt"),
     "key": ("RISE_NATS_KEY", "tls.key"),
 }
-_ONE: Final = f"one identity: {TOKEN}, RISE_NATS_NKEY, RISE_NATS_CREDS, or a file of {FOLDER}"
+_ONE: Final = f"one identity: {TOKEN}, RISE_NATS_LOGIN, _NKEY or _CREDS, or a file of {FOLDER}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,9 @@ NOBODY: Final = Access()
 
 
 def from_environment(environment: Mapping[str, str]) -> Access:
-    """What RISE_NATS_TOKEN, _NKEY, _CREDS, _CA, _CERT and _KEY say, or else the files of the folder RISE_NATS_ACCESS:
-    token, login, nkey, nats.creds, ca.crt, tls.crt, tls.key. Command lines say nothing: every user of the machine sees
-    them. Raises InvalidInput.
+    """What RISE_NATS_TOKEN, _LOGIN, _NKEY, _CREDS, _CA, _CERT and _KEY say, or else the files token, login, nkey,
+    nats.creds, ca.crt, tls.crt and tls.key of the folder RISE_NATS_ACCESS. Command lines say nothing: every user of the
+    machine sees them. Raises InvalidInput.
     """
     folder = Path(environment[FOLDER]) if environment.get(FOLDER) else None
     if folder is not None and not folder.is_dir():
@@ -140,7 +144,7 @@ def from_environment(environment: Mapping[str, str]) -> Access:
     identities = {field: found(*names) for field, names in _IDENTITIES.items()}
     certificates = {field: found(*names) for field, names in _CERTIFICATES.items()}
     token = environment.get(TOKEN) or found("", "token")
-    return Access(token=token, login=found("", "login"), **identities, **certificates)
+    return Access(token=token, **identities, **certificates)
 
 
 def only(token: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -25,7 +24,7 @@ from nats.micro.service import EndpointInfo, EndpointStats, Service, ServiceConf
 
 from rise_contracts import errors
 from rise_runtime.access import Access
-from rise_runtime.connection import Connection, refused
+from rise_runtime.connection import Connection, refused, without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +39,7 @@ INBOX: Final = "_INBOX"
 """Where answers come to, for who has no identity of its own."""
 
 _DENIED: Final = 'permissions violation for publish to "'
+_DEAF: Final = 'permissions violation for subscription to "'
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -120,15 +120,15 @@ class Announcement:
 class Bus:
     """A connection that survives its server. Made by `connect` only."""
 
-    def __init__(self, client: Client, url: str) -> None:
-        self._client = client
+    def __init__(self, client: Client, url: str, inbox: str = INBOX) -> None:
+        self._client, self._inbox = client, inbox.lower()
         self.url = url
         self.closed = asyncio.Event()
         self.replicas = MOST_REPLICAS
         """Copies to ask for; fewer once the server has said that it has no peers, until it is another server."""
         self._reconnect_callbacks: list[Callable[[], None]] = []
         self._waiting: dict[asyncio.Timeout, str] = {}
-        self._denied: set[asyncio.Timeout] = set()
+        self._denied: dict[asyncio.Timeout, str] = {}
 
     @property
     def max_payload(self) -> int:
@@ -184,7 +184,7 @@ class Bus:
             raise errors.NoResponder(subject) from error
         except (nats.errors.TimeoutError, TimeoutError) as error:
             if patience in self._denied:
-                raise errors.NotAllowed(self.url, subject) from error
+                raise errors.NotAllowed(self.url, self._denied[patience], subject) from error
             if loop.time() < give_up:
                 raise errors.BusUnavailable(
                     self.url, f"the connection was lost before {subject} was answered"
@@ -194,7 +194,7 @@ class Bus:
             raise errors.BusUnavailable(self.url, f"a request failed ({error})") from error
         finally:
             del self._waiting[patience]
-            self._denied.discard(patience)
+            self._denied.pop(patience, None)
         if task is not None and task.cancelling() > cancels:
             # nats-py uses wait_for, which before Python 3.12 loses a cancellation that comes together with the answer.
             raise asyncio.CancelledError
@@ -241,14 +241,16 @@ class Bus:
         return lambda: self._reconnect_callbacks.remove(callback)
 
     def note(self, error: Exception) -> None:
-        """The server complains. Whoever waits for an answer to a message that it did not take need not wait longer."""
-        _, found, rest = str(error).partition(_DENIED)
-        if not found:
-            return
-        subject, now = rest.rstrip('"'), asyncio.get_running_loop().time()
+        """The server complains. Whoever waits for an answer to a message that it did not take, or on an inbox that it
+        does not open, need not wait longer."""
+        _, unheard, inbox = str(error).partition(_DEAF)
+        _, unsaid, subject = str(error).partition(_DENIED)
+        now = asyncio.get_running_loop().time()
         for patience, asked in tuple(self._waiting.items()):
-            if asked.lower() == subject and not patience.expired():  # nats-py writes it small
-                self._denied.add(patience)
+            # nats-py writes subjects small.
+            told = bool(unsaid) and asked.lower() == subject.rstrip('"')
+            if (told or (unheard and inbox.startswith(self._inbox))) and not patience.expired():
+                self._denied[patience] = f"publish on {asked}" if told else f"listen on {self._inbox}"
                 patience.reschedule(now)
 
     def reconnected(self) -> None:
@@ -283,7 +285,7 @@ async def open_bus(
     (nobody there, wrong identity, no TLS) or BusUnsuitable (too old, no JetStream).
     """
     access = access if isinstance(access, Access) else Access(token=access)
-    shown = _without_secrets(url)
+    shown = without_secrets(url)
     give_up = asyncio.get_running_loop().time() + patience
     while True:
         try:
@@ -316,7 +318,7 @@ async def connect(
 
 async def _connect_once(url: str, shown: str, access: Access, name: str, inbox: str) -> Bus:
     client = Connection(access, tls=access.wants_tls or url.startswith("tls://"))
-    bus = Bus(client, shown)
+    bus = Bus(client, shown, inbox)
     failed: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
 
     async def on_error(error: Exception) -> None:
@@ -394,9 +396,3 @@ def _stats(each: Endpoint) -> EndpointStats:
         average_processing_time=nanoseconds // max(each.requests, 1),
         last_error=each.last_error or None,
     )
-
-
-def _without_secrets(url: str) -> str:
-    parts = urlsplit(url if "//" in url else f"nats://{url}")
-    host = parts.hostname or "?"
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, "", "", ""))

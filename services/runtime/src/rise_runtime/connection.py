@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -22,8 +23,9 @@ class Unusable(nats.errors.Error):
 class Connection(Client):
     """nats-py's client, with what it shows the server read anew at each connection.
 
-    Two things are set right: a server that ends a connection, as it does when a key was exchanged, is connected to
-    again instead of given up for good; and where TLS is wanted no word is said without it, whatever the server offers.
+    Two things are set right: a server that ends a connection with an error, as it does when a JWT has run out, is
+    connected to again instead of given up for good; and where TLS is wanted no word is said without it, whatever the
+    server offers.
     """
 
     def __init__(self, access: Access, *, tls: bool) -> None:
@@ -88,3 +90,10 @@ def refused(shown: str, access: Access, problem: BaseException | None) -> errors
     error = errors.BusUnavailable(shown, *said)
     error.retriable = False
     return error
+
+
+def without_secrets(url: str) -> str:
+    """The address as it may be told."""
+    parts = urlsplit(url if "//" in url else f"nats://{url}")
+    host = parts.hostname or "?"
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, "", "", ""))

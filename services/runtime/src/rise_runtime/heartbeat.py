@@ -38,6 +38,7 @@ class Heart:
         self._bus, self._identity, self._status = bus, identity, status
         self._busy_jobs, self._slots, self._queue = busy_jobs, slots, queue
         self._bucket = Bucket(bus, subjects.KV_WORKERS)
+        self._key = subjects.heartbeat(identity.tier, identity.pool, identity.name)
         self._process = psutil.Process()
         self._bytes_per_s: float | None = None
         self._ready = True
@@ -52,7 +53,7 @@ class Heart:
         """Say it once. A bus that is away is no reason to stop working, nor is a heartbeat that goes wrong."""
         try:
             heartbeat = await self._compose()
-            await self._bucket.put(self._identity.name, codec.encode(heartbeat), patience=0.0)
+            await self._bucket.put(self._key, codec.encode(heartbeat), patience=0.0)
         except errors.RiseError as error:
             log.debug("heartbeat not sent: %s", error)
         except Exception:
@@ -78,7 +79,7 @@ class Heart:
     async def leave(self) -> None:
         """Say goodbye, so that nobody waits for the heartbeat to run out."""
         try:
-            await asyncio.wait_for(self._bucket.remove(self._identity.name), 1.0)
+            await asyncio.wait_for(self._bucket.remove(self._key), 1.0)
         except (errors.RiseError, TimeoutError) as error:
             log.debug("goodbye not sent: %s", error)
 
@@ -169,14 +170,14 @@ class Workers:
             self._take(entry.key, entry.value)
         return tuple(beat for beat in self.alive() if beat.worker not in outcasts)
 
-    def _take(self, worker: str, value: bytes | None) -> None:
+    def _take(self, key: str, value: bytes | None) -> None:
         if value is None:
-            self._seen.pop(worker, None)
+            self._seen.pop(key, None)
             return
         try:
             beat = codec.decode(messages.Heartbeat, value)
-            if beat.worker != worker:
-                raise errors.InvalidInput("worker", f"{worker}, whose key it is", beat.worker)
-            self._seen[worker] = beat, time.monotonic()
+            if (own := subjects.heartbeat(beat.tier, beat.pool, beat.worker)) != key:
+                raise errors.InvalidInput("key", f"{own}, of whom it speaks", key)
+            self._seen[key] = beat, time.monotonic()
         except errors.InvalidInput as error:
-            log.warning("heartbeat of %s is not understood: %s", worker, error)
+            log.warning("heartbeat of %s is not understood: %s", key, error)

@@ -21,18 +21,20 @@ from rise_runtime.jobs import Jobs
 log = logging.getLogger(__name__)
 
 FORGET_S: Final = 60.0
-_USES: Final = ("handoff", "checkpoint", "result")
+NO_JOB: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A subject with bytes of a job. `attempt` is whose they are; `result`: pictures, which outlive their job's end."""
+    """A subject with bytes of a job, or that of all their `chunks`. `attempt` is whose they are; `result`: pictures,
+    which outlive their job's end."""
 
     stream: str
     subject: str
     job_id: str
     attempt: int
     result: bool = False
+    chunks: bool = False
 
 
 async def run_sweep(
@@ -58,22 +60,20 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
     listed = await _listed(bus)
     known &= {kept.subject for kept in listed}
     found = [kept for kept in listed if kept.subject not in known]
-    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found}}
+    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found} - {NO_JOB}}
     records = {job_id: each.record for job_id, each in held.items() if each is not None}
     for kept in orphans(found, records):
         if not (kept.result and kept.job_id in records and await _is_result(bus, kept)):
             log.info("job %s: %s is of no use any more, and goes", kept.job_id, kept.subject)
-            await streams.purge(bus, kept.stream, kept.subject)
+            await streams.purge(bus, kept.stream, f"{kept.subject}.*" if kept.chunks else kept.subject)
         else:
             known.add(kept.subject)
 
 
 async def _listed(bus: Bus) -> list[Kept]:
-    blobs = [await streams.subjects(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job("*", use)) for use in _USES]
-    checkpoints = await streams.subjects(bus, subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS)
-    return [read(subjects.STREAM_BLOBS, each) for use in blobs for each in use] + [
-        read(subjects.STREAM_CHECKPOINTS, each) for each in checkpoints
-    ]
+    streams_of = ((subjects.STREAM_BLOBS, subjects.ALL_BLOBS), (subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS))
+    found = [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
+    return list(dict.fromkeys(found))  # chunks of one payload are one
 
 
 async def _is_result(bus: Bus, kept: Kept) -> bool:
@@ -83,11 +83,15 @@ async def _is_result(bus: Bus, kept: Kept) -> bool:
 
 
 def read(stream: str, subject: str) -> Kept:
-    """What a subject of chunks, or of a checkpoint, says of itself."""
+    """What a subject of chunks, or of a checkpoint, says of itself. A device may write what it likes below its lane:
+    what is no such subject is of no job."""
     tokens = subject.split(".")
-    if stream == subjects.STREAM_CHECKPOINTS:
-        return Kept(stream, subject, tokens[4], int(tokens[5]))
-    return Kept(stream, subject, tokens[4], int(tokens[6]), result=tokens[5] == "result")
+    chunks = stream == subjects.STREAM_BLOBS
+    at, length = (6, 9) if chunks else (5, 7)
+    if len(tokens) != length or not (tokens[at].isascii() and tokens[at].isdecimal()):
+        return Kept(stream, subject, NO_JOB, 0)
+    whole = subject.rpartition(".")[0] if chunks else subject
+    return Kept(stream, whole, tokens[4], int(tokens[at][:9]), chunks and tokens[5] == "result", chunks)
 
 
 def orphans(found: Iterable[Kept], records: Mapping[str, JobRecord]) -> list[Kept]:

@@ -140,6 +140,7 @@ LEFT = [
     ("rise_jobs", "job-2"),
     ("rise_results", "job-2"),
     ("rise_fences", "job-2"),
+    ("rise_outcasts", "device-1"),
 ]
 
 
@@ -158,9 +159,9 @@ def test_the_bytes_of_a_result_may_stay() -> None:
     there = replace(
         RIGHT,
         endings={JOB: done(subject=subject)},
-        subjects={**RIGHT.subjects, "RISE_BLOBS": (subject, f"{subject}y")},
+        subjects={**RIGHT.subjects, "RISE_BLOBS": (f"{subject}.0", f"{subject}.1", f"{subject}y.0")},
     )
-    assert judge(there, [WANTED]).left == (f"RISE_BLOBS: {subject}y",)
+    assert judge(there, [WANTED]).left == (f"RISE_BLOBS: {subject}y.0",)
 
 
 def test_a_job_that_removes_itself_must_be_gone_with_all_it_had() -> None:

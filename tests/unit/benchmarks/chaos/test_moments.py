@@ -43,7 +43,7 @@ def work(job: str) -> Said:
 ACK = said("$JS.ACK.RISE_WORK_EDGE.any.1.5.4.123.0", b"+ACK")
 STILL = said("$JS.ACK.RISE_WORK_EDGE.any.1.5.4.123.0", b"+WPI")
 RESULT = said(f"$KV.rise_results.{JOB}", b"{}")
-REMOVAL = said(f"$KV.rise_results.{JOB}", b"", b"NATS/1.0\r\nKV-Operation: PURGE\r\n\r\n")
+REMOVAL = said(f"$KV.rise_results.{JOB}", b"", b"NATS/1.0\r\nKV-Operation: DEL\r\n\r\n")
 
 SIGNS = [
     (Moment.BEFORE_DECISION, [question(OTHER), question(JOB)]),

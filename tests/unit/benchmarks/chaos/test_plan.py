@@ -94,6 +94,13 @@ def test_cells_are_chosen_by_their_words(only: str) -> None:
     assert all(only.lower() in cells.said(cell) for cell in chosen)
 
 
+def test_workers_are_struck_at_their_work_with_a_model_too() -> None:
+    modelled = [cell for cell in cells.cells() if cells.is_at_work(cell)]
+    assert {cell.target for cell in modelled} == {"edge worker", "device worker"}
+    assert {cell.fault for cell in modelled} == {cells.KILLED, cells.FROZEN, cells.STOPPED}
+    assert len(modelled) == 12
+
+
 def test_the_matrix_has_every_moment_and_no_cell_twice() -> None:
     everything = list(cells.cells())
     assert len(everything) == len(set(everything))

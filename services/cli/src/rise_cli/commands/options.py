@@ -27,7 +27,7 @@ Key = Annotated[str | None, typer.Option("--key", help="Idempotency key: one key
 Family = Annotated[Path | None, typer.Option("--family", help="A ModelFamily manifest, its members diffusers folders.")]
 Nats = Annotated[
     str | None,
-    typer.Option("--nats", metavar="URL", help="A NATS server with JetStream; its token is in $RISE_NATS_TOKEN."),
+    typer.Option("--nats", metavar="URL", help="A NATS server with JetStream; its key: $RISE_NATS_NKEY or _TOKEN."),
 ]
 Out = Annotated[Path, typer.Option("--out", help="Where pictures and reports are written.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
