@@ -22,6 +22,7 @@ def known(identity: str, *mended: str) -> dict[str, Any]:
     return {"id": identity, "fix_versions": list(mended), "aliases": [], "description": ""}
 
 
+OPTIONS = ("--output-reproducible", "--no-validate")
 SKIPPED = {"name": "here", "skip_reason": "Dependency not found on PyPI"}
 
 
@@ -60,7 +61,7 @@ def test_where_no_database_can_be_reached_a_line_says_so(tmp_path: Path) -> None
 def test_the_bill_of_an_image_lists_what_is_locked_for_it(tmp_path: Path) -> None:
     lock, written = locks.ROOT / "requirements" / "scheduler.txt", tmp_path / "sbom.json"
     tool = Path(sysconfig.get_path("scripts")) / "cyclonedx-py"
-    command = [tool, "requirements", lock, "--output-reproducible", "--no-validate", "--output-file", written]
+    command = [str(each) for each in (tool, "requirements", lock, *OPTIONS, "--output-file", written)]
     subprocess.run(command, check=True, capture_output=True)
     bill = json.loads(written.read_text())
     assert bill["bomFormat"] == "CycloneDX"
