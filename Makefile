@@ -12,7 +12,7 @@ export MYPY_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/mypy-$(LOCKED) 2>/dev/null &&
 export RUFF_CACHE_DIR ?= $(shell mkdir -p $(CACHE)/ruff-$(LOCKED) 2>/dev/null && echo $(CACHE)/ruff-$(LOCKED) || echo .ruff_cache)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-nodes check format bench chaos demo-scheduler train crds chart-values chart-rights kind-up kind-down install lock clean
+.PHONY: help setup run test test-nodes check format bench chaos demo-scheduler train crds chart-values chart-rights kind-up kind-down install lock sbom clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,12 +30,13 @@ test-nodes: setup ## The nodes ring alone: kubelets and containers on this machi
 	@if [ -n "$(PREPARE)" ]; then tests/nodes/prepare; fi
 	RISE_NODES=1 RISE_REQUIRE=nodes $(BIN)/pytest tests/nodes $(ARGS)
 
-check: setup ## Lint, format, types, import rules, and the lock files against pyproject.toml
+check: setup ## Lint, format, types, import rules, the lock files against pyproject.toml, and what is known against them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	RISE_REQUIRE= $(BIN)/pytest -q tests/test_requirements.py
+	$(BIN)/python -m tests.audit
 
 format: setup ## Put the code into the one format, and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -73,6 +74,13 @@ install: ## Install into an existing cluster, through the context you name: make
 
 lock: setup ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	UV=$(BIN)/uv requirements/lock
+
+sbom: setup ## List what is in each image: out/sbom-<image>.json (CycloneDX), from its lock file
+	@mkdir -p out
+	@for image in operator scheduler stage; do \
+	    $(BIN)/cyclonedx-py requirements requirements/$$image.txt --output-reproducible \
+	        --output-file out/sbom-$$image.json && echo out/sbom-$$image.json || exit 1; \
+	done
 
 clean: ## Remove the environment, the caches in this folder and what the commands wrote under out/
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist out
