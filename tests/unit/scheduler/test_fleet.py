@@ -64,6 +64,15 @@ def test_a_selector_binds_to_the_worker_with_the_labels() -> None:
     assert missing == "no device worker has the labels owner=eve, os=linux"
 
 
+def test_a_workers_name_and_pool_are_labels_that_no_other_can_claim() -> None:
+    mine = worker("ada-phone", "device", pool="phones")
+    claims = {"rise-relay.io/worker": "ada-phone", "rise-relay.io/pool": "phones"}
+    liar = worker("d1", "device", labels=claims, private=True)
+    for key, value in claims.items():
+        assert placed(Fleet((liar, mine)), selector={key: value}).worker == "ada-phone"  # by name, though alone there
+        assert Fleet((liar,)).open_to(question(deviceSelector={key: value}).request).workers == ()
+
+
 def test_an_idle_holder_is_preferred_among_bound_workers() -> None:
     workers = (
         worker("d0", "device"),

@@ -103,10 +103,11 @@ class Fleet:
             return f"no {tier} worker has the labels {_labels_text(selector)}"
         wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
         everyone = _by_pool(workers)
-        # One who failed the job and is not in sight any more may still be taking what is for anybody.
-        hunted = not set(avoid) <= {worker.worker for worker in self.workers}
+        # One who failed the job and is not in sight any more may still be taking what is for anybody; and whoever joins
+        # a pool later may not be whom the job selects.
+        by_name = bool(selector) or not set(avoid) <= {worker.worker for worker in self.workers}
         places = [
-            _place_in(pool, everyone[pool], usable, family, member, self.backlogs, hunted)
+            _place_in(pool, everyone[pool], usable, family, member, self.backlogs, by_name)
             for pool, usable in sorted(_by_pool(wanted).items())
         ]
         return min(places, key=lambda place: (not place.loaded, _done_in(place), place.waiting, place.pool))
@@ -119,11 +120,11 @@ def _place_in(
     family: str,
     member: str,
     backlogs: Mapping[str, float] | None,
-    hunted: bool,
+    by_name: bool,
 ) -> Place:
     best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
-    bound = best.worker if len(usable) < len(everyone) or best.dedicated or best.private or hunted else None
+    bound = best.worker if len(usable) < len(everyone) or best.dedicated or best.private or by_name else None
     speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
     power = sum(_speed(w) for w in usable)
     return Place(
@@ -138,6 +139,8 @@ def _place_in(
     )
 
 
+WORKER_LABEL, POOL_LABEL = "rise-relay.io/worker", "rise-relay.io/pool"
+"""Labels that every worker has, and none can claim."""
 USUAL_STEPS = 10
 """Of a stage, for the order of pools alone."""
 
@@ -180,7 +183,9 @@ def _queue(pool: Iterable[Heartbeat]) -> int:
 
 
 def _has_labels(worker: Heartbeat, selector: Mapping[str, str] | None) -> bool:
-    return all(worker.labels.get(key) == value for key, value in (selector or {}).items())
+    """By what the worker says of itself, and by its name and pool, which its key proves, whatever it says."""
+    labels = {**worker.labels, WORKER_LABEL: worker.worker, POOL_LABEL: worker.pool}
+    return all(labels.get(key) == value for key, value in (selector or {}).items())
 
 
 def _labels_text(selector: Mapping[str, str] | None) -> str:
