@@ -18,6 +18,8 @@ from aiohttp import web
 
 from tests.kube.api_proxy import ApiProxy, Dropped
 
+_ASKED_AT = web.RequestKey("asked_at", float)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -76,7 +78,7 @@ class ApiTap(ApiProxy):
 
     async def admit(self, request: web.Request, body: bytes) -> None:
         asked = asked_of(request.method, request.path, body)
-        request["asked_at"] = time.monotonic()
+        request[_ASKED_AT] = time.monotonic()
         hold = next((hold for hold in self._holds if asked is not None and hold.takes(asked)), None)
         if hold is not None:
             try:
@@ -87,7 +89,7 @@ class ApiTap(ApiProxy):
     async def answered(self, request: web.Request, body: bytes, status: int) -> None:
         asked = asked_of(request.method, request.path, body)
         if asked is not None and status < 400:
-            self.changed.append((request["asked_at"], asked))
+            self.changed.append((request[_ASKED_AT], asked))
 
 
 def asked_of(method: str, path: str, body: bytes) -> Asked | None:
