@@ -64,6 +64,22 @@ async def test_many_at_once_leave_the_farthest(bus: Bus) -> None:
     assert await current(bus, 1, 2, 3, 4, 5) == [False, False, False, False, True]
 
 
+@pytest.mark.parametrize("limit", [0, 3])
+async def test_a_record_follows_a_fence_whose_driver_died_before_it_wrote(limit: int, bus: Bus, tmp_path: Path) -> None:
+    """The next attempt was admitted and the record not written: nobody would work for the attempt that it has."""
+    async with small.scheduler(bus):
+        async with small.driver(bus):
+            job = await client.submit(bus, small.spec(seed=5, backoff_limit=limit))
+            await small.record_is(bus, job.job_id, JobState.SCHEDULED)
+        await Fences(bus).admit(job.job_id, 2)
+        async with small.worker(bus, "edge-1", tmp_path), small.worker(bus, "device-1", tmp_path), small.driver(bus):
+            done = await client.wait(bus, job.job_id)
+            record = await small.record_is(bus, job.job_id, JobState.COMPLETE)
+    assert isinstance(done, messages.JobDone)
+    assert (done.attempt, record.attempt, record.failures) == (2, 2, ())
+    assert (await client.fetch_result(bus, job.job_id)).images == (small.expected(5),)
+
+
 async def test_a_fence_says_nothing_of_the_job_and_goes_with_it(bus: Bus, tmp_path: Path) -> None:
     async with small.relay(bus, tmp_path):
         job = await client.submit(bus, small.spec("a very private prompt", seed=3))

@@ -71,14 +71,20 @@ class Hands:
         telemetry.JOB_SECONDS.labels(ending.kind).observe(max(0.0, ending.at - held.record.request.accepted_at))
         return await endings.settle(self._bus, held, ending, announced=announced)
 
-    async def dispatch(self, held: Held) -> None:
-        """Put the head of a scheduled job into its queue, once however often this is called."""
+    async def dispatch(self, held: Held) -> Held | None:
+        """Put the head of a scheduled job into its queue, once however often this is called.
+
+        Where the fence is ahead, whoever raised it died before the record went on: the record follows, and is given.
+        """
         task = plan.head_task(held.record)
         pools = {stage.pool for stage in task.configuration.stages} - self._pools
-        admitting = self._fences.admit(task.job_id, task.attempt)
-        await asyncio.gather(admitting, *(layout.ensure_pool(self._bus, pool) for pool in pools))
+        await asyncio.gather(*(layout.ensure_pool(self._bus, pool) for pool in pools))
         self._pools |= pools
+        wanted = await self._fences.admit(task.job_id, task.attempt)
+        if wanted > task.attempt:
+            return await self._jobs.replace(held, plan.overtaken(held.record, wanted))
         await tasks.send(self._bus, task)
+        return None
 
     async def verify(self, held: Held) -> Held | None:
         """Look where the job's work is. At every moment a job under way has a task in a queue, an offer that nobody has
@@ -99,8 +105,8 @@ class Hands:
         if ended is not None:
             return await self.conclude(held, ended[0])  # whoever stored it died before saying so
         if record.state is JobState.SCHEDULED:
-            await self.dispatch(held)
-        elif record.state is JobState.RUNNING:
+            return await self.dispatch(held)
+        if record.state is JobState.RUNNING:
             failure = Failure(reason="WorkLost", message="its work is in no queue any more", attempt=record.attempt)
             return await self.act(held, plan.failed(record, failure, time.time()))
         return None
@@ -124,8 +130,7 @@ class Hands:
                 held, Waiting.NO_CONFIGURATION, f"the scheduler's answer is not understood: {error}"
             )
         following = await self._jobs.replace(held, plan.scheduled(record, decision, time.time()))
-        await self.dispatch(following)
-        return following
+        return await self.dispatch(following) or following
 
     async def _wait(self, held: Held, reason: Waiting, message: str) -> Held | None:
         """Say in the record why it waits; the same said again is not written again."""

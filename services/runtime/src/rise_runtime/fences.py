@@ -18,10 +18,13 @@ class Fences:
     def __init__(self, bus: Bus) -> None:
         self._bucket = Bucket(bus, subjects.KV_FENCES)
 
-    async def admit(self, job_id: str, attempt: int) -> None:
-        """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is."""
-        if await self._bucket.create(job_id, codec.encode(messages.Fence(attempt=attempt))) is None:
-            await self._advance(job_id, messages.Fence(attempt=attempt))
+    async def admit(self, job_id: str, attempt: int) -> int:
+        """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is: the attempt that
+        is wanted then."""
+        fence = messages.Fence(attempt=attempt)
+        if await self._bucket.create(job_id, codec.encode(fence)) is not None:
+            return attempt
+        return (await self._advance(job_id, fence)).attempt
 
     async def close(self, job_id: str, attempt: int) -> None:
         """Nothing is wanted any more, of this attempt or another."""
@@ -38,14 +41,16 @@ class Fences:
     async def remove(self, job_id: str) -> None:
         await self._bucket.remove(job_id)
 
-    async def _advance(self, job_id: str, wanted: messages.Fence) -> None:
-        """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
+    async def _advance(self, job_id: str, wanted: messages.Fence) -> messages.Fence:
+        """Write `wanted` over a fence that is not as far; which is there then. One that is gone stays gone: the job was
+        removed."""
         while (entry := await self._bucket.get(job_id)) is not None and entry.value is not None:
             there = codec.decode(messages.Fence, entry.value)
             if (there.over, there.attempt) >= (wanted.over, wanted.attempt):
-                return
+                return there
             try:
                 await self._bucket.update(job_id, codec.encode(wanted), entry.revision)
             except WrongRevision:
                 continue
-            return
+            break
+        return wanted

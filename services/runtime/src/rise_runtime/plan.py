@@ -174,6 +174,12 @@ def failed(record: JobRecord, failure: Failure, now: float, *, retriable: bool =
     return Retry(following, failure)
 
 
+def overtaken(record: JobRecord, attempt: int) -> JobRecord:
+    """The job at the attempt that its fence has, which somebody began and did not live to write down."""
+    text = f"attempt {attempt} was begun and not written down"
+    return _with(waiting(_anew(record), Waiting.BACKOFF, text), attempt=attempt)
+
+
 def concluded(record: JobRecord, ending: messages.Ending) -> JobRecord:
     """The final record. One that is final already stays as it is."""
     if record.finished:
