@@ -250,7 +250,7 @@ def test_a_pool_in_another_namespace_says_what_it_lacks_there(rise: Rise, namesp
         return str(condition(seen, "Ready")["message"])  # type: ignore[index]
 
     def do(message: str) -> None:
-        command = message[message.index("kubectl create") :]
+        command = message[message.index("kubectl ") :]
         kubectl = f'kubectl() {{ "{assets.find("kubectl")}" --kubeconfig "{rise.cluster.kubeconfig}" "$@"; }}'
         subprocess.run(["bash", "-ec", f"{kubectl}\n{command}"], check=True, timeout=60)
 

@@ -144,9 +144,9 @@ def _secrets(seen: ObservedPool, spec: StagePoolSpec) -> str:
     hint = f"; in namespace {there} its pods read the Secret {names}"
     if not own or there == seen.home:
         return hint
-    # The name and the contents alone: what else the object says is of the namespace that it is in.
-    bare = "jq 'del(.metadata) + {metadata: {name: .metadata.name}}'"
-    hint += f": kubectl get secret {own} -n {seen.home} -o json | {bare} | kubectl create -n {there} -f -"
+    # Without what is of the object that it is there.
+    bare = "sed -E '/^  (namespace|uid|resourceVersion|creationTimestamp):/d'"
+    hint += f": kubectl get secret {own} -n {seen.home} -o yaml | {bare} | kubectl create -n {there} -f -"
     if not known.nats_ca_secret:
         return hint
     # Not the whole Secret: the server's own key may be in it.
