@@ -43,7 +43,8 @@ class Api:
     def __init__(self, kubeconfig: Path) -> None:
         cluster, user = _current(yaml.safe_load(kubeconfig.read_text()))
         self._url = str(cluster["server"])
-        self._tls = ssl.create_default_context(cadata=_decoded(cluster["certificate-authority-data"]))
+        authority = cluster.get("certificate-authority-data")  # none before a proxy on the loopback, which is plain
+        self._tls = ssl.create_default_context(cadata=_decoded(authority) if authority else None)
         if "client-certificate-data" in user:
             with tempfile.NamedTemporaryFile("w") as pem:  # the ssl module reads client certificates from files alone
                 pem.write(_decoded(user["client-certificate-data"]) + _decoded(user["client-key-data"]))

@@ -29,6 +29,7 @@ class Asked:
 
 
 Match = Callable[[Asked], bool]
+_ASKED_AT = web.RequestKey("asked_at", float)
 
 
 class ApiHold:
@@ -76,7 +77,7 @@ class ApiTap(ApiProxy):
 
     async def admit(self, request: web.Request, body: bytes) -> None:
         asked = asked_of(request.method, request.path, body)
-        request["asked_at"] = time.monotonic()
+        request[_ASKED_AT] = time.monotonic()
         hold = next((hold for hold in self._holds if asked is not None and hold.takes(asked)), None)
         if hold is not None:
             try:
@@ -87,7 +88,7 @@ class ApiTap(ApiProxy):
     async def answered(self, request: web.Request, body: bytes, status: int) -> None:
         asked = asked_of(request.method, request.path, body)
         if asked is not None and status < 400:
-            self.changed.append((request["asked_at"], asked))
+            self.changed.append((request[_ASKED_AT], asked))
 
 
 def asked_of(method: str, path: str, body: bytes) -> Asked | None:
