@@ -43,7 +43,7 @@ class Api:
     def __init__(self, kubeconfig: Path) -> None:
         cluster, user = _current(yaml.safe_load(kubeconfig.read_text()))
         self._url = str(cluster["server"])
-        authority = cluster.get("certificate-authority-data")  # none before a proxy on the loopback, which is plain
+        authority = cluster.get("certificate-authority-data")  # none before a proxy that speaks plainly
         self._tls = ssl.create_default_context(cadata=_decoded(authority) if authority else None)
         if "client-certificate-data" in user:
             with tempfile.NamedTemporaryFile("w") as pem:  # the ssl module reads client certificates from files alone

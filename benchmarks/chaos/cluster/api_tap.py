@@ -18,6 +18,8 @@ from aiohttp import web
 
 from tests.kube.api_proxy import ApiProxy, Dropped
 
+_ASKED_AT = web.RequestKey("asked_at", float)
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
