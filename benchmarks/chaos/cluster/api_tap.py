@@ -31,7 +31,6 @@ class Asked:
 
 
 Match = Callable[[Asked], bool]
-_ASKED_AT = web.RequestKey("asked_at", float)
 
 
 class ApiHold:

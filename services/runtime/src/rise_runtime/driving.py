@@ -84,10 +84,13 @@ class Hands:
         """Look where the job's work is. At every moment a job under way has a task in a queue, an offer that nobody has
         looked at, or an ending.
 
-        Stages are looked at in the order in which work moves on, so that none is missed between two looks. The
-        record as it is afterwards, where this changed it.
+        Work that a fence has cut off is dropped wherever it turns up, and another attempt is made. Stages are looked at
+        in the order in which work moves on, so that none is missed between two looks. The record as it is afterwards,
+        where this changed it.
         """
         record = held.record
+        if record.decision is not None and await self._fences.is_past(record.job_id, record.attempt):
+            return await self._withdraw(held, plan.passed(record))
         if record.decision is not None:
             for stage in record.decision.configuration.stages:
                 subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)

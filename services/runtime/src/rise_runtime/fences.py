@@ -1,7 +1,8 @@
 """The fences: which attempt of a job is wanted, and whether any still is. All that a worker may read of a job.
 
-A fence is raised before the record goes on to the next attempt, so it is never behind it: who dies in between leaves a
-job whose work is dropped, which its driver notices, and not one that two attempts work for.
+A fence is raised before the record goes on to the next attempt, so it is never behind it: who dies in between, or
+finds the record changed meanwhile, leaves a job whose work is dropped, which its driver notices, and not one that two
+attempts work for.
 """
 
 from __future__ import annotations
@@ -29,14 +30,20 @@ class Fences:
 
     async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
         """Whether work for `attempt` is still wanted: old attempts write nothing."""
-        entry = await self._bucket.get(job_id, patience=patience)
-        if entry is None or entry.value is None:
-            return False
-        fence = codec.decode(messages.Fence, entry.value)
-        return not fence.over and fence.attempt == attempt
+        fence = await self._get(job_id, patience)
+        return fence is not None and not fence.over and fence.attempt == attempt
+
+    async def is_past(self, job_id: str, attempt: int) -> bool:
+        """Whether a later attempt than this one is wanted: nothing that is done for it counts any more."""
+        fence = await self._get(job_id)
+        return fence is not None and not fence.over and fence.attempt > attempt
 
     async def remove(self, job_id: str) -> None:
         await self._bucket.remove(job_id)
+
+    async def _get(self, job_id: str, patience: float = 0.0) -> messages.Fence | None:
+        entry = await self._bucket.get(job_id, patience=patience)
+        return None if entry is None or entry.value is None else codec.decode(messages.Fence, entry.value)
 
     async def _advance(self, job_id: str, wanted: messages.Fence) -> None:
         """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""

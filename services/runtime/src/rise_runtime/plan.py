@@ -86,6 +86,12 @@ def resumed(record: JobRecord, now: float) -> JobRecord:
     return _with(waiting(record, Waiting.ACCEPTED, "resumed"), resumed_at=now)
 
 
+def passed(record: JobRecord) -> JobRecord:
+    """A job whose fence is ahead of it goes on to the next attempt. Nothing has failed: somebody was about to bring it
+    there, and died, or found the record changed."""
+    return waiting(_anew(record), Waiting.ACCEPTED, "its attempt was given up")
+
+
 def overdue(record: JobRecord, now: float) -> Failure | None:
     """The deadline that has passed, if one has. The time to start counts from acceptance, or from when the
     RelayJob was made, the time to finish from the first start of a head; both anew once a suspended job is resumed."""
