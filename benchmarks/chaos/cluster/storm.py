@@ -197,6 +197,7 @@ def results(storm: Storm, verdict: Verdict) -> list[Result]:
     for place, cell in enumerate([NO_FAULT, *storm.struck]):
         lost, twice, hung = (of(lines, place) for lines in (verdict.lost, verdict.duplicated, verdict.hung))
         left = (*lost, *twice, *hung, *of(verdict.left, place))
-        found.append(Result(cell, counts[place], *(len(jobs_in(each)) for each in (lost, twice, hung)), left=left))
+        several = (len(jobs_in(lost)), len(jobs_in(twice)), len(jobs_in(hung)))
+        found.append(Result(cell, counts[place], *several, left=left))
     waits = (None, *storm.waits)
     return [replace(each, recovery_s=wait) for each, wait in zip(found, waits, strict=True)]
