@@ -26,17 +26,22 @@ _LOOK_S: Final = 0.2
 
 
 def judged(
-    world: World, ledger: Ledger, wanted: Sequence[tuple[Asked, bool]], digests: Mapping[str, str], patience: float
+    world: World,
+    ledger: Ledger,
+    wanted: Sequence[tuple[Asked, bool]],
+    digests: Mapping[str, str],
+    patience: float = PATIENCE_S,
+    settle: float = SETTLE_S,
 ) -> Verdict:
-    """The verdict of both, as soon as nothing is wrong, or at the end of `patience` for the jobs and some seconds for
-    the rest. `wanted`: all jobs there were, and whether each was deleted; `digests` of their pictures, by name."""
+    """The verdict of both, as soon as nothing is wrong, or at the end of `patience` for the jobs and `settle` for the
+    rest. `wanted`: all jobs there were, and whether each was deleted; `digests` of their pictures, by name."""
     _until(lambda: not told(world, wanted, digests).hung, patience)
     expected = [
         Wanted(job.job_id, digests[job.name], DONE_OR_CANCELLED if gone else DONE, gone=gone) for job, gone in wanted
     ]
-    settled = snapshot.settled(world.bus, lambda: expected, seen=ledger.seen, patience=SETTLE_S)
-    on_bus = world.wires.call(settled, SETTLE_S + PATIENCE_S)
-    _until(lambda: told(world, wanted, digests).right, SETTLE_S)
+    settled = snapshot.settled(world.bus, lambda: expected, seen=ledger.seen, patience=settle)
+    on_bus = world.wires.call(settled, settle + PATIENCE_S)
+    _until(lambda: told(world, wanted, digests).right, settle)
     return both(told(world, wanted, digests), on_bus)
 
 

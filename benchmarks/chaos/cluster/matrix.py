@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks.chaos import ledger, memory
 from benchmarks.chaos.cluster import cells, moments
 from benchmarks.chaos.cluster.faults import Hit, strike
-from benchmarks.chaos.cluster.judging import PATIENCE_S, both, judged
+from benchmarks.chaos.cluster.judging import PATIENCE_S, SETTLE_S, both, judged
 from benchmarks.chaos.cluster.makeup import JOBS, Makeup
 from benchmarks.chaos.cluster.moments import Asked, asked
 from benchmarks.chaos.cluster.pods import PodWorld
@@ -205,14 +205,14 @@ def cleared(on: Stage) -> None:
     on.wanted.clear()
 
 
-def verdict(on: Stage, complaints: Sequence[str] = ()) -> Verdict:
+def verdict(on: Stage, complaints: Sequence[str] = (), settle: float = SETTLE_S) -> Verdict:
     """After one more job, which finds whatever does not work any more, and once more after all jobs were deleted."""
     submitted(on, on.named("after"))
     digests = {job.name: on.calm.digest for job, _ in on.wanted}
-    before = judged(on.world, on.ledger, on.wanted, digests, PATIENCE_S)
+    before = judged(on.world, on.ledger, on.wanted, digests, settle=settle)
     for job, _ in on.wanted:
         on.world.delete(job.name)
-    gone = judged(on.world, on.ledger, [(job, True) for job, _ in on.wanted], digests, PATIENCE_S)
+    gone = judged(on.world, on.ledger, [(job, True) for job, _ in on.wanted], digests, settle=settle)
     cleared(on)
     return both(both(before, gone), Verdict(left=tuple(complaints)))
 

@@ -182,6 +182,13 @@ def results(storm: Storm, verdict: Verdict) -> list[Result]:
     place_of, count = storm.during, len(storm.struck)
     counts = Counter(place_of[each.job.name] for each in storm.taken)
 
+    names = {each.job.job_id: each.job.name for each in storm.taken}
+
+    def jobs_in(lines: tuple[str, ...]) -> set[str]:
+        """The jobs that are complained of, each once: the API server and the bus name it in their own ways."""
+        said = (line.partition(":")[0] for line in lines)
+        return {names.get(name, name) for name in said}
+
     def of(lines: tuple[str, ...], place: int) -> tuple[str, ...]:
         """Complaints about jobs of that time; those that name no job go to the last."""
         return tuple(line for line in lines if place_of.get(line.partition(":")[0], count) == place)
@@ -190,6 +197,7 @@ def results(storm: Storm, verdict: Verdict) -> list[Result]:
     for place, cell in enumerate([NO_FAULT, *storm.struck]):
         lost, twice, hung = (of(lines, place) for lines in (verdict.lost, verdict.duplicated, verdict.hung))
         left = (*lost, *twice, *hung, *of(verdict.left, place))
-        found.append(Result(cell, counts[place], len(lost), len(twice), len(hung), left))
+        several = (len(jobs_in(lost)), len(jobs_in(twice)), len(jobs_in(hung)))
+        found.append(Result(cell, counts[place], *several, left=left))
     waits = (None, *storm.waits)
     return [replace(each, recovery_s=wait) for each, wait in zip(found, waits, strict=True)]

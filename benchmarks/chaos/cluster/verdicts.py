@@ -56,7 +56,7 @@ def hung(stories: Mapping[str, Story], job: Expected) -> Iterator[str]:
         return
     if job.gone and story.gone is None:
         yield f"{job.name}: deleted, and still there"
-    if not job.gone and story.end is None:
+    if not job.gone and story.gone is None and story.end is None:
         last = story.sights[-1] if story.sights else None
         yield f"{job.name}: still {last.phase or 'without a phase' if last is not None else 'without a status'}"
 

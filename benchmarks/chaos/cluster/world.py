@@ -47,7 +47,7 @@ from tests.kube.children import Child, free_ports
 from tests.kube.controlplane import ControlPlane
 
 T = TypeVar("T")
-START_S: Final = 120.0
+START_S: Final = 300.0
 END_S: Final = 60.0
 LOOK_S: Final = 0.05
 TOKEN_S: Final = 4 * 3600

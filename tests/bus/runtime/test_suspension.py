@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.tap import tapped
 from rise_contracts import messages, subjects
 from rise_contracts.records import JobRecord, JobState
 from rise_runtime import client, layout, streams
-from rise_runtime.bus import Bus
+from rise_runtime.bus import Bus, connect
+from rise_runtime.fences import Fences
 from rise_runtime.jobs import Jobs
 from tests.bus.runtime import small
+from tests.servers import Server
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +147,45 @@ async def test_one_that_is_told_so_while_no_driver_is_there_is_put_aside_by_the_
             (tmp_path / "hold-0").unlink()
             await client.resume(bus, job.job_id)
             assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
+
+
+@pytest.mark.parametrize("stage", [None, 0, 1])
+async def test_a_job_that_is_resumed_while_its_driver_puts_it_aside_runs_to_its_end(
+    bus: Bus, nats_server: Server, tmp_path: Path, stage: int | None
+) -> None:
+    """With `stage` None its work waits in the queue still."""
+    hold = tmp_path / f"hold-{stage}"
+    hold.touch()
+    async with (
+        tapped(nats_server.url) as tap,
+        connect(tap.url, nats_server.token) as own,
+        small.scheduler(bus),
+        small.driver(own),
+        contextlib.AsyncExitStack() as workers,
+    ):
+
+        async def start() -> None:
+            for name in ("edge-1", "device-1"):
+                await workers.enter_async_context(small.worker(bus, name, tmp_path))
+
+        if stage is not None:
+            await start()
+        job = await client.submit(bus, small.spec(backoffLimit=0))
+        if stage is None:
+            await small.record_is(bus, job.job_id, JobState.SCHEDULED)
+        else:
+            await small.until((tmp_path / f"held-{job.job_id}").exists)
+        subject = f"$KV.{subjects.KV_FENCES}.{job.job_id}"
+        fence = tap.hold(lambda said: said.subject == subject and b'"attempt":2' in said.payload)
+        await client.set_suspend(bus, job.job_id, suspend=True)
+        await asyncio.wait_for(fence.met.wait(), 60)
+        await client.resume(bus, job.job_id)
+        fence.let_go()
+        async with asyncio.timeout(60):
+            while not await Fences(bus).is_past(job.job_id, 1):  # who ended before that would have done nothing wrong
+                await asyncio.sleep(0.01)
+        hold.unlink()
+        if stage is None:
+            await start()
+        record = await small.record_is(bus, job.job_id, JobState.COMPLETE)
+    assert (record.attempt, record.failures) == (2, ())

@@ -71,6 +71,6 @@ def test_the_harness_complains_of_a_job_that_is_deleted_behind_its_back(on: Stag
     job = on.named("betrayed")
     matrix.submitted(on, job)
     on.world.delete(job.name)
-    lost = [line for line in matrix.verdict(on).lost if line.startswith(f"{job.name}: ")]
+    lost = [line for line in matrix.verdict(on, settle=1.0).lost if line.startswith(f"{job.name}: ")]
     assert lost
     assert "accepted, and gone" in lost[0]

@@ -174,3 +174,11 @@ def test_however_often_it_is_put_aside_attempts_only_grow(steps: list[str]) -> N
         assert len(record.failures) <= record.attempt - 1
         assert record.spent_edge_s >= before.spent_edge_s
         assert (record.decision is None) == (record.state in (JobState.PENDING, JobState.SUSPENDED))
+
+
+@pytest.mark.parametrize("record", [scheduled(), running()], ids=["scheduled", "running"])
+def test_a_record_that_its_fence_has_passed_goes_on_to_the_next_attempt_without_a_failure(record: JobRecord) -> None:
+    following = plan.passed(record)
+    assert (following.attempt, following.state, following.failures) == (record.attempt + 1, JobState.PENDING, ())
+    assert (following.decision, following.stages) == (None, ())
+    assert isinstance(plan.next_action(following, NOW + 4), plan.Ask)

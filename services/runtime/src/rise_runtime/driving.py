@@ -71,42 +71,34 @@ class Hands:
         telemetry.JOB_SECONDS.labels(ending.kind).observe(max(0.0, ending.at - held.record.request.accepted_at))
         return await endings.settle(self._bus, held, ending, announced=announced)
 
-    async def dispatch(self, held: Held) -> Held | None:
-        """Put the head of a scheduled job into its queue, once however often this is called.
-
-        Where the fence is ahead, whoever raised it died before the record went on: the record follows, and is given.
-        """
+    async def dispatch(self, held: Held) -> None:
+        """Put the head of a scheduled job into its queue, once however often this is called."""
         task = plan.head_task(held.record)
         pools = {stage.pool for stage in task.configuration.stages} - self._pools
-        await asyncio.gather(*(layout.ensure_pool(self._bus, pool) for pool in pools))
+        admitting = self._fences.admit(task.job_id, task.attempt)
+        await asyncio.gather(admitting, *(layout.ensure_pool(self._bus, pool) for pool in pools))
         self._pools |= pools
-        wanted = await self._fences.admit(task.job_id, task.attempt)
-        if wanted > task.attempt:
-            return await self._jobs.replace(held, plan.overtaken(held.record, wanted))
         await tasks.send(self._bus, task)
-        return None
 
     async def verify(self, held: Held) -> Held | None:
         """Look where the job's work is. At every moment a job under way has a task in a queue, an offer that nobody has
         looked at, or an ending.
 
-        Stages are looked at in the order in which work moves on, so that none is missed between two looks. The
-        record as it is afterwards, where this changed it.
+        Work that a fence has cut off is dropped wherever it turns up, and another attempt is made. The record as it is
+        afterwards, where this changed it.
         """
         record = held.record
-        if record.decision is not None:
-            for stage in record.decision.configuration.stages:
-                subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
-                if await self._is_queued(stage.pool, subject):
-                    return None
-                if await self._is_offered(record.job_id):
-                    return None
+        past = record.decision is not None and await self._fences.is_past(record.job_id, record.attempt)
+        if not past and await self._is_at_work(record):
+            return None
         ended = await endings.get(self._bus, record.job_id)
         if ended is not None:
             return await self.conclude(held, ended[0])  # whoever stored it died before saying so
+        if past:
+            return await self._withdraw(held, plan.passed(record))
         if record.state is JobState.SCHEDULED:
-            return await self.dispatch(held)
-        if record.state is JobState.RUNNING:
+            await self.dispatch(held)
+        elif record.state is JobState.RUNNING:
             failure = Failure(reason="WorkLost", message="its work is in no queue any more", attempt=record.attempt)
             return await self.act(held, plan.failed(record, failure, time.time()))
         return None
@@ -130,7 +122,8 @@ class Hands:
                 held, Waiting.NO_CONFIGURATION, f"the scheduler's answer is not understood: {error}"
             )
         following = await self._jobs.replace(held, plan.scheduled(record, decision, time.time()))
-        return await self.dispatch(following) or following
+        await self.dispatch(following)
+        return following
 
     async def _wait(self, held: Held, reason: Waiting, message: str) -> Held | None:
         """Say in the record why it waits; the same said again is not written again."""
@@ -170,6 +163,15 @@ class Hands:
         if outcome is not None:
             data = codec.encode(outcome)
             await streams.store(self._bus, subjects.OUTCOMES, data, msg_id=outcome.decision_id)
+
+    async def _is_at_work(self, record: JobRecord) -> bool:
+        """Whether a task or an offer of the job is somewhere. Stages are looked at in the order in which work moves on,
+        so that none is missed between two looks."""
+        for stage in record.decision.configuration.stages if record.decision is not None else ():
+            subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
+            if await self._is_queued(stage.pool, subject) or await self._is_offered(record.job_id):
+                return True
+        return False
 
     async def _is_offered(self, job_id: str) -> bool:
         """Whether something that a device made of the job waits to be looked at."""

@@ -1,7 +1,8 @@
 """The fences: which attempt of a job is wanted, and whether any still is. All that a worker may read of a job.
 
-A fence is raised before the record goes on to the next attempt, so it is never behind it: who dies in between leaves a
-job whose work is dropped, which its driver notices, and not one that two attempts work for.
+A fence is raised before the record goes on to the next attempt, so it is never behind it: who dies in between, or
+finds the record changed meanwhile, leaves a job whose work is dropped, which its driver notices, and not one that two
+attempts work for.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ class Fences:
     def __init__(self, bus: Bus) -> None:
         self._bucket = Bucket(bus, subjects.KV_FENCES)
 
-    async def admit(self, job_id: str, attempt: int) -> int:
-        """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is: the attempt that
-        is wanted then."""
+    async def admit(self, job_id: str, attempt: int) -> None:
+        """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is."""
         fence = messages.Fence(attempt=attempt)
-        if await self._bucket.create(job_id, codec.encode(fence)) is not None:
-            return attempt
-        return (await self._advance(job_id, fence)).attempt
+        if await self._bucket.create(job_id, codec.encode(fence)) is None:
+            await self._advance(job_id, fence)
 
     async def close(self, job_id: str, attempt: int) -> None:
         """Nothing is wanted any more, of this attempt or another."""
@@ -32,25 +31,29 @@ class Fences:
 
     async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
         """Whether work for `attempt` is still wanted: old attempts write nothing."""
-        entry = await self._bucket.get(job_id, patience=patience)
-        if entry is None or entry.value is None:
-            return False
-        fence = codec.decode(messages.Fence, entry.value)
-        return not fence.over and fence.attempt == attempt
+        fence = await self._get(job_id, patience)
+        return fence is not None and not fence.over and fence.attempt == attempt
+
+    async def is_past(self, job_id: str, attempt: int) -> bool:
+        """Whether a later attempt than this one is wanted: nothing that is done for it counts any more."""
+        fence = await self._get(job_id)
+        return fence is not None and not fence.over and fence.attempt > attempt
 
     async def remove(self, job_id: str) -> None:
         await self._bucket.remove(job_id)
 
-    async def _advance(self, job_id: str, wanted: messages.Fence) -> messages.Fence:
-        """Write `wanted` over a fence that is not as far; which is there then. One that is gone stays gone: the job was
-        removed."""
+    async def _get(self, job_id: str, patience: float = 0.0) -> messages.Fence | None:
+        entry = await self._bucket.get(job_id, patience=patience)
+        return None if entry is None or entry.value is None else codec.decode(messages.Fence, entry.value)
+
+    async def _advance(self, job_id: str, wanted: messages.Fence) -> None:
+        """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
         while (entry := await self._bucket.get(job_id)) is not None and entry.value is not None:
             there = codec.decode(messages.Fence, entry.value)
             if (there.over, there.attempt) >= (wanted.over, wanted.attempt):
-                return there
+                return
             try:
                 await self._bucket.update(job_id, codec.encode(wanted), entry.revision)
             except WrongRevision:
                 continue
-            break
-        return wanted
+            return

@@ -86,6 +86,12 @@ def resumed(record: JobRecord, now: float) -> JobRecord:
     return _with(waiting(record, Waiting.ACCEPTED, "resumed"), resumed_at=now)
 
 
+def passed(record: JobRecord) -> JobRecord:
+    """A job whose fence is ahead of it goes on to the next attempt. Nothing has failed: somebody was about to bring it
+    there, and died, or found the record changed."""
+    return waiting(_anew(record), Waiting.ACCEPTED, "its attempt was given up")
+
+
 def overdue(record: JobRecord, now: float) -> Failure | None:
     """The deadline that has passed, if one has. The time to start counts from acceptance, or from when the
     RelayJob was made, the time to finish from the first start of a head; both anew once a suspended job is resumed."""
@@ -172,12 +178,6 @@ def failed(record: JobRecord, failure: Failure, now: float, *, retriable: bool =
         not_before=now + pause,
     )
     return Retry(following, failure)
-
-
-def overtaken(record: JobRecord, attempt: int) -> JobRecord:
-    """The job at the attempt that its fence has, which somebody began and did not live to write down."""
-    text = f"attempt {attempt} was begun and not written down"
-    return _with(waiting(_anew(record), Waiting.BACKOFF, text), attempt=attempt)
 
 
 def concluded(record: JobRecord, ending: messages.Ending) -> JobRecord:

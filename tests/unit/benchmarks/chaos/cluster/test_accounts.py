@@ -96,6 +96,12 @@ def test_a_complaint_belongs_to_the_fault_in_whose_time_its_job_came() -> None:
     assert last.left == ("RISE_DEAD: x",), "what names no job is the last one's"
 
 
+def test_a_job_that_both_complain_of_is_one() -> None:
+    both = ("three: still Scheduled", f"{asked('three').job_id}: still Scheduled, attempt 1")
+    _, first, _ = storm.results(stormed(), Verdict(hung=both))
+    assert (first.hung, first.left) == (1, both)
+
+
 def test_a_result_is_a_line_and_what_is_wrong_is_below_it() -> None:
     cell = Cell(cells.KILLED, cells.LEADER, Moment.IN_HEAD, Door.RELAY_JOB)
     assert matrix.line(Result(cell, 2, recovery_s=1.234)) == "operator leader killed, in the head: right, 1.23 s"

@@ -50,7 +50,7 @@ def test_a_word_that_changes_beside_the_end_is_no_other_end() -> None:
     ],
 )
 def test_an_accepted_job_that_is_not_there_is_lost(told: dict[str, Story], said: str) -> None:
-    assert complaints(told)["lost"] == [f"job: accepted, and {said}"]
+    assert complaints(told) == {"lost": [f"job: accepted, and {said}"]}
 
 
 def test_a_job_that_failed_is_lost() -> None:
