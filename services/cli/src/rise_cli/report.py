@@ -120,8 +120,7 @@ def tell(
 ) -> Run:
     """A finished job in the report's terms. Handoffs of earlier attempts are left out."""
     decision = record.decision
-    planned = decision.configuration.stages if decision else ()
-    edges = {stage.index: (stage.sigma_from, stage.sigma_to) for stage in planned}
+    edges = {stage.index: (stage.sigma_from, stage.sigma_to) for stage in record.planned}
     stages = tuple(_stage(report, *edges.get(report.stage, (None, 0.0))) for report in done.stages)
     edge, device = (sum(s.seconds for s in stages if s.tier == tier) for tier in ("edge", "device"))
     return Run(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -20,12 +19,10 @@ from rise_runtime import access, client, driver
 from rise_runtime import bus as buses
 from rise_runtime.access import Access
 from rise_runtime.bus import Bus
-
-log = logging.getLogger(__name__)
+from rise_runtime.together import kept_up
 
 T = TypeVar("T")
 
-AGAIN_S = 0.5
 ME = Principal("user")
 
 
@@ -124,28 +121,13 @@ async def _completed(where: Where, server: Server, tell: Tell, note: Tell) -> As
 async def driven(plan: Plan, folder: Path, store: Path, tell: Tell, note: Tell) -> AsyncIterator[platform.Platform]:
     """A platform of our own with its job driver."""
     async with platform.running(plan, folder, store, tell, note) as running:
-        driving = asyncio.create_task(keep_driving(running.bus))
+        driving = asyncio.create_task(kept_up(running.bus, driver.run_driver, "the job driver"))
         try:
             yield running
         finally:
             driving.cancel()
             with contextlib.suppress(asyncio.CancelledError, errors.RiseError):
                 await driving
-
-
-async def keep_driving(bus: Bus, drive: Callable[[Bus], Awaitable[None]] = driver.run_driver) -> None:
-    """Drive jobs for as long as there is a bus: a driver that ends is followed by another, which finds all that it has
-    to know in the bucket. Raises BusUnavailable once the connection is closed for good."""
-    while True:
-        try:
-            await drive(bus)
-        except errors.RiseError as error:
-            if bus.closed.is_set():
-                raise
-            log.warning("the job driver ended, and is started again: %s", error)
-        except Exception:
-            log.exception("the job driver ended, and is started again")
-        await asyncio.sleep(AGAIN_S)
 
 
 async def _answers(bus: Bus) -> bool:

@@ -46,6 +46,10 @@ class Stage(Part):
         """As it stands in the subjects of all that belongs to this stage."""
         return subjects.lane(self.pool, self.worker)
 
+    def is_of(self, pool: str, worker: str) -> bool:
+        """Whether this worker may be at it: one of the pool, and no other than the one that it is bound to."""
+        return self.pool == pool and self.worker in (None, worker)
+
 
 class Configuration(Part):
     """The stages of a job.

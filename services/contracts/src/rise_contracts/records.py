@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rise_contracts.configuration import Stage
 from rise_contracts.messages import Decision, ImageRef, JobRequest, StageReport
 from rise_contracts.model import Message, Name, Part
 
@@ -87,6 +88,11 @@ class JobRecord(Message):
     @property
     def job_id(self) -> str:
         return self.request.job_id
+
+    @property
+    def planned(self) -> tuple[Stage, ...]:
+        """The stages that were decided; none while nothing is."""
+        return self.decision.configuration.stages if self.decision is not None else ()
 
     @property
     def finished(self) -> bool:

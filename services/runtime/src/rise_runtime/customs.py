@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeGuard
 
 from rise_contracts import codec, errors, messages, subjects
@@ -24,13 +24,13 @@ from rise_runtime.jobs import Jobs
 from rise_runtime.outcasts import Outcasts
 from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.reporter import DEAD, SPENT, TASK, Storing
+from rise_runtime.together import kept_up, together
 
 log = logging.getLogger(__name__)
 
 ACK_WAIT_S: Final = 1.0
 """A result that lies with a process which dies is looked at by another after this time: meanwhile its job stands still.
 A look takes milliseconds; one that takes longer is made twice, to the same effect."""
-_AGAIN_S: Final = 0.5
 BATCH: Final = 8
 LOOKS: Final = 5
 """At a record that may be an old one, before an offer that it does not know is taken for a lie."""
@@ -44,10 +44,11 @@ WINDOW_S: Final = 10.0
 
 
 async def run_customs(bus: Bus) -> None:
-    """Look at what is offered until cancelled, and see that each device finds its queues."""
-    async with asyncio.TaskGroup() as group:
-        for part in (_tend_queues, _look_at_offers):
-            group.create_task(_kept_up(bus, part))
+    """Look at what is offered until cancelled, and see that each device finds its queues.
+
+    Raises BusUnavailable once the connection is closed for good.
+    """
+    await together(*(kept_up(bus, part, "the customs") for part in (_tend_queues, _look_at_offers)))
 
 
 @contextlib.asynccontextmanager
@@ -59,18 +60,6 @@ async def at_work(bus: Bus) -> AsyncIterator[None]:
     finally:
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-
-
-async def _kept_up(bus: Bus, part: Callable[[Bus], Awaitable[None]]) -> None:
-    """`part`, again and again: the server that is away comes back, and may have lost its streams."""
-    while not bus.closed.is_set():
-        try:
-            await part(bus)
-        except errors.RiseError as error:
-            log.warning("the customs begin anew: %s", error)
-        except Exception:
-            log.exception("the customs begin anew")
-        await asyncio.sleep(_AGAIN_S)
 
 
 async def _look_at_offers(bus: Bus) -> None:
@@ -222,8 +211,7 @@ class _Customs:
     @staticmethod
     def _check_lane(record: JobRecord, pool: str, worker: str) -> None:
         """Work that cannot be read does not say which stage it was."""
-        stages = record.decision.configuration.stages if record.decision is not None else ()
-        if not any(stage.pool == pool and stage.worker in (None, worker) for stage in stages):
+        if not any(stage.is_of(pool, worker) for stage in record.planned):
             raise inspection.OfferRefused(worker, "a job with a stage of its own", record.job_id)
 
     async def _count_in_vain(self, pool: str, worker: str, times: int = 1) -> None:
@@ -241,8 +229,7 @@ class _Customs:
         held = await self._jobs.get(job_id) if job_id else None
         if held is None or held.record.finished:
             return
-        stages = held.record.decision.configuration.stages if held.record.decision is not None else ()
-        own = [stage for stage in stages if stage.pool == pool and stage.worker in (None, worker)]
+        own = [stage for stage in held.record.planned if stage.is_of(pool, worker)]
         if own:
             event = messages.StageFailed(
                 job_id=job_id,

@@ -167,7 +167,7 @@ class Hands:
     async def _is_at_work(self, record: JobRecord) -> bool:
         """Whether a task or an offer of the job is somewhere. Stages are looked at in the order in which work moves on,
         so that none is missed between two looks."""
-        for stage in record.decision.configuration.stages if record.decision is not None else ():
+        for stage in record.planned:
             subject = subjects.work(stage.pool, stage.worker, record.job_id, record.attempt)
             if await self._is_queued(stage.pool, subject) or await self._is_offered(record.job_id):
                 return True

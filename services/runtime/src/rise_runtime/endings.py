@@ -89,7 +89,7 @@ async def settle(bus: Bus, held: Held, ending: messages.Ending, *, announced: bo
 
 async def stop_work(bus: Bus, record: JobRecord, attempt: int) -> None:
     """Take the attempt's tasks out of the queues, and stop the workers that are at them."""
-    pools = {stage.pool for stage in record.decision.configuration.stages} if record.decision else set()
+    pools = {stage.pool for stage in record.planned}
     cancel = messages.Cancel(job_id=record.job_id, attempt=attempt)
     await bus.publish(subjects.cancel(record.job_id), codec.encode(cancel))
     for pool in pools:
@@ -98,7 +98,7 @@ async def stop_work(bus: Bus, record: JobRecord, attempt: int) -> None:
 
 async def drop_handoffs(bus: Bus, record: JobRecord) -> None:
     """Free the room that handoffs in chunks took."""
-    if record.decision is not None and len(record.decision.configuration.stages) > 1:
+    if len(record.planned) > 1:
         await streams.purge(bus, subjects.STREAM_BLOBS, subjects.blobs_of_job(record.job_id, "handoff"))
 
 

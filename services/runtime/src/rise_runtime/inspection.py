@@ -38,11 +38,11 @@ def is_early(record: JobRecord, attempt: int) -> bool:
 
 def check_stage(record: JobRecord, attempt: int, index: int, pool: str, worker: str) -> Stage:
     """The stage, where it is this worker's. Raises OfferRefused."""
-    stages = record.decision.configuration.stages if record.decision is not None else ()
+    stages = record.planned
     if attempt != record.attempt or index >= len(stages):
         raise OfferRefused(worker, f"a stage of attempt {record.attempt}", f"stage {index} of attempt {attempt}")
     stage = stages[index]
-    if stage.pool != pool or stage.worker not in (None, worker):
+    if not stage.is_of(pool, worker):
         raise OfferRefused(worker, f"a stage of {pool}.{worker}", f"stage {index}, which is of {stage.lane}")
     return stage
 

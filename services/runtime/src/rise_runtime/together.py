@@ -1,10 +1,18 @@
-"""Running parts that belong together: the first to end ends all."""
+"""Running parts: those that belong together, of which the first to end ends all, and those that are kept up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from rise_contracts import errors
+from rise_runtime.bus import Bus
+
+log = logging.getLogger(__name__)
+
+AGAIN_S: Final = 0.5
 
 
 async def together(*parts: Coroutine[Any, Any, object]) -> None:
@@ -18,3 +26,18 @@ async def together(*parts: Coroutine[Any, Any, object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def kept_up(bus: Bus, work: Callable[[Bus], Awaitable[None]], what: str) -> None:
+    """`work`, again and again: it keeps nothing that is not on the bus, and a server that is away comes back. Raises
+    BusUnavailable once the connection is closed for good; every other end is logged as that of `what`."""
+    while True:
+        try:
+            await work(bus)
+        except errors.RiseError as error:
+            log.warning("%s ended, and is begun anew: %s", what, error)
+        except Exception:
+            log.exception("%s ended, and is begun anew", what)
+        if bus.closed.is_set():
+            raise errors.BusUnavailable(bus.url, "the connection was closed for good")
+        await asyncio.sleep(AGAIN_S)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from rise_cli.sessions import keep_driving
 from rise_contracts import errors, messages
 from rise_runtime import client, layout
 from rise_runtime.bus import Bus
 from rise_runtime.driver import run_driver
+from rise_runtime.together import kept_up
 from tests.bus.runtime import small
 
 
@@ -28,7 +28,7 @@ async def test_a_driver_that_ends_is_followed_by_another(end: Exception, bus: Bu
             raise end
         await run_driver(bus, settings=small.QUICK_DRIVER)
 
-    driving = asyncio.create_task(keep_driving(bus, drive))
+    driving = asyncio.create_task(kept_up(bus, drive, "the job driver"))
     try:
         async with small.scheduler(bus), small.worker(bus, "edge-1", tmp_path), small.worker(bus, "device-1", tmp_path):
             job = await client.submit(bus, small.spec(seed=2))
@@ -43,4 +43,4 @@ async def test_a_driver_that_ends_is_followed_by_another(end: Exception, bus: Bu
 async def test_without_a_connection_there_is_nothing_to_drive(bus: Bus) -> None:
     await bus.close()
     with pytest.raises(errors.BusUnavailable):
-        await keep_driving(bus)
+        await kept_up(bus, run_driver, "the job driver")
