@@ -18,7 +18,16 @@ from rise_contracts.handoff import HandoffHeader
 from rise_contracts.model import Tier
 from rise_runtime import layout
 from rise_runtime.bus import connect
-from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult, WorkerStatus
+from rise_runtime.seam import (
+    Handoff,
+    Identity,
+    Picture,
+    Pictures,
+    StageContext,
+    StageHandler,
+    StageResult,
+    WorkerStatus,
+)
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
 from tests.pictures import WIDTH, picture
@@ -36,10 +45,15 @@ def latent(seed: int) -> bytes:
     return hashlib.sha256(str(seed).encode()).digest() * (NBYTES // 32)
 
 
+def stepped(state: bytes, step: int) -> bytes:
+    """The state after one more step."""
+    return hashlib.sha256(bytes([step]) + state).digest() + state[32:]
+
+
 def denoised(state: bytes, steps: int) -> bytes:
     """The state after so many steps: each depends on the one before."""
     for step in range(steps):
-        state = hashlib.sha256(bytes([step]) + state).digest() + state[32:]
+        state = stepped(state, step)
     return state
 
 
@@ -59,20 +73,24 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
     state = denoised(payload or latent(task.request.seed), stage.steps)
     if task.stage_index == len(task.configuration.stages) - 1:
         return Pictures((Picture(picture(state), WIDTH, NBYTES // WIDTH),), stage.steps)
-    header = HandoffHeader(
+    return Handoff(header_of(task, state, stage.sigma_to), state, stage.steps)
+
+
+def header_of(task: messages.StageTask, state: bytes, sigma: float) -> HandoffHeader:
+    """What a handoff or checkpoint of this state says of itself."""
+    return HandoffHeader(
         job=task.job_id,
         attempt=task.attempt,
         stage=task.stage_index,
         family=task.request.spec.family,
         latent_contract="0" * 64,
-        sigma=stage.sigma_to,
+        sigma=sigma,
         shape=SHAPE,
         dtype=task.configuration.wire_dtype,
         solver=task.configuration.solver,
         sha256=hashlib.sha256(state).hexdigest(),
         nbytes=len(state),
     )
-    return Handoff(header, state, stage.steps)
 
 
 def status(tier: Tier, family: str) -> WorkerStatus:
@@ -82,18 +100,13 @@ def status(tier: Tier, family: str) -> WorkerStatus:
     return WorkerStatus(members=members, families=(family,), seconds_per_step=speeds)
 
 
-async def _work(url: str, identity: Identity, family: str, slots: int) -> None:
-    stop = stop_on_signals()
-    async with connect(url, os.environ["RISE_NATS_TOKEN"], name=f"rise-stage-{identity.name}", patience=30.0) as bus:
+async def serve(url: str, identity: Identity, handler: StageHandler, family: str, settings: WorkerSettings) -> None:
+    """Work until SIGTERM."""
+    stop, token = stop_on_signals(), os.environ.get("RISE_NATS_TOKEN")
+    async with connect(url, token, name=f"rise-stage-{identity.name}", patience=30.0) as bus:
         await layout.ensure(bus)
-        await run_worker(
-            bus,
-            identity,
-            handle,
-            status=lambda: status(identity.tier, family),
-            stop=stop,
-            settings=WorkerSettings(slots=slots),
-        )
+        loaded = status(identity.tier, family)
+        await run_worker(bus, identity, handler, status=lambda: loaded, stop=stop, settings=settings)
 
 
 def main() -> None:
@@ -105,7 +118,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=1)
     given = parser.parse_args()
     identity = Identity(f"{given.tier}-1", given.tier, given.tier)
-    asyncio.run(_work(given.nats_url, identity, given.family, given.slots))
+    asyncio.run(serve(given.nats_url, identity, handle, given.family, WorkerSettings(slots=given.slots)))
 
 
 if __name__ == "__main__":

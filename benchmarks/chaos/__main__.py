@@ -18,9 +18,9 @@ from typing import Final, get_args
 from rich.console import Console
 
 from benchmarks import _rows
+from benchmarks.chaos.modules import Stage
 from benchmarks.chaos.report import report
 from benchmarks.chaos.words import Door, Result
-from benchmarks.chaos.world import Stage
 
 DOORS: Final = {"cli": Door.COMMAND_LINE, "relayjob": Door.RELAY_JOB}
 

@@ -12,8 +12,9 @@ from tempfile import TemporaryDirectory
 from benchmarks.chaos import cells, disk, matrix, plan, soak, storm
 from benchmarks.chaos.ledger import followed
 from benchmarks.chaos.matrix import Tell
+from benchmarks.chaos.modules import Stage
 from benchmarks.chaos.words import Cell, Result
-from benchmarks.chaos.world import Makeup, Stage, world
+from benchmarks.chaos.world import Makeup, world
 
 NONE = "none"
 """What `only` is where no cell is to be run."""

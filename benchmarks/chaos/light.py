@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import os
 import time
 from typing import Final, get_args
 
-from benchmarks._idle_stage import SHAPE, latent, status
+from benchmarks._idle_stage import header_of, latent, serve, stepped
 from rise_contracts import messages
 from rise_contracts.handoff import HandoffHeader
 from rise_contracts.model import Tier
-from rise_runtime import layout, telemetry
-from rise_runtime.bus import connect
+from rise_runtime import telemetry
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
-from rise_runtime.signals import leave, stop_on_signals
-from rise_runtime.worker import WorkerSettings, run_worker
+from rise_runtime.signals import leave
+from rise_runtime.worker import WorkerSettings
 from tests.pictures import WIDTH, picture
 
 STEP_S: Final = 0.01
@@ -31,11 +29,6 @@ _ON_THE_WAY: Final = 0.5
 """The noise level that checkpoints of the last stage say; nobody computes with it."""
 LARGE: Final = 600
 """States that a large handoff has: more than travels in one message."""
-
-
-def stepped(state: bytes, step: int) -> bytes:
-    """The state after one more step."""
-    return hashlib.sha256(bytes([step]) + state).digest() + state[32:]
 
 
 def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> StageResult:
@@ -60,35 +53,7 @@ def handle(task: messages.StageTask, payload: bytes, context: StageContext) -> S
 
 
 def _header(task: messages.StageTask, state: bytes) -> HandoffHeader:
-    return HandoffHeader(
-        job=task.job_id,
-        attempt=task.attempt,
-        stage=task.stage_index,
-        family=task.request.spec.family,
-        latent_contract="0" * 64,
-        sigma=task.configuration.stages[task.stage_index].sigma_to or _ON_THE_WAY,
-        shape=SHAPE,
-        dtype=task.configuration.wire_dtype,
-        solver=task.configuration.solver,
-        sha256=hashlib.sha256(state).hexdigest(),
-        nbytes=len(state),
-    )
-
-
-async def work(identity: Identity, family: str, ack_wait_s: float) -> None:
-    """Serve until SIGTERM."""
-    stop = stop_on_signals()
-    url, token = os.environ["RISE_NATS_URL"], os.environ.get("RISE_NATS_TOKEN")
-    async with connect(url, token, name=f"rise-stage-{identity.name}", patience=30.0) as bus:
-        await layout.ensure(bus)
-        await run_worker(
-            bus,
-            identity,
-            handle,
-            status=lambda: status(identity.tier, family),
-            stop=stop,
-            settings=WorkerSettings(ack_wait_s=ack_wait_s),
-        )
+    return header_of(task, state, task.configuration.stages[task.stage_index].sigma_to or _ON_THE_WAY)
 
 
 def main() -> None:
@@ -100,7 +65,9 @@ def main() -> None:
     parser.add_argument("--ack-wait-s", type=float, default=1.0)
     given = parser.parse_args()
     telemetry.configure_logging()
-    asyncio.run(work(Identity(given.name, given.tier, given.tier), given.family, given.ack_wait_s))
+    identity = Identity(given.name, given.tier, given.tier)
+    settings = WorkerSettings(ack_wait_s=given.ack_wait_s)
+    asyncio.run(serve(os.environ["RISE_NATS_URL"], identity, handle, given.family, settings))
 
 
 if __name__ == "__main__":

@@ -12,10 +12,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import rise_shapes
-from benchmarks.chaos import memory
+from benchmarks.chaos import memory, modules
+from benchmarks.chaos.modules import Module, Stage
 from benchmarks.chaos.tap import Tap, tapped
 from rise_cli.local import nats_server, processes
 from rise_cli.local.platform import roomy
@@ -31,7 +32,6 @@ from tests.kube.children import free_ports
 ROOT: Final = Path(__file__).parents[2]
 DRIVER, SCHEDULER, SERVER = "driver", "scheduler", "nats-server"
 STAND_INS: Final = (f"{DRIVER}-2", f"{SCHEDULER}-2")
-Stage = Literal["light", "real"]
 START_S: Final = 300.0
 """A model is loaded in some seconds, on a machine that is busy with other things in a minute and more."""
 GRACE_S: Final = 10.0
@@ -296,16 +296,11 @@ def _program(name: str, makeup: Makeup, folder: Path, url: str, token: str) -> P
     return Program(name, (sys.executable, "-m", *_module(name, makeup)), folder / f"{name}.log", env)
 
 
-def _module(name: str, makeup: Makeup) -> tuple[str, ...]:
+def _module(name: str, makeup: Makeup) -> Module:
     name = name.removesuffix("-2") if name in STAND_INS else name
     if name == DRIVER:
         return ("benchmarks.chaos.driver",)
     if name == SCHEDULER:
-        prior = f"{rise_shapes.family().metadata.name}={rise_shapes.prior_file()}"
-        return ("rise_scheduler", "--prior", prior, "--patience", "30")
-    tier = makeup.workers[name]
-    if makeup.stage == "light":
-        return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", f"{makeup.ack_wait_s:g}")
-    # One slot: a job in company is not bit for bit what it is alone.
-    own = ("--slots", "1", "--checkpoint-s", f"{makeup.checkpoint_s:g}", "--patience", "30")
-    return ("rise_stage", "--tier", tier, "--pool", tier, "--name", name, *own)
+        return modules.scheduler()
+    often = ("--checkpoint-s", f"{makeup.checkpoint_s:g}")
+    return modules.worker(makeup.stage, name, makeup.workers[name], makeup.ack_wait_s, *often)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import rise_shapes
+from benchmarks.chaos import modules
+from benchmarks.chaos.modules import Module
+from rise_contracts.model import Tier
 from rise_runtime.layout import ACK_WAIT_S
 
 ROOT: Final = Path(__file__).parents[3]
@@ -16,11 +18,10 @@ HOME, JOBS, SECRET = "rise-system", "chaos", "rise-nats"
 """The namespaces of the operators and of the jobs, and the Secret with the bus's token."""
 SCHEDULER, PODS = "scheduler", "pods"
 OPERATORS: Final = ("operator-a", "operator-b")
-TIERS: Final = ("edge", "device")
+TIERS: Final[tuple[Tier, ...]] = ("edge", "device")
 WORKERS: Final = {f"{tier} worker": tier for tier in TIERS}
 """The tier of each word of the table."""
 Kinds = Literal["light", "real", "pods"]
-Module = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Makeup:
     per_tier: int = 2
 
     @property
-    def names(self) -> dict[str, str]:
+    def names(self) -> dict[str, Tier]:
         """Every worker's tier, by name; none where they are pods."""
         if self.stage == "pods":
             return {}
@@ -48,13 +49,8 @@ class Makeup:
     def module(self, name: str) -> Module:
         """How the scheduler, or a worker, is started."""
         if name == SCHEDULER:
-            prior = f"{rise_shapes.family().metadata.name}={rise_shapes.prior_file()}"
-            return ("rise_scheduler", "--prior", prior, "--patience", "30")
-        tier = self.names[name]
-        if self.stage == "light":
-            return ("benchmarks.chaos.light", "--tier", tier, "--name", name, "--ack-wait-s", f"{ACK_WAIT_S:g}")
-        # One slot: a job in company is not bit for bit what it is alone.
-        return ("rise_stage", "--tier", tier, "--pool", tier, "--name", name, "--slots", "1", "--patience", "30")
+            return modules.scheduler()
+        return modules.worker("light" if self.stage == "light" else "real", name, self.names[name], ACK_WAIT_S)
 
     def operator(self, name: str, kubeconfig: Path, url_of_pods: str) -> Module:
         """How an operator is started."""

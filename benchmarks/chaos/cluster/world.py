@@ -29,12 +29,12 @@ from benchmarks.chaos.cluster.makeup import (
     ROOT,
     SCHEDULER,
     Makeup,
-    Module,
     environment,
     namespace,
     secret,
 )
 from benchmarks.chaos.cluster.wires import Wires
+from benchmarks.chaos.modules import Module
 from benchmarks.chaos.tap import Tap, tapped
 from rise_cli.local import nats_server
 from rise_contracts import errors, manifest, subjects

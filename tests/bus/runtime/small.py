@@ -34,6 +34,7 @@ from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
+from tests.handoffs import header
 from tests.pictures import WIDTH, picture
 
 QUICK = WorkerSettings(ack_wait_s=1.0, max_deliver=3, drain_s=5.0)
@@ -136,23 +137,6 @@ def _header(task: messages.StageTask, state: bytes) -> HandoffHeader:
     return header(task.job_id, state, task.attempt, task.stage_index)
 
 
-def header(job: str, state: bytes, attempt: int = 1, stage: int = 0) -> HandoffHeader:
-    """What a handoff or checkpoint of these bytes says of itself."""
-    return HandoffHeader(
-        job=job,
-        attempt=attempt,
-        stage=stage,
-        family="rise-shapes",
-        latent_contract="0" * 64,
-        sigma=1.0,
-        shape=(1, 4, 16, 16),
-        dtype="fp32",
-        solver="euler",
-        sha256=hashlib.sha256(state).hexdigest(),
-        nbytes=len(state),
-    )
-
-
 def spec(prompt: str = "a red circle", **fields: object) -> RelayJobSpec:
     return RelayJobSpec.model_validate({"prompt": prompt, **fields})
 
@@ -204,13 +188,15 @@ async def worker(
 
 
 @contextlib.asynccontextmanager
-async def relay(bus: Bus, folder: Path) -> AsyncIterator[None]:
+async def relay(
+    bus: Bus, folder: Path, *, size: int = LATENT, settings: DriverSettings = QUICK_DRIVER
+) -> AsyncIterator[None]:
     """All that a relay needs, and no more: a scheduler, a driver and a worker of each tier."""
     async with (
         scheduler(bus),
-        driver(bus),
-        worker(bus, "edge-1", folder),
-        worker(bus, "device-1", folder),
+        driver(bus, settings),
+        worker(bus, "edge-1", folder, size=size),
+        worker(bus, "device-1", folder, size=size),
     ):
         yield
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,13 +11,13 @@ import pytest
 
 from benchmarks.chaos.tap import tapped
 from rise_contracts import codec, messages, subjects
-from rise_contracts.handoff import HandoffHeader
 from rise_runtime import client, endings, layout, streams
 from rise_runtime.bus import Bus, connect
 from rise_runtime.checkpoints import Checkpoints
 from rise_runtime.reporter import Storing
 from rise_runtime.seam import Checkpoint
 from tests.bus.runtime import small
+from tests.handoffs import header
 from tests.servers import Server
 
 LARGE = 3 * 2**20
@@ -37,20 +36,7 @@ def a_task(attempt: int = 1) -> messages.StageTask:
 
 
 def a_checkpoint(step: int, payload: bytes = b"state") -> Checkpoint:
-    header = HandoffHeader(
-        job="job-1",
-        attempt=1,
-        stage=0,
-        family="tiny",
-        latent_contract="0" * 64,
-        sigma=1.0,
-        shape=(1, 4, 8, 8),
-        dtype="fp32",
-        solver="euler",
-        sha256=hashlib.sha256(payload).hexdigest(),
-        nbytes=len(payload),
-    )
-    return Checkpoint(header, payload, step, 0.25)
+    return Checkpoint(header("job-1", payload), payload, step, 0.25)
 
 
 async def kept(bus: Bus, job_id: str, stage: int = 0, attempt: int = 1) -> tuple[messages.Checkpoint, bytes] | None:

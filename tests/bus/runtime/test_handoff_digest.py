@@ -9,6 +9,7 @@ import pytest
 from rise_contracts import errors, messages
 from rise_runtime import blobs, client, layout, tasks
 from rise_runtime.bus import Bus
+from tests import handoffs
 from tests.bus.runtime import small
 
 
@@ -17,7 +18,7 @@ async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bu
     await layout.ensure(bus)
     job = await client.submit(bus, small.spec())
     payload = os.urandom(500)
-    header = small.header(job.job_id, payload)
+    header = handoffs.header(job.job_id, payload)
     ref, behind = await blobs.send(bus, "device.any", job.job_id, "handoff", 1, payload, sha256=header.sha256)
     task = messages.StageTask(
         job_id=job.job_id,
@@ -29,6 +30,6 @@ async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bu
         payload=ref,
     )
     assert await tasks.payload(bus, task, behind) == payload
-    stranger = task.model_copy(update={"handoff": small.header(job.job_id, bytes(500))})
+    stranger = task.model_copy(update={"handoff": handoffs.header(job.job_id, bytes(500))})
     with pytest.raises(errors.HandoffRefused, match="digest"):
         await tasks.payload(bus, stranger, behind)

@@ -86,12 +86,7 @@ async def test_a_stage_bound_to_one_worker_goes_to_it(bus: Bus, tmp_path: Path) 
 
 async def test_a_large_latent_travels_in_chunks(bus: Bus, tmp_path: Path) -> None:
     size = 3 * 1024 * 1024
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path, size=size),
-        small.worker(bus, "device-1", tmp_path, size=size),
-    ):
+    async with small.relay(bus, tmp_path, size=size):
         job = await client.submit(bus, small.spec(seed=3))
         ending = await client.wait(bus, job.job_id)
         result = await client.fetch_result(bus, job.job_id)

@@ -23,12 +23,7 @@ async def until_gone(bus: Bus, stream: str, subject: str) -> None:
 
 
 async def test_what_comes_when_its_job_is_over_goes_and_the_picture_stays(bus: Bus, tmp_path: Path) -> None:
-    async with (
-        small.scheduler(bus),
-        small.driver(bus, SWEEPING),
-        small.worker(bus, "edge-1", tmp_path, size=LARGE),
-        small.worker(bus, "device-1", tmp_path, size=LARGE),
-    ):
+    async with small.relay(bus, tmp_path, size=LARGE, settings=SWEEPING):
         job = await client.submit(bus, small.spec(seed=3))
         assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
         late = subjects.checkpoint(LANE, job.job_id, 1, 1)

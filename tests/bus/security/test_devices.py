@@ -232,12 +232,7 @@ async def test_what_comes_too_late_is_dropped_and_is_no_lie(bus: Bus, tmp_path: 
 async def test_a_result_that_was_taken_can_not_be_spoilt(bus: Bus, tmp_path: Path) -> None:
     """Its chunks are on a subject that no device may write to; those that the device sent are gone."""
     size = 3 * 2**20
-    async with (
-        small.scheduler(bus),
-        small.driver(bus),
-        small.worker(bus, "edge-1", tmp_path, size=size),
-        small.worker(bus, "device-1", tmp_path, size=size),
-    ):
+    async with small.relay(bus, tmp_path, size=size):
         job = await client.submit(bus, small.spec(seed=6))
         done = await client.wait(bus, job.job_id)
         assert isinstance(done, messages.JobDone)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
-from rise_contracts import codec, errors, manifest, messages, subjects
+from rise_contracts import errors
 from rise_contracts.configuration import Configuration
 from rise_contracts.rights import Principal
-from rise_runtime import client, layout
+from rise_runtime import layout
 from rise_runtime.access import Access
-from rise_runtime.buckets import Bucket
 from rise_runtime.bus import connect
-from rise_runtime.heartbeat import Workers
 from tests.bus import cli
+from tests.bus.joining import draws, joined, make_known
 from tests.bus.runtime import small
 from tests.bus.security.conftest import Locked
 
 PHONE = Configuration(arm="small:4", stages=(small.stage(0, "phones", last=True, worker="ada-phone"),))
-ASKED = ("--name", "ada-phone", "--pool", "phones", "--private")
+ASKED = ("--pool", "phones", "--private")
 
 
 async def test_a_phone_is_given_a_key_works_and_is_locked_out(locked: Locked, tmp_path: Path) -> None:
@@ -37,7 +35,9 @@ async def test_a_phone_is_given_a_key_works_and_is_locked_out(locked: Locked, tm
         home.rise("keys", role, "--out", str(tmp_path / f"{role}.key")).out
         for role in ("operator", "scheduler", "user")
     ]
-    server = locked(let_in(*platform, home.rise("keys", "device", *ASKED, "--out", str(phone)).out))
+    server = locked(
+        let_in(*platform, home.rise("keys", "device", "--name", "ada-phone", *ASKED, "--out", str(phone)).out)
+    )
 
     async with (
         connect(server.url, key_of("operator"), inbox=Principal("operator").inbox, patience=30.0) as operator,
@@ -45,22 +45,14 @@ async def test_a_phone_is_given_a_key_works_and_is_locked_out(locked: Locked, tm
         connect(server.url, key_of("user"), inbox=Principal("user").inbox) as user,
     ):
         await layout.ensure(operator)
-        family = manifest.load_family(home.family.read_text(), "family")
-        await Bucket(operator, subjects.KV_FAMILIES).put(family.metadata.name, codec.encode(family))
+        await make_known(operator, home)
         home.environment["RISE_NATS_NKEY"] = str(phone)
-        async with small.driver(operator, small.PATIENT), small.scheduler(scheduler, PHONE):
-            joined = home.start("join", "--nats", server.url, *ASKED, "--family", str(home.family))
-            try:
-                await Workers(user).until_ready(["ada-phone"], 60.0, "see what it says")
-                job = await client.submit(user, small.spec("a red circle"))
-                async with asyncio.timeout(60):
-                    done = await client.wait(user, job.job_id)
-                assert isinstance(done, messages.JobDone), done
-                assert done.worker == "ada-phone"
-            finally:
-                joined.send_signal(signal.SIGTERM)
-                said = await asyncio.to_thread(cli.ended, joined)
-                assert said.code == 0, said.err
+        async with (
+            small.driver(operator, small.PATIENT),
+            small.scheduler(scheduler, PHONE),
+            joined(user, home, server.url, "ada-phone", *ASKED),
+        ):
+            await draws(user, "ada-phone")
     server.reload(let_in(*platform))
     await refused(server.url, Access(nkey=phone))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
@@ -34,26 +35,20 @@ def test_what_a_pattern_covers(pattern: str, subject: str, whether: bool) -> Non
     assert covers(pattern, subject) is whether
 
 
-@pytest.mark.parametrize("who", EVERYBODY, ids=matrix.name_of)
-def test_everybody_may_say_what_the_table_says_and_nothing_else(who: Principal) -> None:
-    rights = rights_of(who)
-    wrong = [
+def unlike(who: Principal, patterns: tuple[str, ...], table: Iterable[tuple[Principal, str, bool]]) -> list[str]:
+    """What `who` has and should not, or should have and lacks, by a table of (who, subject, whether)."""
+    return [
         f"{'lacks' if wanted else 'has'} {subject}"
-        for one, subject, wanted in matrix.said()
-        if one == who and any(covers(pattern, subject) for pattern in rights.publish) is not wanted
+        for one, subject, wanted in table
+        if one == who and any(covers(pattern, subject) for pattern in patterns) is not wanted
     ]
-    assert wrong == []
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=matrix.name_of)
-def test_everybody_may_hear_what_the_table_says_and_nothing_else(who: Principal) -> None:
+def test_everybody_may_say_and_hear_what_the_tables_say_and_nothing_else(who: Principal) -> None:
     rights = rights_of(who)
-    wrong = [
-        f"{'lacks' if wanted else 'has'} {subject}"
-        for one, subject, wanted in matrix.heard()
-        if one == who and any(covers(pattern, subject) for pattern in rights.subscribe) is not wanted
-    ]
-    assert wrong == []
+    assert unlike(who, rights.publish, matrix.said()) == []
+    assert unlike(who, rights.subscribe, matrix.heard()) == []
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=matrix.name_of)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 
 from rise_contracts import errors, handoff, subjects, words
+from tests.handoffs import header
 
 
 @pytest.mark.parametrize(
@@ -74,29 +73,13 @@ def test_only_damage_under_way_is_worth_another_attempt(refusal: errors.Refusal)
     assert errors.HandoffRefused(refusal, 1, 2).retriable is damaged
 
 
-def header(payload: bytes) -> handoff.HandoffHeader:
-    return handoff.HandoffHeader(
-        job="job-1",
-        attempt=1,
-        stage=0,
-        family="rise-shapes",
-        latent_contract="0" * 64,
-        sigma=1.0,
-        shape=(1, 4, 16, 16),
-        dtype="fp16",
-        solver="euler",
-        sha256=hashlib.sha256(payload).hexdigest(),
-        nbytes=len(payload),
-    )
-
-
 def test_a_payload_is_checked_against_its_header() -> None:
-    handoff.check_payload(header(b"latent"), b"latent")
+    handoff.check_payload(header("job-1", b"latent"), b"latent")
     with pytest.raises(errors.HandoffRefused) as caught:
-        handoff.check_payload(header(b"latent"), b"latenT")
+        handoff.check_payload(header("job-1", b"latent"), b"latenT")
     assert caught.value.refusal is errors.Refusal.DIGEST
     with pytest.raises(errors.HandoffRefused) as caught:
-        handoff.check_payload(header(b"latent"), b"late")
+        handoff.check_payload(header("job-1", b"latent"), b"late")
     assert caught.value.refusal is errors.Refusal.SIZE
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from rise_contracts import errors, messages
-from rise_contracts.handoff import HandoffHeader
 from rise_contracts.records import JobRecord
 from rise_runtime import inspection, plan
 from rise_runtime.inspection import OfferRefused
+from tests.handoffs import header
 from tests.pictures import WIDTH, picture
 from tests.unit.runtime import records
 
@@ -149,26 +149,13 @@ def test_an_event_with_a_lie_is_refused(change: Change) -> None:
 
 def a_task(record: JobRecord, payload: bytes, **changes: Any) -> messages.StageTask:
     """What the worker of stage 0 gives to stage 1."""
-    header = HandoffHeader(
-        job="job-1",
-        attempt=1,
-        stage=0,
-        family="rise-shapes",
-        latent_contract="0" * 64,
-        sigma=1.0,
-        shape=(1, 4, 16, 16),
-        dtype="fp32",
-        solver="euler",
-        sha256=hashlib.sha256(payload).hexdigest(),
-        nbytes=len(payload),
-    )
     task = messages.StageTask(
         job_id="job-1",
         attempt=1,
         stage_index=1,
         request=record.request,
         configuration=records.RELAY,
-        handoff=header,
+        handoff=header("job-1", payload),
         done=(records.report(0),),
     )
     return task.model_copy(update=changes)

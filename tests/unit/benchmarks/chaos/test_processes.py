@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import light
+from benchmarks._idle_stage import stepped
 from benchmarks.chaos.world import Makeup
 
 ROOT = Path(__file__).parents[4]
@@ -44,7 +44,7 @@ def test_a_light_step_left_out_made_twice_or_in_another_order_is_seen() -> None:
     def after(*steps: int) -> bytes:
         state = start
         for step in steps:
-            state = light.stepped(state, step)
+            state = stepped(state, step)
         return state
 
     states = {after(0, 1, 2), after(0, 2), after(0, 1, 1, 2), after(1, 0, 2), after(0, 1)}
