@@ -63,7 +63,8 @@ async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
     makeup = Makeup(wish.stage or "real")
     async with world(makeup, folder) as made, followed(made.bus) as ledger, soak.watched(made) as samples:
         planned = soak.jobs(wish.seed, 60 * wish.soak)
-        results = await storm.run(made, ledger, wish.seed, planned, tell, calm_s=soak.CALM_S)
+        steady = {"calm_s": soak.CALM_S, "every_s": soak.JOB_EVERY_S}
+        results = await storm.run(made, ledger, wish.seed, planned, tell, **steady)
     for drift in soak.write(samples, wish.seed, wish.soaked):
         if not drift.flat:
             tell(f"{drift.name}: {drift.what} grew from {drift.before:.1f} to {drift.after:.1f}")

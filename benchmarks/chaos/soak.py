@@ -23,6 +23,8 @@ from rise_runtime.bus import Bus
 
 CALM_S: Final = 30.0
 EVERY_S: Final = 10.0
+JOB_EVERY_S: Final = 2.5
+"""A steady load, and half of what two cores could do: backlogs would be taken for growth."""
 SHARE, ROOM = 0.10, {"rss_mib": 16.0, "fds": 8.0, "bytes_mib": 4.0}
 """Flat is what has in its last third a middle at most this share, and this much, above the middle of its second third.
 The first is for what is loaded and measured at first use."""

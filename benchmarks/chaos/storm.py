@@ -54,6 +54,7 @@ class Storm:
     struck: list[Cell] = field(default_factory=list)
     aimed: tuple[PlannedFault, asyncio.Future[tuple[str, list[Hold]]]] | None = None
     calm_s: float = CALM_S
+    every_s: float = 0.0
     over: bool = False
 
     def armed(self, planned: PlannedJob, job_id: str) -> None:
@@ -68,11 +69,18 @@ class Storm:
 
 
 async def run(
-    world: World, ledger: Ledger, seed: int, planned: Iterator[PlannedJob], tell: Tell, *, calm_s: float = CALM_S
+    world: World,
+    ledger: Ledger,
+    seed: int,
+    planned: Iterator[PlannedJob],
+    tell: Tell,
+    *,
+    calm_s: float = CALM_S,
+    every_s: float = 0.0,
 ) -> list[Result]:
-    """These jobs, with the faults of `seed` and so many seconds of calm between two of them; a result for each that
-    struck, with the jobs that came in its time."""
-    storm = Storm(world, ledger, tell, seed, calm_s=calm_s)
+    """These jobs, with the faults of `seed` and `calm_s` seconds between two of them; a result for each that struck,
+    with the jobs that came in its time. No two jobs come within `every_s` seconds."""
+    storm = Storm(world, ledger, tell, seed, calm_s=calm_s, every_s=every_s)
     async with asyncio.TaskGroup() as both:
         both.create_task(_strike(storm, plan.faults(seed)))
         await _load(storm, planned)
@@ -82,10 +90,13 @@ async def run(
 
 
 async def _load(storm: Storm, planned: Iterator[PlannedJob]) -> None:
-    """Keep `IN_FLIGHT` jobs under way until there are no more."""
+    """Keep at most `IN_FLIGHT` jobs under way until there are no more."""
+    turn = asyncio.Lock()
 
     async def one_after_another() -> None:
         for job in planned:
+            async with turn:
+                await asyncio.sleep(storm.every_s)
             await _one(storm, job)
 
     async with asyncio.TaskGroup() as group:

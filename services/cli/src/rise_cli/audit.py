@@ -16,7 +16,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -82,7 +82,7 @@ async def _take(bus: Bus, delivery: Delivery, settings: Settings) -> None:
     if done is None or not rules.is_sampled(done.job_id, settings.share):
         await delivery.ack()
         return
-    async with _kept_alive(delivery, settings.ack_wait_s / 3):
+    async with delivery.kept(settings.ack_wait_s / 3):
         if not await _tried(bus, done, settings, last=delivery.deliveries >= GIVE_UP_AFTER):
             await delivery.nak(RETRY_S)
             return
@@ -210,21 +210,6 @@ async def _forget(bus: Bus, job_id: str) -> None:
         pass
     except errors.RiseError as error:
         log.warning("audit %s is left for later: %s", job_id, error)
-
-
-@contextlib.asynccontextmanager
-async def _kept_alive(delivery: Delivery, every_s: float) -> AsyncIterator[None]:
-    async def keep() -> None:
-        while True:
-            await delivery.in_progress()
-            await asyncio.sleep(every_s)
-
-    keeping = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
 
 
 def settings_from(argv: Sequence[str]) -> Settings:

@@ -28,10 +28,11 @@ from rise_runtime.together import kept_up, together
 
 log = logging.getLogger(__name__)
 
-ACK_WAIT_S: Final = 1.0
+ACK_WAIT_S: Final = 0.3
 """A result that lies with a process which dies is looked at by another after this time: meanwhile its job stands still.
-A look takes milliseconds; one that takes longer is made twice, to the same effect."""
-BATCH: Final = 8
+Who is still looking says so in between; one that cannot is overtaken, and a look made twice has the same effect."""
+BATCH: Final = 2
+"""What waits behind a long look comes to another after `ACK_WAIT_S`: so little of it may wait."""
 LOOKS: Final = 5
 """At a record that may be an old one, before an offer that it does not know is taken for a lie."""
 MOST_IN_VAIN: Final = 1000
@@ -106,7 +107,8 @@ class _Customs:
             while True:
                 delivery = await consumer.next()
                 if delivery is not None:
-                    await self._look_at(delivery)
+                    async with delivery.kept(ACK_WAIT_S / 3):
+                        await self._look_at(delivery)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -172,7 +174,8 @@ class _Customs:
     ) -> None:
         self._check_ref(done.payload, pool, worker)
         payload = await blobs.receive(self._bus, done.payload, behind, timeout=MISSING_S)
-        done = inspection.check_result(done, payload, record, pool, worker)
+        # In a thread: meanwhile it has to be said that this one is still being looked at.
+        done = await asyncio.to_thread(inspection.check_result, done, payload, record, pool, worker)
         # On a subject that the device cannot write to: what was looked at stays as it was.
         lane = subjects.lane(subjects.KEPT, None)
         ref, inline = await blobs.send(

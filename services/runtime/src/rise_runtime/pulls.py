@@ -12,8 +12,8 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -69,6 +69,22 @@ class Delivery:
     async def in_progress(self) -> None:
         """Still at it: the time until redelivery starts anew."""
         await self._say(b"+WPI")
+
+    @asynccontextmanager
+    async def kept(self, every_s: float) -> AsyncIterator[None]:
+        """`in_progress` every so many seconds, for the length of the block."""
+
+        async def keep() -> None:
+            while True:
+                await asyncio.sleep(every_s)
+                await self.in_progress()
+
+        keeping = asyncio.create_task(keep())
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
 
     async def term(self) -> None:
         """Never deliver it again."""
