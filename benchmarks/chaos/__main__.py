@@ -52,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
     console.print(f"seed {seed}")
     doors = list(DOORS) if options.door == "all" else [options.door]
     results = [result for door in doors for result in _through(door, options, seed, console)]
-    print(_rows.table(report(results, seed, file=options.json, docs=options.docs, keep=options.keep)))
+    soaked = options.soaked if options.soak else None
+    found = report(results, seed, file=options.json, docs=options.docs, keep=options.keep, soaked=soaked)
+    print(_rows.table(found))
     wrong = [result for result in results if not result.right and not result.lacks]
     return 1 if wrong else 0
 

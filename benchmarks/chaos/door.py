@@ -65,7 +65,9 @@ async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
         planned = soak.jobs(wish.seed, 60 * wish.soak)
         steady = {"calm_s": soak.CALM_S, "every_s": soak.JOB_EVERY_S}
         results = await storm.run(made, ledger, wish.seed, planned, tell, **steady)
-    for drift in soak.write(samples, wish.seed, wish.soaked):
+    found = soak.judged(samples, results, wish.seed)
+    soak.write(found, samples, wish.soaked)
+    for drift in found.drifts:
         if not drift.flat:
             tell(f"{drift.name}: {drift.what} grew from {drift.before:.1f} to {drift.after:.1f}")
     return results

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import json
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
+from benchmarks import _rows
 from benchmarks.chaos import plan
 from benchmarks.chaos.plan import PlannedJob
+from benchmarks.chaos.words import Result
 from benchmarks.chaos.world import World
 from rise_contracts import errors, subjects
 from rise_runtime import streams
@@ -25,6 +28,7 @@ CALM_S: Final = 30.0
 EVERY_S: Final = 10.0
 JOB_EVERY_S: Final = 2.5
 """A steady load, and half of what two cores could do: backlogs would be taken for growth."""
+UNITS: Final = {"rss_mib": "MiB resident", "fds": "open files", "bytes_mib": "MiB stored"}
 SHARE, ROOM = 0.10, {"rss_mib": 16.0, "fds": 8.0, "bytes_mib": 4.0}
 """Flat is what has in its last third a middle at most this share, and this much, above the middle of its second third.
 The first is for what is loaded and measured at first use."""
@@ -44,13 +48,28 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The middle of the second and of the last third of a series, and whether that is flat."""
+    """The middle of the second and of the last third of a series, whether that is flat, and the slope over both."""
 
     name: str
     what: str
     before: float
     after: float
     flat: bool
+    per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Soak:
+    """What came of one: `wrong` jobs were lost, done twice, or hung."""
+
+    seed: int
+    minutes: float
+    date: str
+    machine: str
+    jobs: int
+    faults: int
+    wrong: int
+    drifts: tuple[Drift, ...]
 
 
 def jobs(seed: int, seconds: float) -> Iterator[PlannedJob]:
@@ -64,16 +83,33 @@ def jobs(seed: int, seconds: float) -> Iterator[PlannedJob]:
 
 def drifts(samples: Iterable[Sample]) -> list[Drift]:
     """The judgement of each series that is long enough to have three thirds."""
-    series: dict[tuple[str, str], list[float]] = {}
+    series: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
-        series.setdefault((sample.name, sample.what), []).append(sample.value)
-    return [_drift(name, what, values) for (name, what), values in series.items() if len(values) >= 6]
+        series.setdefault((sample.name, sample.what), []).append(sample)
+    return [_drift(name, what, own) for (name, what), own in series.items() if len(own) >= 6]
 
 
-def _drift(name: str, what: str, values: Sequence[float]) -> Drift:
-    third = len(values) // 3
-    before, after = statistics.median(values[third : 2 * third]), statistics.median(values[2 * third :])
-    return Drift(name, what, before, after, after <= before * (1 + SHARE) + ROOM[what])
+def _drift(name: str, what: str, series: Sequence[Sample]) -> Drift:
+    third = len(series) // 3
+    later = series[third:]
+    before, after = (statistics.median(each.value for each in part) for part in (later[:third], later[third:]))
+    slope = statistics.linear_regression([each.at / 3600 for each in later], [each.value for each in later]).slope
+    return Drift(name, what, before, after, after <= before * (1 + SHARE) + ROOM[what], slope)
+
+
+def judged(samples: Sequence[Sample], results: Sequence[Result], seed: int) -> Soak:
+    """All of it in one."""
+    wrong = sum(each.lost + each.duplicated + each.hung for each in results)
+    return Soak(
+        seed,
+        minutes=max((each.at for each in samples), default=0.0) / 60,
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        machine=_rows.machine(),
+        jobs=sum(each.jobs for each in results),
+        faults=len(results) - 1,  # the first result is of what came before any
+        wrong=wrong,
+        drifts=tuple(drifts(samples)),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -114,10 +150,29 @@ async def sizes_of(bus: Bus) -> Mapping[str, int]:
     return {name: int(info["state"]["bytes"]) for name, info in infos.items()}
 
 
-def write(samples: Sequence[Sample], seed: int, file: Path) -> list[Drift]:
-    """The samples and their judgement as JSON; the judgement."""
-    found = drifts(samples)
+def write(soak: Soak, samples: Sequence[Sample], file: Path) -> None:
+    """The judgement and what it was made of, as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    body = {"seed": seed, "drifts": [asdict(each) for each in found], "samples": [asdict(each) for each in samples]}
+    body = {"soak": asdict(soak), "samples": [asdict(each) for each in samples]}
     file.write_text(json.dumps(body) + "\n")
-    return found
+
+
+def read(body: Mapping[str, Any]) -> Soak:
+    """The judgement in what `asdict` made of it."""
+    return Soak(**{**body, "drifts": tuple(Drift(**each) for each in body["drifts"])})
+
+
+def markdown(soak: Soak) -> str:
+    """A line, and a table of every series."""
+    said = (
+        f"{soak.minutes:.0f} minutes, {soak.jobs} jobs, {soak.faults} faults, seed {soak.seed}, on {soak.date}: "
+        f"{soak.wrong} jobs lost, done twice or hung. {soak.machine}."
+    )
+    lines = [
+        "| process or stream | figure | second third | last third | per hour | flat |",
+        "| --- | --- |" + " ---: |" * 4,
+    ]
+    for each in soak.drifts:
+        figures = f"{each.before:.1f} | {each.after:.1f} | {each.per_hour:+.1f}"
+        lines.append(f"| {each.name} | {UNITS[each.what]} | {figures} | {'yes' if each.flat else '**no**'} |")
+    return f"{said}\n\n" + "\n".join(lines)

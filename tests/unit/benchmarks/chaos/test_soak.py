@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.chaos import soak
 from benchmarks.chaos.soak import Drift, Sample
+from benchmarks.chaos.words import Cell, Door, Moment, Result
 
 LENGTH = 30
 
@@ -51,13 +52,28 @@ def test_every_job_of_a_soak_removes_itself() -> None:
     assert list(soak.jobs(3, seconds=-1.0)) == []
 
 
-def test_samples_and_judgement_are_written(tmp_path: Path) -> None:
+def test_the_slope_is_that_of_the_last_two_thirds() -> None:
+    values = [0.0, 500.0] * 5 + [100.0 + 2.0 * place for place in range(20)]
+    assert drift(values).per_hour == pytest.approx(2.0 * 360)
+
+
+CELL = Cell("killed", "driver", Moment.IN_HEAD, Door.COMMAND_LINE)
+
+
+def test_the_judgement_counts_jobs_and_faults() -> None:
+    results = [Result(CELL, 4), Result(CELL, 3, lost=1), Result(CELL, 2, hung=1)]
+    found = soak.judged(series([100.0] * LENGTH), results, 9)
+    assert (found.seed, found.jobs, found.faults, found.wrong) == (9, 9, 2, 2)
+    assert found.minutes == pytest.approx(29 / 6)
+
+
+def test_what_is_written_is_read_again_and_stands_on_the_page(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
-    found = soak.write(series([100.0] * LENGTH), 9, file)
+    samples = series([100.0] * 20 + [400.0] * 10)
+    found = soak.judged(samples, [Result(CELL, 4)], 9)
+    soak.write(found, samples, file)
     body = json.loads(file.read_text())
-    assert body["seed"] == 9
+    assert soak.read(body["soak"]) == found
     assert len(body["samples"]) == LENGTH
-    assert (
-        body["drifts"] == [{"name": "edge-1", "what": "rss_mib", "before": 100.0, "after": 100.0, "flat": True}]
-        and len(found) == 1
-    )
+    assert "| edge-1 | MiB resident | 100.0 | 400.0 |" in soak.markdown(found)
+    assert "**no**" in soak.markdown(found)
