@@ -24,7 +24,8 @@ from rise_contracts import errors, subjects
 from rise_runtime import streams
 from rise_runtime.bus import Bus
 
-CALM_S: Final = 30.0
+CALM_S: Final = 20.0
+"""With the time that a fault takes to strike and to pass, one every 30 s or so."""
 EVERY_S: Final = 10.0
 JOB_EVERY_S: Final = 2.5
 """A steady load, and half of what two cores could do: backlogs would be taken for growth."""
