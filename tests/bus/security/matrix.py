@@ -81,6 +81,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$KV.rise_scheduler.linucb": (SCHEDULER,),
     "$KV.rise_decisions.d-1": (SCHEDULER,),
     "$KV.rise_audits.job-1": (AUDITOR,),
+    "$KV.rise_forgotten.rise_jobs": (OPERATOR,),
     "$KV.rise_workers.edge.edge.edge-1": (EDGE,),
     "$KV.rise_workers.device.device.device-1": (DEVICE,),
     "$KV.rise_workers.device.device.device-2": (OTHER,),
@@ -97,6 +98,7 @@ _SAID: Final[dict[str, tuple[Principal, ...]]] = {
     "$JS.API.DIRECT.GET.KV_rise_scheduler.$KV.rise_scheduler.linucb": (*_MAKERS, SCHEDULER),
     "$JS.API.DIRECT.GET.KV_rise_decisions.$KV.rise_decisions.d-1": (*_MAKERS, SCHEDULER, *_FRONT),
     "$JS.API.DIRECT.GET.KV_rise_audits.$KV.rise_audits.job-1": (*_MAKERS, *_FRONT),
+    "$JS.API.DIRECT.GET.KV_rise_forgotten.$KV.rise_forgotten.rise_jobs": _MAKERS,
     "$JS.API.DIRECT.GET.RISE_BLOBS": _MAKERS,
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.edge.any.job-1.handoff.1.0123.0": _READERS,
     "$JS.API.DIRECT.GET.RISE_BLOBS.rise.blobs.device.any.job-1.handoff.1.0123.0": (*_READERS, *_POOL),
@@ -193,6 +195,7 @@ _FOLLOWED: Final[dict[str, tuple[Principal, ...]]] = {
     "KV_rise_decisions": (*_MAKERS, SCHEDULER, *_FRONT),
     "KV_rise_families": (*_READERS, SCHEDULER),
     "KV_rise_audits": (*_MAKERS, *_FRONT),
+    "KV_rise_forgotten": _MAKERS,
 }
 """Streams, and who may have a consumer of his own there."""
 _OF_A_CONSUMER: Final = (

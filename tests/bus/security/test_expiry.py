@@ -121,9 +121,14 @@ async def test_beside_a_job_that_stays_it_can_be_read_by_nobody_and_goes_with_it
         await until_gone(nats_server, first.encode(), second.encode())
 
 
-async def test_marks_of_removal_go_and_entries_do_not(bus: Bus) -> None:
+async def empty(bus: Bus) -> Bucket:
     bucket = Bucket(bus, "test")
-    await bucket.ensure()
+    await asyncio.gather(bucket.ensure(), Bucket(bus, subjects.KV_FORGOTTEN).ensure())
+    return bucket
+
+
+async def test_marks_of_removal_go_and_entries_do_not(bus: Bus) -> None:
+    bucket = await empty(bus)
 
     async def marks() -> int:
         return await streams.count(bus, "KV_test", "$KV.test.>") - len(await bucket.entries())
@@ -145,8 +150,7 @@ async def test_marks_of_removal_go_and_entries_do_not(bus: Bus) -> None:
 
 
 async def test_a_key_that_comes_back_while_marks_are_dropped_is_not_lost(bus: Bus) -> None:
-    bucket = Bucket(bus, "test")
-    await bucket.ensure()
+    bucket = await empty(bus)
     for number in range(50):
         await bucket.put(f"k{number}", b"old")
         await bucket.remove(f"k{number}")
@@ -156,3 +160,60 @@ async def test_a_key_that_comes_back_while_marks_are_dropped_is_not_lost(bus: Bu
     await bucket.forget(0.0)
     assert all(made)
     assert {entry.value for entry in await bucket.entries()} == {b"new"} and len(await bucket.entries()) == 50
+
+
+async def filled(bus: Bus) -> Bucket:
+    """Keys that were written, removed and dropped, in one file of the store with others that stay."""
+    bucket = await empty(bus)
+    for word in (b"old", b"older"):
+        for number in range(10):
+            await bucket.put(f"goes{number}", word * 200)
+    for number in range(10):
+        await bucket.remove(f"goes{number}")
+    for number in range(40):
+        await bucket.put(f"stays{number}", b"new" * 200)
+    await bucket.forget(0.0)
+    await bucket.put("last", b"new")
+    return bucket
+
+
+async def test_what_was_dropped_does_not_come_back_with_a_server_that_was_killed(bus: Bus, nats_server: Server) -> None:
+    bucket = await filled(bus)
+    stay = {entry.key for entry in await bucket.entries()}
+    assert len(stay) == 41
+    nats_server.kill()
+    nats_server.start()
+    await streams.api(bus, "STREAM.INFO.KV_test", patience=20.0)
+    await bucket.forget(60.0)
+    assert {entry.key for entry in await bucket.entries()} == stay
+
+
+async def test_of_a_stream_that_was_made_anew_nothing_is_dropped(bus: Bus) -> None:
+    await filled(bus)
+    await streams.api(bus, "STREAM.DELETE.KV_test")
+    bucket = await empty(bus)
+    await bucket.put("first", b"new")
+    await bucket.forget(0.0)
+    assert [entry.key for entry in await bucket.entries()] == ["first"]
+
+
+async def test_jobs_that_were_removed_stay_removed_when_the_server_was_killed(
+    bus: Bus, tmp_path: Path, nats_server: Server
+) -> None:
+    async with platform(bus, tmp_path):
+        for seed in (5, 6, 7):
+            await client.remove(bus, (await drawn(bus, canary(), seed=seed)).job_id)
+        stays = [await drawn(bus, canary(), seed=seed) for seed in (8, 9)]
+        async with asyncio.timeout(30):
+            while await streams.count(bus, "KV_rise_jobs", "$KV.rise_jobs.>") > len(stays):
+                await asyncio.sleep(0.05)
+        stays.append(await drawn(bus, canary(), seed=10))
+        nats_server.kill()
+        nats_server.start()
+        await streams.api(bus, "STREAM.INFO.KV_rise_jobs", patience=20.0)
+        left = {job.job_id for job in stays}
+        for name in (subjects.KV_JOBS, subjects.KV_RESULTS, subjects.KV_FENCES):
+            async with asyncio.timeout(30):
+                while {entry.key for entry in await Bucket(bus, name).entries()} - left:
+                    await asyncio.sleep(0.05)
+        assert {record.job_id for record in await client.list_jobs(bus)} == left

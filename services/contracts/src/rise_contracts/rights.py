@@ -98,6 +98,7 @@ def _operator() -> Iterable[str]:
         subjects.KV_RESULTS,
         subjects.KV_OUTCASTS,
         subjects.KV_FAMILIES,
+        subjects.KV_FORGOTTEN,
     ):
         yield f"$KV.{bucket}.>"
 

@@ -50,6 +50,7 @@ KV_SCHEDULER = "rise_scheduler"
 KV_DECISIONS = "rise_decisions"
 KV_FAMILIES = "rise_families"
 KV_AUDITS = "rise_audits"
+KV_FORGOTTEN = "rise_forgotten"
 
 DURABLE_DRIVER = "driver"
 DURABLE_SCHEDULER = "scheduler"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from rise_contracts import errors
+from rise_contracts import errors, subjects
 from rise_runtime import streams
 from rise_runtime.bus import Bus
 from rise_runtime.pulls import Consumer, Delivery
@@ -28,6 +28,23 @@ class Entry:
     key: str
     value: bytes | None
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Horizon:
+    """Up to which sequence all of a stream was dropped. `born`: of another stream of its name it says nothing."""
+
+    born: str
+    end: int
+
+    @property
+    def text(self) -> bytes:
+        return f"{self.born} {self.end}".encode()
+
+    @classmethod
+    def read(cls, entry: Entry | None) -> _Horizon:
+        born, _, end = (entry.value or b"").decode().partition(" ") if entry is not None else ("", "", "")
+        return cls(born, int(end) if end.isdecimal() else 0)
 
 
 class Bucket:
@@ -85,8 +102,25 @@ class Bucket:
 
     async def forget(self, older_s: float) -> None:
         """Drop the marks of removal at the front of the bucket that are older than `older_s` seconds: who watches has
-        long seen them. A file of the store goes when nothing is left in it, and with it what was removed."""
-        end = 0
+        long seen them. A file of the store goes when nothing is left in it, and with it what was removed.
+
+        A server that is killed may find in its files what was dropped before, values and all (nats-server 2.15: what
+        a later message of a subject has replaced is not marked there). So it is written down first how far it was
+        dropped, in a bucket where nothing is removed, and dropped again where it is back.
+        """
+        horizons = Bucket(self._bus, subjects.KV_FORGOTTEN)
+        horizon = _Horizon(await streams.born(self._bus, self._stream), 0)
+        written = _Horizon.read(await horizons.get(self.name))
+        before = written.end if written.born == horizon.born else 0
+        end = await self._end_of_marks(before, older_s)
+        if end > before:
+            await horizons.put(self.name, _Horizon(horizon.born, end).text)
+        oldest = await streams.first(self._bus, self._stream, f"{self._prefix}>")
+        if oldest is not None and oldest.sequence <= end:
+            await streams.trim(self._bus, self._stream, end + 1)
+
+    async def _end_of_marks(self, end: int, older_s: float) -> int:
+        """The sequence, `end` or later, up to which there are but marks that old."""
         for _ in range(_FORGOTTEN_AT_ONCE):
             oldest = await streams.first(self._bus, self._stream, f"{self._prefix}>", end + 1)
             if oldest is None or oldest.headers.get(_OPERATION) not in _REMOVED:
@@ -94,8 +128,7 @@ class Bucket:
             if time.time() - oldest.stored_at < older_s:
                 break
             end = oldest.sequence
-        if end:
-            await streams.trim(self._bus, self._stream, end + 1)
+        return end
 
     async def entries(self) -> list[Entry]:
         """All entries there are now."""

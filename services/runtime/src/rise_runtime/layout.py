@@ -67,6 +67,7 @@ async def ensure(bus: Bus) -> None:
         Bucket(bus, subjects.KV_SCHEDULER).ensure(),
         Bucket(bus, subjects.KV_DECISIONS).ensure(max_age_s=KEEP_JOBS_S),
         Bucket(bus, subjects.KV_FAMILIES).ensure(),
+        Bucket(bus, subjects.KV_FORGOTTEN).ensure(),
         Bucket(bus, subjects.KV_AUDITS).ensure(max_age_s=KEEP_AUDITS_S),
     )
 

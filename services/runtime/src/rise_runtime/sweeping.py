@@ -6,6 +6,7 @@ Latents are kept by those who work, and dropped by those who end a job; what com
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from rise_runtime.jobs import Jobs
 log = logging.getLogger(__name__)
 
 FORGET_S: Final = 60.0
+_AGAIN_S: Final = 0.5
 NO_JOB: Final = ""
 
 
@@ -40,18 +42,33 @@ class Kept:
 async def run_sweep(
     bus: Bus, every_s: float, leads: Callable[[], bool] = lambda: True, forget_s: float = FORGET_S
 ) -> None:
-    """Sweep every `every_s` seconds until cancelled, while `leads` says so. After `forget_s` the marks of removed jobs
-    go, so that of a platform without jobs nothing is left on the disk."""
-    jobs, known = Jobs(bus), set[str]()
-    while True:
-        await asyncio.sleep(every_s)
-        if leads():
-            try:
-                await _sweep(bus, jobs, known)
-                for name in (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS):
-                    await Bucket(bus, name).forget(forget_s)
-            except errors.RiseError as error:
-                log.info("the sweep has to wait: %s", error)
+    """Sweep every `every_s` seconds until cancelled, and when the server is back, while `leads` says so. After
+    `forget_s` the marks of removed jobs go, so that of a platform without jobs nothing is left on the disk."""
+    jobs, known, back = Jobs(bus), set[str](), asyncio.Event()
+    stop_listening, pause_s = bus.on_reconnect(back.set), every_s
+    try:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await back.wait()
+            back.clear()
+            done = not leads() or await _swept(bus, jobs, known, forget_s)
+            pause_s = every_s if done else min(_AGAIN_S, every_s)
+    finally:
+        stop_listening()
+
+
+async def _swept(bus: Bus, jobs: Jobs, known: set[str], forget_s: float) -> bool:
+    """False where the server is not ready for it."""
+    try:
+        # First: a server that was killed may have found again what had been dropped, and that is no job.
+        for name in (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS):
+            await Bucket(bus, name).forget(forget_s)
+        await _sweep(bus, jobs, known)
+    except errors.RiseError as error:
+        log.info("the sweep has to wait: %s", error)
+        return False
+    return True
 
 
 async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
