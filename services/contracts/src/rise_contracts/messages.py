@@ -273,6 +273,7 @@ class Predictions(Part):
     edge_s: float | None = None
     quality: float | None = None
     stage_seconds: tuple[float, ...] = Field(default=(), description="by stage, waiting not included; empty if unknown")
+    load_s: Seconds = Field(default=0.0, description="of the latency, loading members that are not held")
 
 
 class Configure(Message):

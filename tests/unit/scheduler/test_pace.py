@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rise_contracts.messages import Accelerator, Heartbeat
+from rise_scheduler.pace import (
+    MEMORY_S,
+    NEVER_LOADED_SD,
+    SPREAD_SD,
+    THROTTLED,
+    THROTTLED_SD,
+    UNKNOWN_LOAD_S,
+    Load,
+    Pace,
+    any_of,
+    load_of,
+    load_prior,
+    paces_of,
+    seconds_per_step,
+)
+from tests.unit.scheduler.builders import worker
+
+FAMILY = "rise-shapes"
+PACES, AGES = st.floats(1e-5, 1e4), st.floats(0, 1e6)
+HOT = Accelerator(temperature_c=91.0, throttled=True)
+
+
+def aged(measured: float, usual: float | None, age: float | None, heat: Accelerator | None = None) -> Heartbeat:
+    return worker(
+        seconds_per_step={"large": measured},
+        usual_seconds_per_step={} if usual is None else {"large": usual},
+        pace_age_s={} if age is None else {"large": age},
+        accelerator=heat,
+    )
+
+
+def pace(beat: Heartbeat, *others: Heartbeat) -> Pace:
+    (found,) = paces_of([beat], [beat, *others], FAMILY, "large")
+    return found
+
+
+@given(PACES, PACES)
+def test_a_pace_of_this_moment_is_what_was_measured(measured: float, usual: float) -> None:
+    found = pace(aged(measured, usual, 0.0))
+    assert (found.seconds, found.variance) == (measured, 0.0)
+    assert pace(aged(measured, usual, None)) == found, "an older release does not say its age"
+
+
+@given(PACES, PACES, AGES)
+def test_an_old_one_lies_between_what_was_measured_and_what_is_usual(measured: float, usual: float, age: float) -> None:
+    found = pace(aged(measured, usual, age))
+    assert min(measured, usual) * (1 - 1e-9) <= found.seconds <= max(measured, usual) * (1 + 1e-9)
+    assert 0.0 <= found.variance <= SPREAD_SD**2
+
+
+@given(PACES, PACES, st.tuples(AGES, AGES))
+def test_the_older_the_nearer_to_what_is_usual_and_the_less_certain(
+    measured: float, usual: float, ages: tuple[float, float]
+) -> None:
+    young, old = (pace(aged(measured, usual, age)) for age in sorted(ages))
+    assert abs(math.log(old.seconds / usual)) <= abs(math.log(young.seconds / usual)) + 1e-9
+    assert old.variance >= young.variance
+
+
+@given(PACES, PACES, st.booleans())
+def test_in_the_end_nothing_is_left_of_a_measurement(measured: float, usual: float, hot: bool) -> None:
+    found = pace(aged(measured, usual, 40 * MEMORY_S, HOT if hot else None))
+    assert found.seconds == pytest.approx(usual * (THROTTLED if hot else 1.0))
+    assert found.variance == pytest.approx(SPREAD_SD**2 + (THROTTLED_SD**2 if hot else 0.0))
+
+
+@given(PACES, PACES, AGES)
+def test_heat_never_makes_a_worker_faster_or_surer(measured: float, usual: float, age: float) -> None:
+    cool, hot = (pace(aged(measured, usual, age, heat)) for heat in (None, HOT))
+    assert hot.seconds >= cool.seconds * (1 - 1e-9)
+    assert hot.variance == pytest.approx(cool.variance + THROTTLED_SD**2)
+
+
+def test_a_pace_that_was_measured_in_the_heat_is_believed() -> None:
+    assert pace(aged(0.4, 0.1, 0.0, HOT)).seconds == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("heat", [None, Accelerator(), Accelerator(temperature_c=91.0, throttled=False)])
+def test_who_is_not_known_to_be_throttled_is_not(heat: Accelerator | None) -> None:
+    assert pace(aged(0.4, 0.1, 0.0, heat)) == Pace(0.4, 0.0)
+
+
+def test_who_does_not_say_what_is_usual_is_as_the_others_of_its_pool() -> None:
+    others = [worker(name, usual_seconds_per_step={"large": usual}) for name, usual in (("e1", 0.1), ("e2", 0.3))]
+    mute = aged(0.8, None, 1e6)
+    assert pace(mute, *others).seconds == pytest.approx((0.8 + 0.1 + 0.3) / 3)
+    assert pace(mute).seconds == pytest.approx(0.8), "alone it has nothing to go back to"
+    assert pace(mute).variance == pytest.approx(SPREAD_SD**2)
+
+
+@pytest.mark.parametrize("nonsense", [0.0, -1.0, 1e-9, 1e9])
+def test_nonsense_is_no_measurement(nonsense: float) -> None:
+    assert seconds_per_step(aged(nonsense, None, None), FAMILY, "large") is None
+    assert paces_of([aged(nonsense, 0.1, 1.0)], [], FAMILY, "large") == []
+    assert pace(aged(0.2, nonsense, 1e6)).seconds == pytest.approx(0.2)
+
+
+def test_who_holds_a_member_has_nothing_to_load() -> None:
+    holder = worker(load_seconds={"large": 9.0})
+    assert load_of(holder, [holder], FAMILY, "large", 5.0) == Load()
+
+
+def test_a_load_is_that_of_this_worker_else_of_its_pool_else_what_its_size_says() -> None:
+    mine = worker(members=(), load_seconds={"large": 9.0})
+    pool = [worker("e1", load_seconds={"large": 2.0}), worker("e2", load_seconds={"rise-shapes/large": 4.0})]
+    new = worker("e3", members=())
+    loads = [load_of(mine, pool, FAMILY, "large", 5.0), load_of(new, pool, FAMILY, "large", 5.0)]
+    loads.append(load_of(new, [], FAMILY, "large", 5.0))
+    assert [load.seconds for load in loads] == [9.0, 3.0, 5.0]
+    deviations = [load.variance**0.5 / load.seconds for load in loads]
+    assert deviations == sorted(deviations)
+    assert deviations[-1] == pytest.approx(NEVER_LOADED_SD)
+
+
+def test_a_larger_member_takes_longer_to_load_and_one_of_unknown_size_a_while() -> None:
+    assert load_prior(1_000_000) < 0.3 < load_prior(2_600_000_000) < 30
+    assert load_prior(None) == UNKNOWN_LOAD_S
+
+
+@given(st.lists(st.builds(Load, st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=8))
+def test_any_of_several_is_their_mean_and_no_surer_than_each(loads: list[Load]) -> None:
+    found = any_of(loads)
+    assert min(load.seconds for load in loads) - 1e-9 <= found.seconds <= max(load.seconds for load in loads) + 1e-9
+    assert found.variance >= sum(load.variance for load in loads) / len(loads) - 1e-6
+
+
+def test_that_half_of_them_have_to_load_is_uncertain_by_itself() -> None:
+    assert any_of([Load(), Load(10.0)]) == Load(5.0, 25.0)
