@@ -6,7 +6,7 @@ import pytest
 
 from rise_contracts.messages import Heartbeat, LinkQuality
 from rise_scheduler.fleet import Fleet, Place
-from rise_scheduler.pace import seconds_per_step
+from rise_scheduler.pace import names_of, seconds_per_step
 from tests.unit.scheduler.builders import decided, fleet, question, worker
 
 FAMILY = "rise-shapes"
@@ -120,10 +120,10 @@ def test_speeds_are_averaged_over_those_who_know_one() -> None:
 def test_a_speed_may_be_stated_by_family_and_nonsense_is_no_speed() -> None:
     speeds = {"large": 9.0, "rise-shapes/large": 0.1, "small": 0.0, "finisher": math.inf}
     beat = worker().model_copy(update={"seconds_per_step": speeds})  # infinity is in no message that is read
-    assert seconds_per_step(beat, "rise-shapes", "large") == 0.1
-    assert seconds_per_step(beat, "other", "large") == 9.0
-    assert seconds_per_step(beat, "other", "small") is None
-    assert seconds_per_step(beat, "other", "finisher") is None
+    assert seconds_per_step(beat, names_of("rise-shapes", "large")) == 0.1
+    assert seconds_per_step(beat, names_of("other", "large")) == 9.0
+    assert seconds_per_step(beat, names_of("other", "small")) is None
+    assert seconds_per_step(beat, names_of("other", "finisher")) is None
 
 
 def test_load_grows_with_tasks_and_stays_below_1() -> None:

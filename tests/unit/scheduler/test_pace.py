@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from rise_contracts.messages import Accelerator, Heartbeat
 from rise_scheduler.pace import (
+    LOADED_HERE_SD,
+    LOADED_THERE_SD,
     MEMORY_S,
     NEVER_LOADED_SD,
     SPREAD_SD,
@@ -16,15 +18,15 @@ from rise_scheduler.pace import (
     UNKNOWN_LOAD_S,
     Load,
     Pace,
-    any_of,
-    load_of,
+    load_among,
     load_prior,
-    paces_of,
+    names_of,
+    pace_among,
     seconds_per_step,
 )
 from tests.unit.scheduler.builders import worker
 
-FAMILY = "rise-shapes"
+LARGE = names_of("rise-shapes", "large")
 PACES, AGES = st.floats(1e-5, 1e4), st.floats(0, 1e6)
 HOT = Accelerator(temperature_c=91.0, throttled=True)
 
@@ -39,7 +41,8 @@ def aged(measured: float, usual: float | None, age: float | None, heat: Accelera
 
 
 def pace(beat: Heartbeat, *others: Heartbeat) -> Pace:
-    (found,) = paces_of([beat], [beat, *others], FAMILY, "large")
+    found = pace_among([beat], [beat, *others], LARGE)
+    assert found is not None
     return found
 
 
@@ -99,26 +102,31 @@ def test_who_does_not_say_what_is_usual_is_as_the_others_of_its_pool() -> None:
 
 @pytest.mark.parametrize("nonsense", [0.0, -1.0, 1e-9, 1e9])
 def test_nonsense_is_no_measurement(nonsense: float) -> None:
-    assert seconds_per_step(aged(nonsense, None, None), FAMILY, "large") is None
-    assert paces_of([aged(nonsense, 0.1, 1.0)], [], FAMILY, "large") == []
+    assert seconds_per_step(aged(nonsense, None, None), LARGE) is None
+    assert pace_among([aged(nonsense, 0.1, 1.0)], [], LARGE) is None
     assert pace(aged(0.2, nonsense, 1e6)).seconds == pytest.approx(0.2)
+
+
+def test_the_pace_of_several_is_their_mean() -> None:
+    both = [aged(0.1, 0.1, 0.0), aged(0.3, 0.3, 1e6)]
+    found = pace_among(both, both, LARGE)
+    assert found is not None
+    assert (found.seconds, found.variance) == pytest.approx((0.2, SPREAD_SD**2 / 2))
 
 
 def test_who_holds_a_member_has_nothing_to_load() -> None:
     holder = worker(load_seconds={"large": 9.0})
-    assert load_of(holder, [holder], FAMILY, "large", 5.0) == Load()
+    assert load_among([holder], [holder], LARGE, 5.0) == Load()
 
 
 def test_a_load_is_that_of_this_worker_else_of_its_pool_else_what_its_size_says() -> None:
-    mine = worker(members=(), load_seconds={"large": 9.0})
+    mine, new = worker(members=(), load_seconds={"large": 9.0}), worker("e3", members=())
     pool = [worker("e1", load_seconds={"large": 2.0}), worker("e2", load_seconds={"rise-shapes/large": 4.0})]
-    new = worker("e3", members=())
-    loads = [load_of(mine, pool, FAMILY, "large", 5.0), load_of(new, pool, FAMILY, "large", 5.0)]
-    loads.append(load_of(new, [], FAMILY, "large", 5.0))
+    loads = [load_among([mine], pool, LARGE, 5.0), load_among([new], pool, LARGE, 5.0)]
+    loads.append(load_among([new], [], LARGE, 5.0))
     assert [load.seconds for load in loads] == [9.0, 3.0, 5.0]
     deviations = [load.variance**0.5 / load.seconds for load in loads]
-    assert deviations == sorted(deviations)
-    assert deviations[-1] == pytest.approx(NEVER_LOADED_SD)
+    assert deviations == pytest.approx([LOADED_HERE_SD, LOADED_THERE_SD, NEVER_LOADED_SD])
 
 
 def test_a_larger_member_takes_longer_to_load_and_one_of_unknown_size_a_while() -> None:
@@ -126,12 +134,15 @@ def test_a_larger_member_takes_longer_to_load_and_one_of_unknown_size_a_while() 
     assert load_prior(None) == UNKNOWN_LOAD_S
 
 
-@given(st.lists(st.builds(Load, st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=8))
-def test_any_of_several_is_their_mean_and_no_surer_than_each(loads: list[Load]) -> None:
-    found = any_of(loads)
-    assert min(load.seconds for load in loads) - 1e-9 <= found.seconds <= max(load.seconds for load in loads) + 1e-9
-    assert found.variance >= sum(load.variance for load in loads) / len(loads) - 1e-6
-
-
-def test_that_half_of_them_have_to_load_is_uncertain_by_itself() -> None:
-    assert any_of([Load(), Load(10.0)]) == Load(5.0, 25.0)
+@given(st.lists(st.tuples(st.booleans(), st.floats(1e-3, 100)), min_size=1, max_size=8))
+def test_where_any_of_several_may_load_it_takes_their_mean_and_who_it_is_is_uncertain(
+    told: list[tuple[bool, float]],
+) -> None:
+    workers = [worker(members=("large",) * holds, load_seconds={"large": seconds}) for holds, seconds in told]
+    loads = [0.0 if holds else seconds for holds, seconds in told]
+    mean = sum(loads) / len(loads)
+    found = load_among(workers, workers, LARGE, 5.0)
+    assert found.seconds == pytest.approx(mean)
+    apart = sum((load - mean) ** 2 for load in loads) / len(loads)
+    each = sum((LOADED_HERE_SD * load) ** 2 for load in loads) / len(loads)
+    assert found.variance == pytest.approx(apart + each, abs=1e-6)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
 from rise_contracts.model import Tier
 from rise_contracts.tenants import serves
-from rise_scheduler.pace import NOTHING_TO_LOAD, UNKNOWN_LOAD_S, Load, any_of, load_of, paces_of
+from rise_scheduler.pace import NOTHING_TO_LOAD, UNKNOWN_LOAD_S, Load, Names, load_among, names_of, pace_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Fleet:
         # One who failed the job and is not in sight any more may still be taking what is for anybody; and whoever joins
         # a pool later may not be whom the job selects.
         by_name = bool(selector) or not set(avoid) <= {worker.worker for worker in self.workers}
-        sought = _Sought(family, member, load_prior_s, self.backlogs, by_name)
+        sought = _Sought(member, names_of(family, member), load_prior_s, self.backlogs, by_name)
         places = [_best_in(everyone[pool], usable, sought) for pool, usable in sorted(_by_pool(wanted).items())]
         return min(places, key=_order)
 
@@ -120,8 +120,8 @@ class Fleet:
 class _Sought:
     """A member that wants a place: see ``Fleet.place``. ``by_name``: whoever takes it has to be named."""
 
-    family: str
     member: str
+    names: Names
     load_prior_s: float
     backlogs: Mapping[str, float] | None
     by_name: bool
@@ -144,21 +144,20 @@ def _place_in(everyone: Sequence[Heartbeat], usable: Sequence[Heartbeat], sought
     best = _least_busy(usable, sought)
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
     bound = len(usable) < len(everyone) or bool(best.dedicated) or best.private or sought.by_name
-    family, member, backlogs = sought.family, sought.member, sought.backlogs
-    takers = [best] if bound else usable
-    paces = paces_of(takers, everyone, family, member) or paces_of(usable, everyone, family, member)
+    names, backlogs, takers = sought.names, sought.backlogs, [best] if bound else usable
+    pace = pace_among(takers, everyone, names) or pace_among(usable, everyone, names)
     power = sum(_speed(w) for w in usable)
     return Place(
         tier=best.tier,
         pool=best.pool,
         worker=best.worker if bound else None,
-        loaded=any(member in worker.members for worker in takers),
-        seconds_per_step=sum(pace.seconds for pace in paces) / len(paces) if paces else None,
+        loaded=any(sought.member in worker.members for worker in takers),
+        seconds_per_step=None if pace is None else pace.seconds,
         waiting=(_queue(everyone) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / power,
         link=best.link,
         backlog_s=None if backlogs is None else backlogs.get(best.pool, 0.0) / power,
-        pace_variance=sum(pace.variance for pace in paces) / len(paces) if paces else 0.0,
-        load=any_of([load_of(worker, everyone, family, member, sought.load_prior_s) for worker in takers]),
+        pace_variance=0.0 if pace is None else pace.variance,
+        load=load_among(takers, everyone, names, sought.load_prior_s),
     )
 
 

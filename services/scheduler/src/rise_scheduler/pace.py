@@ -32,6 +32,10 @@ LEAST_LOAD_S, BYTES_PER_PARAMETER, BYTES_PER_S = 0.2, 2.0, 250e6
 UNKNOWN_LOAD_S = 10.0
 
 
+Names = tuple[str, str]
+"""What a member may be called in a heartbeat: ``family/member``, which goes first, and ``member``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Seconds per step, one image, and the variance of their logarithm."""
@@ -51,43 +55,45 @@ class Load:
 NOTHING_TO_LOAD = Load()
 
 
-def seconds_per_step(worker: Heartbeat, family: str, member: str) -> float | None:
-    """The worker's measured seconds per step, under ``family/member`` or plain ``member``; None if not measured or
-    not sane.
-    """
-    return _stated(worker.seconds_per_step, family, member)
+def names_of(family: str, member: str) -> Names:
+    """Of a member of a family."""
+    return f"{family}/{member}", member
 
 
-def paces_of(workers: Iterable[Heartbeat], pool: Sequence[Heartbeat], family: str, member: str) -> list[Pace]:
-    """Of those ``workers`` that measured one, as of now. Whoever does not say what is usual for it is taken to be as
-    the others of its ``pool``; whoever does not say how old its pace is, an older release, is believed."""
-    return [pace for worker in workers if (pace := _pace(worker, pool, family, member)) is not None]
+def seconds_per_step(worker: Heartbeat, names: Names) -> float | None:
+    """The worker's measured seconds per step; None if not measured or not sane."""
+    return _stated(worker.seconds_per_step, names)
 
 
-def _pace(worker: Heartbeat, pool: Sequence[Heartbeat], family: str, member: str) -> Pace | None:
-    measured = seconds_per_step(worker, family, member)
-    if measured is None:
-        return None
-    age = _of(worker.pace_age_s, family, member) or 0.0
+def pace_among(workers: Iterable[Heartbeat], pool: Sequence[Heartbeat], names: Names) -> Pace | None:
+    """The mean of those ``workers`` that measured one, as of now; None where none did. Whoever does not say what is
+    usual for it is taken to be as the others of its ``pool``; whoever does not say how old its pace is, an older
+    release, is believed."""
+    total, variances, count = 0.0, 0.0, 0
+    for worker in workers:
+        measured = seconds_per_step(worker, names)
+        if measured is not None:
+            seconds, variance = _aged(measured, worker, pool, names)
+            total, variances, count = total + seconds, variances + variance, count + 1
+    return Pace(total / count, variances / count) if count else None
+
+
+def _aged(measured: float, worker: Heartbeat, pool: Iterable[Heartbeat], names: Names) -> tuple[float, float]:
+    age = _of(worker.pace_age_s, names) or 0.0
     hot = worker.accelerator is not None and bool(worker.accelerator.throttled)
     if age <= 0.0 and not hot:
-        return Pace(measured, 0.0)
-    usual = _stated(worker.usual_seconds_per_step, family, member) or _usual_in(pool, family, member) or measured
+        return measured, 0.0
+    usual = _stated(worker.usual_seconds_per_step, names) or _usual_in(pool, names) or measured
     trust = math.exp(-max(age, 0.0) / MEMORY_S)
     start, end = math.log(measured), math.log(usual * (THROTTLED if hot else 1.0))
     variance = SPREAD_SD**2 * (1.0 - trust * trust) + (THROTTLED_SD**2 if hot else 0.0)
-    return Pace(math.exp(end + trust * (start - end)), variance)
+    return math.exp(end + trust * (start - end)), variance
 
 
-def _usual_in(pool: Iterable[Heartbeat], family: str, member: str) -> float | None:
+def _usual_in(pool: Iterable[Heartbeat], names: Names) -> float | None:
     """The mean of what is usual, or else was measured, in a pool."""
-    known = [
-        seconds
-        for worker in pool
-        if (seconds := _stated(worker.usual_seconds_per_step, family, member))
-        or (seconds := seconds_per_step(worker, family, member))
-    ]
-    return sum(known) / len(known) if known else None
+    told = [_stated(worker.usual_seconds_per_step, names) or seconds_per_step(worker, names) for worker in pool]
+    return _mean(told)
 
 
 def load_prior(parameters: int | None) -> float:
@@ -95,32 +101,36 @@ def load_prior(parameters: int | None) -> float:
     return UNKNOWN_LOAD_S if parameters is None else LEAST_LOAD_S + parameters * BYTES_PER_PARAMETER / BYTES_PER_S
 
 
-def load_of(worker: Heartbeat, pool: Iterable[Heartbeat], family: str, member: str, prior_s: float) -> Load:
-    """What ``worker`` has to load before it can begin: nothing where it holds ``member``, else what its loads took,
-    else the mean of those in its ``pool``, else ``prior_s``."""
-    if member in worker.members:
+def load_among(workers: Sequence[Heartbeat], pool: Iterable[Heartbeat], names: Names, prior_s: float) -> Load:
+    """What has to be loaded where any of ``workers`` may begin: nothing by who holds the member; by another what its
+    loads took, else the mean of those in its ``pool``, else ``prior_s``."""
+    cold = [worker for worker in workers if names[1] not in worker.members]
+    if not cold:
         return NOTHING_TO_LOAD
-    seconds, deviation = _stated(worker.load_seconds, family, member), LOADED_HERE_SD
-    if seconds is None:
-        told = [s for other in pool if (s := _stated(other.load_seconds, family, member)) is not None]
-        seconds, deviation = (sum(told) / len(told), LOADED_THERE_SD) if told else (prior_s, NEVER_LOADED_SD)
-    return Load(seconds, (deviation * seconds) ** 2)
+    there = _mean([_stated(worker.load_seconds, names) for worker in pool])
+    elsewhere = (prior_s, NEVER_LOADED_SD) if there is None else (there, LOADED_THERE_SD)
+    total = square = 0.0
+    for worker in cold:
+        own = _stated(worker.load_seconds, names)
+        seconds, deviation = elsewhere if own is None else (own, LOADED_HERE_SD)
+        total += seconds
+        square += seconds * seconds * (1.0 + deviation * deviation)
+    mean = total / len(workers)
+    return Load(mean, max(square / len(workers) - mean * mean, 0.0))
 
 
-def any_of(loads: Sequence[Load]) -> Load:
-    """The load that is found where any one of these may be."""
-    mean = sum(load.seconds for load in loads) / len(loads)
-    square = sum(load.seconds**2 + load.variance for load in loads) / len(loads)
-    return Load(mean, max(square - mean * mean, 0.0))
+def _mean(told: Iterable[float | None]) -> float | None:
+    known = [seconds for seconds in told if seconds is not None]
+    return sum(known) / len(known) if known else None
 
 
-def _stated(values: Mapping[str, float], family: str, member: str) -> float | None:
-    seconds = _of(values, family, member)
+def _stated(values: Mapping[str, float], names: Names) -> float | None:
+    seconds = _of(values, names)
     return seconds if seconds is not None and SANE_S[0] <= seconds <= SANE_S[1] else None
 
 
-def _of(values: Mapping[str, float], family: str, member: str) -> float | None:
+def _of(values: Mapping[str, float], names: Names) -> float | None:
     if not values:
         return None
-    own = values.get(f"{family}/{member}")
-    return values.get(member) if own is None else own
+    own = values.get(names[0])
+    return values.get(names[1]) if own is None else own

@@ -21,7 +21,8 @@ from rise_scheduler.quality import expected_quality
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An arm that can run now, at ``places``, one per part. ``cold`` names a member that no worker at its place holds
-    yet; empty when all are loaded. ``keys`` name its stages as pool/member.
+    yet; empty when all are loaded. ``keys`` name its stages as pool/member. ``stages`` are these again, each with its
+    tier, its seconds by formula and the variance of their logarithm: what the hottest loop of a decision goes through.
     """
 
     arm: Arm
@@ -31,6 +32,7 @@ class Candidate:
     cold: str = field(init=False)
     keys: tuple[str, ...] = field(init=False)
     tiers: tuple[Tier, ...] = field(init=False)
+    stages: tuple[tuple[str, Tier, float | None, float], ...] = field(init=False)
     wait_key: str = field(init=False)
     rest_key: str = field(init=False)
 
@@ -40,6 +42,8 @@ class Candidate:
         put("cold", next((part.member for part, place in both if not place.loaded), ""))
         put("keys", tuple(f"{place.pool}/{part.member}" for part, place in both))
         put("tiers", tuple(place.tier for place in self.places))
+        seen = self.forecast
+        put("stages", tuple(zip(self.keys, self.tiers, seen.stage_seconds, seen.spreads, strict=True)))
         put("wait_key", f"wait/{self.places[0].pool}")
         put("rest_key", f"rest/{self.arm.kind}")
 

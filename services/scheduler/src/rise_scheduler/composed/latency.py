@@ -139,8 +139,7 @@ def latencies(
     for candidate in candidates:
         forecast = candidate.forecast
         total, variance, edge = forecast.beside, forecast.load_variance, forecast.edge_load_s
-        stages = zip(candidate.keys, candidate.tiers, forecast.stage_seconds, forecast.spreads, strict=True)
-        for key, tier, seconds, aged in stages:
+        for key, tier, seconds, aged in candidate.stages:
             line = lines.get(key) or slowness.stage(key)
             if seconds is None:
                 seconds, spread = reference_s * exp(line.level), UNKNOWN_SD
