@@ -21,6 +21,8 @@ from tests.bus.scheduler_world import ask, beat, prepare, replica
 from tests.servers import Server
 from tests.unit.scheduler.builders import family, fixed, question, worker
 
+RELAY = [{"member": "large", "steps": 6, "untilSigma": 1.2}, {"member": "finisher", "steps": 6}]
+
 
 async def test_a_job_gets_a_configuration_and_the_log_says_why(nats_server: Server, bus: Bus) -> None:
     await prepare(bus)
@@ -34,6 +36,25 @@ async def test_a_job_gets_a_configuration_and_the_log_says_why(nats_server: Serv
     record = codec.decode(DecisionRecord, entry.value)
     assert record.decision == decision
     assert len(record.candidates) == 7
+
+
+async def test_a_job_goes_to_who_holds_the_member_and_the_log_has_what_loading_would_cost(
+    nats_server: Server, bus: Bus
+) -> None:
+    cold = worker("device-0", "device", members=(), load_seconds={"small": 4.0, "finisher": 4.0})
+    await prepare(bus, worker(), cold, worker("device-1", "device", members=("finisher",)))
+    async with replica(nats_server, ComposedPolicy()):
+        decision = await ask(bus, question(preference=1.0, relay={"mode": "Fixed", "stages": RELAY}))
+        assert [stage.worker for stage in decision.configuration.stages] == [None, "device-1"]
+        assert decision.predictions.load_s == 0.0
+        decision = await ask(bus, question(relay={"mode": "Fixed", "stages": [{"member": "small", "steps": 20}]}))
+    assert decision.predictions.load_s == pytest.approx((4.0 + 4.0) / 2)
+    entry = await Bucket(bus, subjects.KV_DECISIONS).get(decision.id)
+    assert entry is not None
+    assert entry.value is not None
+    basis = codec.decode(DecisionRecord, entry.value).basis
+    assert basis is not None
+    assert basis.loads == pytest.approx((4.0,))
 
 
 async def test_a_job_without_workers_is_told_to_wait_and_served_when_they_come(nats_server: Server, bus: Bus) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from rise_runtime import client, layout
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.families import Families
+from rise_runtime.heartbeat import Workers
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.images import to_png
@@ -128,6 +130,38 @@ async def test_jobs_of_the_embedded_family_share_an_edge_worker(bus: Bus, nats_s
         with Image.open(io.BytesIO(result.images[0])) as picture:
             found = torch.tensor(list(picture.get_flattened_data()), dtype=torch.int).view(alone.shape)
         assert int((found - alone.int()).abs().max()) <= 1
+
+
+async def test_a_worker_says_what_loading_takes_and_how_old_its_paces_are(bus: Bus, nats_server: Server) -> None:
+    """One that has to load a member for a job tells of it with its next heartbeat, and the outcome of the job does."""
+    await layout.ensure(bus)
+    configuration = configuration_of("small:2", rise_shapes.family())
+    stage = configuration.stages[0].model_copy(update={"tier": "edge", "pool": "edge"})
+    with worker(nats_server, "edge", Path("rise-shapes")):
+        before = (await beating(bus, 1))["edge-1"]
+        assert before.members == ("large",)
+        for told in (before.load_seconds, before.usual_seconds_per_step, before.pace_age_s, before.seconds_per_step):
+            assert set(told) == {"large"}
+        assert before.load_seconds["large"] > 0
+        assert before.accelerator is None  # a CPU has nobody to ask
+        async with platform(bus, configuration.model_copy(update={"stages": (stage,)})), asyncio.timeout(120):
+            job = await client.submit(bus, RelayJobSpec(prompt="a small red circle", seed=3))
+            done = await client.wait(bus, job.job_id)
+        assert isinstance(done, messages.JobDone), done
+        after = await until(bus, lambda beat: "small" in beat.seconds_per_step)
+    assert set(after.members) == {"large", "small"}
+    assert 0 < after.load_seconds["small"] <= done.stages[0].timings["load"]
+    assert after.pace_age_s["small"] < after.pace_age_s["large"]
+
+
+async def until(bus: Bus, wanted: Callable[[messages.Heartbeat], bool]) -> messages.Heartbeat:
+    """The first heartbeat that is as wanted."""
+    async with asyncio.timeout(60):
+        async for alive in Workers(bus).changes():
+            for beat in alive:
+                if wanted(beat):
+                    return beat
+    raise AssertionError("the watch ended")
 
 
 def elsewhere(configuration: Configuration) -> Configuration:

@@ -6,6 +6,7 @@ import pytest
 
 from rise_cli import explaining
 from rise_contracts.decisions import Candidate
+from rise_contracts.messages import Predictions
 from tests.unit.cli.decisions import ARM, candidate, outcome, record
 
 BETTER, WORSE = candidate("large:24", 0.9), candidate("small:20", 0.2)
@@ -35,6 +36,7 @@ def test_a_row_shows_what_a_score_is_made_of() -> None:
         "": "→",
         "ARM": ARM,
         "LATENCY": "1.20 s",
+        "LOADING": "",
         "STAGES": "600 ms + 120 ms",
         "EDGE": "600 ms",
         "QUALITY": "0.80",
@@ -49,7 +51,7 @@ def test_a_row_shows_what_a_score_is_made_of() -> None:
 
 def test_an_arm_that_cannot_run_says_why_and_nothing_else() -> None:
     bare = Candidate(arm="small:10", kind="device-only", masked="no device worker is ready")
-    assert explaining.row(bare, ARM) == ("", "small:10", *[""] * 8, "no device worker is ready")
+    assert explaining.row(bare, ARM) == ("", "small:10", *[""] * 9, "no device worker is ready")
 
 
 def test_the_best_come_first_and_what_cannot_run_last() -> None:
@@ -64,6 +66,15 @@ def test_an_outcome_stands_beside_its_predictions() -> None:
     assert told["quality"] == "0.90 by whoever judged it, 0.80 predicted"
     assert dict(explaining.lines(record(outcome=outcome())))["quality"] == "nobody has judged it; 0.80 predicted"
     assert dict(explaining.lines(record(outcome=outcome(failed=True))))["outcome"] == "it failed after 1.45 s"
+
+
+def test_loading_is_told_where_there_was_any() -> None:
+    cold = candidate(predictions=Predictions(latency_s=4.2, load_s=3.0))
+    assert dict(zip(explaining.RANKED, explaining.row(cold, ARM), strict=True))["LOADING"] == "3.00 s"
+    told = dict(explaining.lines(record(outcome=outcome(load_seconds=(0.0, 2.0)))))
+    assert told["outcome"].startswith("1.45 s in all (1.20 s predicted), 2.00 s of it loading (0 ms predicted), edge")
+    hardly = dict(explaining.lines(record(outcome=outcome(load_seconds=(0.001, 0.002)))))
+    assert "loading" not in hardly["outcome"]
 
 
 def test_before_the_job_has_ended_there_is_no_word_of_an_outcome() -> None:

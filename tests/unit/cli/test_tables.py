@@ -61,6 +61,20 @@ def test_workers_are_listed_edge_first(capsys: pytest.CaptureFixture[str]) -> No
     assert second.startswith("device-1")
 
 
+@pytest.mark.parametrize(
+    ("accelerator", "want"),
+    [
+        (None, "ready"),
+        (messages.Accelerator(temperature_c=60.0, throttled=False), "ready"),
+        (messages.Accelerator(throttled=True), "ready, throttled"),
+        (messages.Accelerator(temperature_c=91.0, throttled=True), "ready, throttled at 91 °C"),
+    ],
+)
+def test_a_worker_that_is_slowed_down_says_so(accelerator: messages.Accelerator | None, want: str) -> None:
+    beat = messages.Heartbeat(worker="edge-1", tier="edge", pool="edge", pid=1, at=0.0, accelerator=accelerator)
+    assert tables._state(beat) == want
+
+
 def test_one_job_shows_its_stages_and_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     stages = (
         records.StageStatus(index=0, worker="edge-1", report=builders.stage_report(0, 0.3)),

@@ -74,6 +74,16 @@ def test_the_edge_is_not_charged_for_what_it_did_for_others_meanwhile() -> None:
     assert plan.edge_seconds([shared, report(1)]) == pytest.approx(0.5)
 
 
+def test_what_was_loading_is_told_apart_and_is_never_more_than_the_stage() -> None:
+    done = job_done()
+    head, tail = done.stages
+    head = head.model_copy(update={"timings": {"load": 1.5}})
+    tail = tail.model_copy(update={"timings": {"load": 99.0}})
+    outcome = plan.outcome(running(), done.model_copy(update={"stages": (head, tail)}))
+    assert outcome is not None
+    assert (outcome.stage_seconds, outcome.load_seconds) == ((2.0, 2.0), (1.5, 2.0))
+
+
 def test_what_a_dead_worker_had_done_is_counted_too() -> None:
     """Else a stage that was resumed near its end would pass for a fast one."""
     done = job_done()

@@ -4,9 +4,10 @@ import pytest
 
 from rise_contracts import codec
 from rise_contracts.audits import key_of
-from rise_contracts.decisions import DecisionRecord
+from rise_contracts.decisions import Candidate, DecisionRecord
 from rise_contracts.errors import Busy, InvalidInput, UnknownName
-from rise_scheduler.policies import LinUcbPolicy
+from rise_scheduler.composed.policy import ComposedPolicy
+from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 from tests.unit.scheduler.builders import decided, family, fixed, fleet, question, worker
 
 HEAD = {"member": "large", "steps": 6, "untilSigma": 1.2}
@@ -74,7 +75,34 @@ def test_an_arm_that_needs_loading_waits_while_another_needs_none() -> None:
     no_finisher = worker("d0", "device", members=("small",))
     record = decided(among=fleet(worker(), no_finisher))
     assert record.decision.arm == "large:20"
-    assert masks(record)["large:6@1.2+finisher:6"] == "no worker has finisher loaded"
+    reason = "no worker has finisher loaded; loading takes about 0.2 s"
+    assert masks(record)["large:6@1.2+finisher:6"] == reason
+
+
+def test_a_policy_that_weighs_seconds_is_asked_about_it_while_loading_is_no_longer_than_a_picture() -> None:
+    def masked(seconds: float, policy: Policy, **changes: object) -> str:
+        loads = {"finisher": seconds}
+        device = worker("d0", "device", members=("small",), load_seconds=loads, **changes)
+        return masks(decided(among=fleet(worker(), device), policy=policy)).get("large:6@1.2+finisher:6", "")
+
+    assert masked(1.9, ComposedPolicy()) == ""
+    assert masked(2.1, ComposedPolicy()) == "no worker has finisher loaded; loading takes about 2.1 s"
+    unmeasured = masked(0.1, ComposedPolicy(), seconds_per_step={"small": 0.02})
+    assert unmeasured == "no worker has finisher loaded, or a step of every member measured"
+    for policy in (FixedPolicy(), LinUcbPolicy()):
+        assert masked(0.1, policy).startswith("no worker has finisher loaded")
+
+
+def test_what_has_to_be_loaded_costs_its_seconds_and_the_log_says_so() -> None:
+    def candidate(**changes: object) -> Candidate:
+        device = worker("d0", "device", load_seconds={"finisher": 1.5}, **changes)
+        record = decided(among=fleet(worker(), device), policy=ComposedPolicy())
+        return next(item for item in record.candidates if item.arm == "large:6@1.2+finisher:6")
+
+    warm, cold = candidate(), candidate(members=("small",))
+    assert (warm.predictions.load_s, cold.predictions.load_s) == (0.0, 1.5)
+    assert (cold.predictions.latency_s or 0.0) == pytest.approx((warm.predictions.latency_s or 0.0) + 1.5)
+    assert (cold.mean or 0.0) < (warm.mean or 0.0)
 
 
 def test_with_nothing_loaded_everything_may_run() -> None:

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from rise_contracts.messages import LinkQuality
-from rise_scheduler.fleet import Fleet, Place, seconds_per_step
+from rise_contracts.messages import Heartbeat, LinkQuality
+from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.pace import names_of, seconds_per_step
 from tests.unit.scheduler.builders import decided, fleet, question, worker
 
 FAMILY = "rise-shapes"
@@ -119,10 +120,10 @@ def test_speeds_are_averaged_over_those_who_know_one() -> None:
 def test_a_speed_may_be_stated_by_family_and_nonsense_is_no_speed() -> None:
     speeds = {"large": 9.0, "rise-shapes/large": 0.1, "small": 0.0, "finisher": math.inf}
     beat = worker().model_copy(update={"seconds_per_step": speeds})  # infinity is in no message that is read
-    assert seconds_per_step(beat, "rise-shapes", "large") == 0.1
-    assert seconds_per_step(beat, "other", "large") == 9.0
-    assert seconds_per_step(beat, "other", "small") is None
-    assert seconds_per_step(beat, "other", "finisher") is None
+    assert seconds_per_step(beat, names_of("rise-shapes", "large")) == 0.1
+    assert seconds_per_step(beat, names_of("other", "large")) == 9.0
+    assert seconds_per_step(beat, names_of("other", "small")) is None
+    assert seconds_per_step(beat, names_of("other", "finisher")) is None
 
 
 def test_load_grows_with_tasks_and_stays_below_1() -> None:
@@ -182,3 +183,56 @@ def test_every_stage_of_such_a_job_is_bound() -> None:
         ("dedicated-edge", "e1"),
         ("dedicated-device", "d1"),
     ]
+
+
+def loading(name: str, seconds: float, **changes: object) -> Heartbeat:
+    """A device that knows its members' paces and holds none."""
+    loads = {"finisher": seconds, "small": seconds}
+    return worker(name, "device", members=(), load_seconds=loads, **changes)
+
+
+def test_a_job_goes_by_name_to_who_holds_the_member_while_that_is_sooner() -> None:
+    cold, holder = loading("d0", 4.0), worker("d1", "device")
+    found = placed(Fleet((cold, holder)))
+    assert (found.worker, found.load.seconds, found.loaded) == ("d1", 0.0, True)
+    busy = worker("d1", "device", queue_depth=20, busy_jobs=("a",))
+    found = placed(Fleet((cold, busy)))
+    assert (found.worker, found.load.seconds, found.loaded) == (None, 2.0, True)
+
+
+def test_a_burst_does_not_wait_for_the_one_who_holds_the_member() -> None:
+    workers = (loading("d0", 4.0), worker("d1", "device"))
+    assert placed(Fleet(workers, {"device": 0.0})).worker == "d1"
+    assert placed(Fleet(workers, {"device": 60.0})).worker is None
+
+
+def test_nobody_is_named_to_save_a_moment() -> None:
+    assert placed(Fleet((loading("d0", 0.2), worker("d1", "device")))).worker is None
+
+
+def test_a_pool_that_has_to_load_is_taken_where_the_other_would_take_longer() -> None:
+    cold, busy = loading("d0", 1.0, pool="cold"), worker("d1", "device", pool="busy", queue_depth=20)
+    found = placed(Fleet((cold, busy)))
+    assert (found.pool, found.loaded, found.load.seconds) == ("cold", False, 1.0)
+    slow = loading("d0", 30.0, pool="cold")
+    assert placed(Fleet((slow, busy))).pool == "busy"
+    unmeasured = loading("d0", 1.0, pool="cold", seconds_per_step={})
+    assert placed(Fleet((unmeasured, busy))).pool == "busy", "nobody knows how long it would take"
+
+
+def test_one_that_is_bound_by_name_loads_what_it_lacks() -> None:
+    mine, other = loading("d0", 3.0, labels={"owner": "ada"}), worker("d1", "device")
+    found = placed(Fleet((mine, other)), selector={"owner": "ada"})
+    assert (found.worker, found.load.seconds, found.loaded) == ("d0", 3.0, False)
+
+
+def test_a_worker_that_was_slow_an_hour_ago_is_not_shunned() -> None:
+    def once_slow(age: float) -> Fleet:
+        paces = {"seconds_per_step": {"finisher": 0.4}, "usual_seconds_per_step": {"finisher": 0.01}}
+        slow = worker("d0", "device", pool="slow", pace_age_s={"finisher": age}, **paces)
+        return Fleet((slow, worker("d1", "device", pool="steady")))
+
+    assert placed(once_slow(1.0)).pool == "steady"
+    back = placed(once_slow(3600.0))
+    assert back.pool == "slow"
+    assert back.pace_variance > 0.1

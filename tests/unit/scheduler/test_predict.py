@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rise_contracts.errors import InvalidInput
@@ -7,6 +9,7 @@ from rise_contracts.messages import LinkQuality
 from rise_contracts.model import Tier
 from rise_scheduler.arms import ArmPart
 from rise_scheduler.fleet import Place
+from rise_scheduler.pace import Load
 from rise_scheduler.predict import forecast, latent_bytes
 from tests.unit.scheduler.builders import family, question
 
@@ -41,6 +44,16 @@ def test_a_handoff_costs_a_round_trip_on_either_side_and_its_bytes() -> None:
     assert found.latency_s == pytest.approx(0.6 + 0.12 + 0.03 + 0.5)
     alone = forecast((HEAD,), (place(rtt_s=0.01, bytes_per_s=1000.0),), 1, 500)
     assert alone.latency_s == pytest.approx(0.6)
+
+
+def test_loading_is_part_of_the_latency_and_of_the_edges_time_and_of_no_stage() -> None:
+    cold = replace(place(), load=Load(3.0, 1.0)), replace(place("device", 0.02), load=Load(2.0, 0.5))
+    found, warm = (forecast((HEAD, TAIL), places, 1, 0) for places in (cold, (place(), place("device", 0.02))))
+    assert found.stage_seconds == warm.stage_seconds
+    assert found.latency_s == pytest.approx((warm.latency_s or 0.0) + 5.0)
+    assert found.edge_s == pytest.approx((warm.edge_s or 0.0) + 3.0)
+    assert (found.loads, found.edge_load_s, found.load_variance) == ((3.0, 2.0), 3.0, 1.5)
+    assert (found.predictions(0.7).load_s, warm.predictions(0.7).load_s) == (5.0, 0.0)
 
 
 def test_the_receiver_s_rate_serves_where_the_sender_has_none() -> None:

@@ -113,3 +113,10 @@ def test_bursts_do_not_herd_to_the_worker_that_was_idle() -> None:
         reckoning.note(record)
         chosen.append(record.decision.configuration.stages[0].pool)
     assert set(chosen) == {"a", "b"}
+
+
+def test_a_member_that_has_to_be_loaded_keeps_its_worker_busy_meanwhile() -> None:
+    cold = worker(members=(), load_seconds={"large": 3.0})
+    head, tail = stages_sent(decided(among=fleet(cold, worker("device-0", "device", members=()))))
+    assert head.ends - head.begins == pytest.approx(3.6)
+    assert tail.begins > head.ends

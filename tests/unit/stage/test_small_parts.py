@@ -278,6 +278,39 @@ def test_company_is_no_part_of_the_pace_but_of_what_it_gains() -> None:
     assert pace.gain == pytest.approx(1.2 / 0.5)
 
 
+def test_what_is_usual_is_the_mean_of_all_steps_and_a_hot_hour_does_not_make_it_another() -> None:
+    pace = Pace()
+    for seconds in (1.0, 2.0, 3.0):
+        pace.note("large", seconds)
+    assert pace.usual_seconds_per_step == {"large": pytest.approx(2.0)}
+    for _ in range(1000):
+        pace.note("small", 1.0)
+    for _ in range(100):
+        pace.note("small", 4.0)
+    assert pace.seconds_per_step["small"] == pytest.approx(4.0)
+    assert pace.usual_seconds_per_step["small"] < 1.6
+
+
+def test_a_pace_ages_until_a_step_is_made_alone() -> None:
+    now = [10.0]
+    pace = Pace(lambda: now[0])
+    pace.note("large", 1.0)
+    now[0] = 70.0
+    pace.note("small", 1.0)
+    pace.note("large", 0.5, shared=True)
+    assert pace.age_s == {"large": 60.0, "small": 0.0}
+    pace.note("large", 1.0)
+    assert pace.age_s["large"] == 0.0
+
+
+def test_what_loading_takes_follows_the_last_loads() -> None:
+    pace = Pace()
+    assert pace.load_seconds == {}
+    pace.note_load("large", 10.0)
+    pace.note_load("large", 5.0)
+    assert pace.load_seconds == {"large": pytest.approx(9.0)}
+
+
 def test_seconds_of_one_part_may_be_anothers() -> None:
     timings = Timings()
     timings.move("denoise", "waited", 2.0)

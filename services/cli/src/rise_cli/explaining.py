@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from rise_cli import view
 from rise_contracts.decisions import Candidate, DecisionRecord
 
-RANKED = ("", "ARM", "LATENCY", "STAGES", "EDGE", "QUALITY", "MEAN", "BONUS", "PRICE", "SCORE", "LEFT OUT BECAUSE")
+EXPECTED = ("", "ARM", "LATENCY", "LOADING", "STAGES", "EDGE", "QUALITY")
+RANKED = (*EXPECTED, "MEAN", "BONUS", "PRICE", "SCORE", "LEFT OUT BECAUSE")
 """The columns of `row`."""
+WORTH_TELLING_S = 0.1
+"""Every stage looks for its member, which takes less."""
 
 
 def lines(note: DecisionRecord) -> Iterator[tuple[str, str]]:
@@ -55,6 +58,7 @@ def row(candidate: Candidate, chosen: str) -> tuple[str, ...]:
         "→" if candidate.arm == chosen else "",
         candidate.arm,
         seconds(expected.latency_s),
+        seconds(expected.load_s or None),
         " + ".join(view.seconds(value) for value in expected.stage_seconds),
         seconds(expected.edge_s),
         number(expected.quality, 2),
@@ -82,6 +86,8 @@ def _outcome(note: DecisionRecord) -> str:
     if told.failed:
         return f"it failed after {view.seconds(told.latency_s)}"
     text = f"{view.seconds(told.latency_s)} in all{_expected(expected.latency_s)}"
+    if max(loading := sum(told.load_seconds), expected.load_s) >= WORTH_TELLING_S:
+        text += f", {view.seconds(loading)} of it loading{_expected(expected.load_s)}"
     text += f", edge {view.seconds(told.edge_s)}{_expected(expected.edge_s)}"
     if told.stage_seconds:
         text += f", stages {' + '.join(view.seconds(value) for value in told.stage_seconds)}"

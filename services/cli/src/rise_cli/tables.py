@@ -46,7 +46,7 @@ def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
         (
             beat.worker,
             beat.tier,
-            "ready" if beat.ready else "not ready",
+            _state(beat),
             ", ".join(beat.members),
             _jobs_of(beat),
             ", ".join(f"{name} {view.seconds(value)}" for name, value in sorted(beat.seconds_per_step.items())),
@@ -55,6 +55,14 @@ def workers(found: Sequence[messages.Heartbeat], *, as_json: bool) -> None:
         for beat in sorted(found, key=lambda beat: (beat.tier != "edge", beat.worker))
     ]
     show(view.table(("WORKER", "TIER", "STATE", "MEMBERS", "JOBS", "SECONDS PER STEP", "MEMORY"), rows))
+
+
+def _state(beat: messages.Heartbeat) -> str:
+    """Whether it takes work, and whether its accelerator is slowed down."""
+    state, heat = "ready" if beat.ready else "not ready", beat.accelerator
+    if heat is None or not heat.throttled:
+        return state
+    return f"{state}, throttled" + (f" at {heat.temperature_c:.0f} °C" if heat.temperature_c is not None else "")
 
 
 def _jobs_of(beat: messages.Heartbeat) -> str:

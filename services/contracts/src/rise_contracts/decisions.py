@@ -48,7 +48,8 @@ class Basis(Part):
     from later and elsewhere.
 
     `clock` is how many outcomes were known; `features` are those of arm and prompt (0 left out), `quality` what sizes
-    and steps let expect, the seconds those of the formula: each stage, the wait before it, and each handoff.
+    and steps let expect, the seconds those of the formula: each stage, the wait before it, each handoff, and the
+    loading of each stage's member (empty: nothing to load).
     """
 
     clock: int = Field(ge=0)
@@ -58,6 +59,7 @@ class Basis(Part):
     stage_seconds: tuple[Seconds | None, ...]
     waits: tuple[Seconds, ...]
     moves: tuple[Seconds, ...]
+    loads: tuple[Seconds, ...] = ()
 
 
 class DecisionRecord(Message):

@@ -232,6 +232,13 @@ class LinkQuality(Part):
     bytes_per_s: float | None = Field(default=None, gt=0)
 
 
+class Accelerator(Part):
+    """How an accelerator is by its driver; None where that does not say."""
+
+    temperature_c: float | None = None
+    throttled: bool | None = Field(default=None, description="slowed by heat, or by want of power")
+
+
 class Heartbeat(Message):
     """What a worker says of itself, about once a second. `ready` means loaded and pulling work."""
 
@@ -244,6 +251,12 @@ class Heartbeat(Message):
     families: tuple[Name, ...] = Field(default=(), description="that it can work with; none: it does not say")
     members: tuple[Name, ...] = Field(default=(), description="loaded now")
     seconds_per_step: dict[str, float] = Field(default_factory=dict, description="by member, one image, warm")
+    usual_seconds_per_step: dict[str, float] = Field(default_factory=dict, description="the same over a long time")
+    pace_age_s: dict[str, Seconds] = Field(
+        default_factory=dict, description="by member, since a step of it was measured; none: it does not say"
+    )
+    load_seconds: dict[str, Seconds] = Field(default_factory=dict, description="by member, of its loads here")
+    accelerator: Accelerator | None = None
     gain: float = Field(default=1.0, gt=0, description="steps in company in the time of one alone; 1 until measured")
     busy_jobs: tuple[str, ...] = ()
     slots: int = Field(default=1, ge=1, description="jobs that it can be at together")
@@ -260,6 +273,7 @@ class Predictions(Part):
     edge_s: float | None = None
     quality: float | None = None
     stage_seconds: tuple[float, ...] = Field(default=(), description="by stage, waiting not included; empty if unknown")
+    load_s: Seconds = Field(default=0.0, description="of the latency, loading members that are not held")
 
 
 class Configure(Message):
@@ -297,6 +311,7 @@ class Outcome(Message):
     wait_s: Seconds = Field(default=0.0, description="of it, before the head started")
     edge_s: Seconds = Field(description="seconds of edge workers in this attempt")
     stage_seconds: tuple[float, ...] = ()
+    load_seconds: tuple[Seconds, ...] = Field(default=(), description="by stage: of its seconds, those of loading")
     quality: float | None = None
     bytes_handed: int = Field(default=0, ge=0)
     failed: bool = False

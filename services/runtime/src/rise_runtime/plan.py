@@ -267,6 +267,11 @@ def edge_seconds(done: Collection[messages.StageReport]) -> float:
     return sum(report.earlier_seconds + max(0.0, report.seconds - report.timings.get("waited", 0.0)) for report in own)
 
 
+def _load_seconds(report: messages.StageReport) -> float:
+    """What of a stage's seconds was loading, as its worker says; never more than all of them."""
+    return min(max(report.timings.get("load", 0.0), 0.0), report.seconds)
+
+
 def _outcome(
     record: JobRecord, done: Collection[messages.StageReport], at: float, *, failed: bool
 ) -> messages.Outcome | None:
@@ -289,6 +294,7 @@ def _outcome(
         wait_s=max(0.0, min(starts, default=at) - since),
         edge_s=edge_seconds(done),
         stage_seconds=tuple(report.earlier_seconds + report.seconds for report in done),
+        load_seconds=tuple(_load_seconds(report) for report in done),
         bytes_handed=sum(report.handoff_bytes for report in done),
         failed=failed,
         at=at,

@@ -169,9 +169,12 @@ class StageHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What the engine says for the heartbeat.
+    """What the engine says for the heartbeat; seconds are by member.
 
     Attributes:
+        usual_seconds_per_step: what a step takes over a long time, where `seconds_per_step` is of the last ones.
+        pace_age_s: how long ago a step was measured.
+        load_seconds: what loading takes.
         gain: how many times as many steps in the same time the worker makes when stages share it; 1 until measured.
         full: whether another stage would find no room beside those at work: none is taken until that has changed.
     """
@@ -181,6 +184,10 @@ class WorkerStatus:
     gain: float = 1.0
     full: bool = False
     families: tuple[str, ...] = ()
+    usual_seconds_per_step: dict[str, float] = field(default_factory=dict)
+    pace_age_s: dict[str, float] = field(default_factory=dict)
+    load_seconds: dict[str, float] = field(default_factory=dict)
+    accelerator: messages.Accelerator | None = None
 
 
 StatusSource = Callable[[], WorkerStatus]

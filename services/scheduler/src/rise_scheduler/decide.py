@@ -59,12 +59,13 @@ def decide(
     spec = question.request.spec
     fixed = spec.relay.mode == "Fixed"
     arms = (fixed_arm(spec, family),) if fixed else arms_for(family, spec.steps)
-    candidates, masked = place_arms(arms, question, family, fleet, learned.posterior)
+    measured = _reference(family, fleet)
+    reference_s = spec.images * (learned.posterior.reference_s or measured or default_reference_s)
+    longest_load_s = reference_s if policy.weighs_seconds else 0.0
+    candidates, masked = place_arms(arms, question, family, fleet, learned.posterior, longest_load_s=longest_load_s)
     if not candidates:
         raise Busy(_nobody(family.metadata.name, masked))
     context, prompt = context_of(spec, fleet), prompt_features(spec.prompt)
-    measured = _reference(family, fleet)
-    reference_s = spec.images * (learned.posterior.reference_s or measured or default_reference_s)
     pacer = pacer.after(edge_wait(candidates, reference_s))
     choice = Choice(0)
     if not fixed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
 from rise_contracts.model import Tier
 from rise_contracts.tenants import serves
+from rise_scheduler.pace import NOTHING_TO_LOAD, UNKNOWN_LOAD_S, Load, Names, load_among, names_of, pace_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,10 @@ class Place:
     """Where a stage may run. ``worker`` None is any of the pool.
 
     ``loaded`` says that a worker there holds the member now. ``seconds_per_step`` (one image) is None until one was
-    measured. ``waiting`` is the tasks before this one, per worker of the pool: those at work count half, for they are
-    half done, and workers that several tasks share are worth as many as their ``gain`` says. ``backlog_s`` is the
-    seconds of work before it, where somebody reckons them.
+    measured, ``pace_variance`` that of its logarithm by age and heat. ``waiting`` is the tasks before this one, per
+    worker of the pool: those at work count half, for they are half done, and workers that several tasks share are worth
+    as many as their ``gain`` says. ``backlog_s`` is the seconds of work before it, where somebody reckons them.
+    ``load`` is the loading of the member, the mean over those who may take the task.
     """
 
     tier: Tier
@@ -28,6 +30,8 @@ class Place:
     waiting: float
     link: LinkQuality | None
     backlog_s: float | None = None
+    pace_variance: float = 0.0
+    load: Load = NOTHING_TO_LOAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +91,14 @@ class Fleet:
         *,
         avoid: tuple[str, ...] = (),
         selector: Mapping[str, str] | None = None,
+        load_prior_s: float = UNKNOWN_LOAD_S,
     ) -> Place | str:
         """The best place for ``member`` in ``tier``, or one line that says what is missing.
 
-        Pools that hold the member come first, then those that would soonest be done with a stage, then those with less
-        to do, then by name. ``selector`` binds to workers
-        with those labels. Workers in ``avoid`` are passed over while others can do the work, and taken when there is
-        nobody else.
+        The pool that would soonest be done with a stage comes first, loading included, then those with less to do, then
+        by name; last those that neither hold the member nor know its pace. ``selector`` binds to workers with those
+        labels. Workers in ``avoid`` are passed over while others can do the work, and taken when there is nobody else.
+        ``load_prior_s`` is what loading takes where nobody has measured it.
         """
         workers = self.ready(tier)
         if not workers:
@@ -106,61 +111,78 @@ class Fleet:
         # One who failed the job and is not in sight any more may still be taking what is for anybody; and whoever joins
         # a pool later may not be whom the job selects.
         by_name = bool(selector) or not set(avoid) <= {worker.worker for worker in self.workers}
-        places = [
-            _place_in(pool, everyone[pool], usable, family, member, self.backlogs, by_name)
-            for pool, usable in sorted(_by_pool(wanted).items())
-        ]
-        return min(places, key=lambda place: (not place.loaded, _done_in(place), place.waiting, place.pool))
+        sought = _Sought(member, names_of(family, member), load_prior_s, self.backlogs, by_name)
+        places = [_best_in(everyone[pool], usable, sought) for pool, usable in sorted(_by_pool(wanted).items())]
+        return min(places, key=_order)
 
 
-def _place_in(
-    pool: str,
-    everyone: Sequence[Heartbeat],
-    usable: Sequence[Heartbeat],
-    family: str,
-    member: str,
-    backlogs: Mapping[str, float] | None,
-    by_name: bool,
-) -> Place:
-    best = min(usable, key=lambda w: (member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
+@dataclass(frozen=True, slots=True)
+class _Sought:
+    """A member that wants a place: see ``Fleet.place``. ``by_name``: whoever takes it has to be named."""
+
+    member: str
+    names: Names
+    load_prior_s: float
+    backlogs: Mapping[str, float] | None
+    by_name: bool
+
+
+def _best_in(everyone: Sequence[Heartbeat], usable: Sequence[Heartbeat], sought: _Sought) -> Place:
+    """Anybody of a pool; or, where only some hold the member, the best of these by name, if that saves enough.
+
+    All that waits in the pool counts as work of the one who is named, so a burst does not wait for it alone.
+    """
+    anybody = _place_in(everyone, usable, sought)
+    holders = [worker for worker in usable if sought.member in worker.members]
+    if anybody.worker is not None or not 0 < len(holders) < len(usable):
+        return anybody
+    named = _place_in(everyone, [_least_busy(holders, sought)], sought)
+    return named if _done_in(named) + NAMING_S < _done_in(anybody) else anybody
+
+
+def _place_in(everyone: Sequence[Heartbeat], usable: Sequence[Heartbeat], sought: _Sought) -> Place:
+    best = _least_busy(usable, sought)
     # A task for "any" may reach each worker of the pool, so it is bound to one only where some of them will not do.
-    bound = best.worker if len(usable) < len(everyone) or best.dedicated or best.private or by_name else None
-    speeds = [seconds for w in usable if (seconds := seconds_per_step(w, family, member)) is not None]
+    bound = len(usable) < len(everyone) or bool(best.dedicated) or best.private or sought.by_name
+    names, backlogs, takers = sought.names, sought.backlogs, [best] if bound else usable
+    pace = pace_among(takers, everyone, names) or pace_among(usable, everyone, names)
     power = sum(_speed(w) for w in usable)
     return Place(
         tier=best.tier,
-        pool=pool,
-        worker=bound,
-        loaded=any(member in worker.members for worker in usable),
-        seconds_per_step=sum(speeds) / len(speeds) if speeds else None,
+        pool=best.pool,
+        worker=best.worker if bound else None,
+        loaded=any(sought.member in worker.members for worker in takers),
+        seconds_per_step=None if pace is None else pace.seconds,
         waiting=(_queue(everyone) + 0.5 * sum(len(w.busy_jobs) for w in usable)) / power,
         link=best.link,
-        backlog_s=None if backlogs is None else backlogs.get(pool, 0.0) / power,
+        backlog_s=None if backlogs is None else backlogs.get(best.pool, 0.0) / power,
+        pace_variance=0.0 if pace is None else pace.variance,
+        load=load_among(takers, everyone, names, sought.load_prior_s),
     )
+
+
+def _least_busy(workers: Iterable[Heartbeat], sought: _Sought) -> Heartbeat:
+    """Who holds the member comes first, then who has the larger part of its slots free, then by name."""
+    return min(workers, key=lambda w: (sought.member not in w.members, len(w.busy_jobs) / w.slots, w.worker))
 
 
 WORKER_LABEL, POOL_LABEL = "rise-relay.io/worker", "rise-relay.io/pool"
 """Labels that every worker has, and none can claim."""
 USUAL_STEPS = 10
 """Of a stage, for the order of pools alone."""
+NAMING_S = 0.5
+"""What naming one worker of a pool has to save: if it dies or is busier than it said, nobody takes over at once."""
 
 
 def _done_in(place: Place) -> float:
     """Seconds until a stage of the usual length would be done; as waiting alone tells where no step was measured."""
     stage = USUAL_STEPS * (place.seconds_per_step or 0.0)
     waits = place.waiting * stage
-    return stage + (waits if place.backlog_s is None else 0.5 * (place.backlog_s + waits))
+    return place.load.seconds + stage + (waits if place.backlog_s is None else 0.5 * (place.backlog_s + waits))
 
 
-def seconds_per_step(worker: Heartbeat, family: str, member: str) -> float | None:
-    """The worker's measured seconds per step, under ``family/member`` or plain ``member``; None if not measured or
-    not sane.
-    """
-    for key in (f"{family}/{member}", member):
-        seconds = worker.seconds_per_step.get(key)
-        if seconds is not None and 0 < seconds < float("inf"):
-            return seconds
-    return None
+def _order(place: Place) -> tuple[bool, float, float, str]:
+    return not place.loaded and place.seconds_per_step is None, _done_in(place), place.waiting, place.pool
 
 
 def _speed(worker: Heartbeat) -> float:

@@ -12,6 +12,7 @@ from rise_contracts.model import Tier, WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.arms import Arm, ArmPart
 from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.pace import load_prior
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.predict import Forecast, forecast, latent_bytes
 from rise_scheduler.quality import expected_quality
@@ -20,7 +21,8 @@ from rise_scheduler.quality import expected_quality
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An arm that can run now, at ``places``, one per part. ``cold`` names a member that no worker at its place holds
-    yet; empty when all are loaded. ``keys`` name its stages as pool/member.
+    yet; empty when all are loaded. ``keys`` name its stages as pool/member. ``stages`` are these again, each with its
+    tier, its seconds by formula and the variance of their logarithm: what the hottest loop of a decision goes through.
     """
 
     arm: Arm
@@ -30,6 +32,7 @@ class Candidate:
     cold: str = field(init=False)
     keys: tuple[str, ...] = field(init=False)
     tiers: tuple[Tier, ...] = field(init=False)
+    stages: tuple[tuple[str, Tier, float | None, float], ...] = field(init=False)
     wait_key: str = field(init=False)
     rest_key: str = field(init=False)
 
@@ -39,6 +42,8 @@ class Candidate:
         put("cold", next((part.member for part, place in both if not place.loaded), ""))
         put("keys", tuple(f"{place.pool}/{part.member}" for part, place in both))
         put("tiers", tuple(place.tier for place in self.places))
+        seen = self.forecast
+        put("stages", tuple(zip(self.keys, self.tiers, seen.stage_seconds, seen.spreads, strict=True)))
         put("wait_key", f"wait/{self.places[0].pool}")
         put("rest_key", f"rest/{self.arm.kind}")
 
@@ -52,23 +57,42 @@ class Masked:
 
 
 def place_arms(
-    arms: Sequence[Arm], question: Configure, family: ModelFamily, fleet: Fleet, posterior: Posterior
+    arms: Sequence[Arm],
+    question: Configure,
+    family: ModelFamily,
+    fleet: Fleet,
+    posterior: Posterior,
+    *,
+    longest_load_s: float = 0.0,
 ) -> tuple[list[Candidate], list[Masked]]:
     """Sort ``arms`` into those that can run and those that cannot.
 
-    An arm that would first have to load a member is left out while another needs no loading: a load costs more than
-    any choice between arms wins. When nothing is loaded, every arm that has workers may run.
+    An arm that would first have to load a member is left out while another needs no loading, unless its latency is
+    known and loading takes less than ``longest_load_s``: beyond some time a utility tells lengths apart no more, and a
+    policy that does not weigh seconds would load a member for every job. When nothing is loaded, every arm that has
+    workers may run.
     """
     finder = _Finder(question, family, fleet)
     spec = question.request.spec
     placed = [_placed(arm, finder, spec, family, posterior) for arm in arms]
     candidates = [item for item in placed if isinstance(item, Candidate)]
     masked = [item for item in placed if isinstance(item, Masked)]
-    warm = [item for item in candidates if not item.cold]
-    if warm:
-        masked += [Masked(item.arm, f"no worker has {item.cold} loaded") for item in candidates if item.cold]
-        candidates = warm
+    if any(not item.cold for item in candidates):
+        masked += [Masked(item.arm, _too_cold(item)) for item in candidates if _is_too_cold(item, longest_load_s)]
+        candidates = [item for item in candidates if not _is_too_cold(item, longest_load_s)]
     return candidates, masked
+
+
+def _is_too_cold(item: Candidate, longest_load_s: float) -> bool:
+    seen = item.forecast
+    return bool(item.cold) and (seen.latency_s is None or sum(seen.loads) >= longest_load_s)
+
+
+def _too_cold(item: Candidate) -> str:
+    reason = f"no worker has {item.cold} loaded"
+    if item.forecast.latency_s is None:
+        return f"{reason}, or a step of every member measured"
+    return f"{reason}; loading takes about {sum(item.forecast.loads):.1f} s"
 
 
 def configuration_of(candidate: Candidate, question: Configure, family: ModelFamily) -> Configuration:
@@ -106,6 +130,7 @@ class _Finder:
 
     def __init__(self, question: Configure, family: ModelFamily, fleet: Fleet) -> None:
         self._question, self._family, self._fleet = question, family, fleet
+        self._parameters = {member.name: member.parameters for member in family.spec.members}
         self._places: dict[tuple[str, Tier], Place | str] = {}
         self._bytes: dict[WireDtype, int] = {}
 
@@ -128,7 +153,8 @@ class _Finder:
         if found is None:
             selector = self._question.request.spec.device_selector if tier == "device" else None
             avoid, family = self._question.avoid, self._family.metadata.name
-            found = self._fleet.place(tier, family, member, avoid=avoid, selector=selector)
+            prior_s = load_prior(self._parameters[member])
+            found = self._fleet.place(tier, family, member, avoid=avoid, selector=selector, load_prior_s=prior_s)
             self._places[member, tier] = found
         return found
 

@@ -59,10 +59,14 @@ class Choice:
 
 
 class Policy(Protocol):
-    """Anything with a name that can choose."""
+    """Anything with a name that can choose. ``weighs_seconds``: it sets the seconds of this very job against its
+    quality, so that an arm which has to load a member first may be among those that it is asked about."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def weighs_seconds(self) -> bool: ...
 
     def choose(self, question: Question) -> Choice: ...
 
@@ -72,6 +76,7 @@ class FixedPolicy:
     """The family's relay by preference; see the module."""
 
     name: str = "fixed"
+    weighs_seconds: bool = False
 
     def choose(self, question: Question) -> Choice:
         """Pick along the relays, by edge work."""
@@ -98,6 +103,7 @@ class LinUcbPolicy:
     epsilon: float = 0.0
     band: float = 0.05
     name: str = "linucb"
+    weighs_seconds: bool = False
 
     def choose(self, question: Question) -> Choice:
         """The highest score, or a draw within the band."""

@@ -1,7 +1,7 @@
-"""Latency by formula, from what the workers measured: waiting + steps x seconds per step x images, and the handoffs
-between.
+"""Latency by formula, from what the workers measured: waiting + loading + steps x seconds per step x images, and the
+handoffs between.
 
-    T = sum over stages of (wait + steps x s/step x images) + sum over handoffs of (round trips + bytes / rate)
+    T = sum over stages of (wait + load + steps x s/step x images) + sum over handoffs of (round trips + bytes / rate)
 
 A stage waits for as many tasks like itself as the workers report; where somebody reckons the seconds of work before it,
 for the mean of both: reports are a second old, and reckonings do not see others' work.
@@ -34,7 +34,10 @@ class Forecast:
     """Seconds, by stage and in all. None is "not measured yet".
 
     ``waits`` is what each stage waits for others' work (0 where its own seconds are unknown), ``moves`` what each
-    handoff takes: one less than stages. ``beside`` the stages there are both of these together.
+    handoff takes: one less than stages. ``loads`` is what loading each stage's member takes, ``edge_load_s`` that at
+    the edge, ``load_variance`` the variance of all (seconds squared). ``spreads`` by stage is the variance of the
+    logarithm of its pace. Empty: nothing to load, and nothing old. ``beside`` the stages there are waits, moves and
+    loads together.
     """
 
     stage_seconds: tuple[float | None, ...]
@@ -42,10 +45,16 @@ class Forecast:
     moves: tuple[float, ...]
     latency_s: float | None
     edge_s: float | None
+    loads: tuple[float, ...] = ()
+    edge_load_s: float = 0.0
+    load_variance: float = 0.0
+    spreads: tuple[float, ...] = ()
     beside: float = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "beside", sum(self.waits) + sum(self.moves))
+        object.__setattr__(self, "beside", sum(self.waits) + sum(self.moves) + sum(self.loads))
+        if not self.spreads:
+            object.__setattr__(self, "spreads", (0.0,) * len(self.stage_seconds))
 
     def predictions(self, quality: float, latency_s: float | None = None) -> Predictions:
         """The message form, with the latency that somebody learned better than the formula knows, if one did."""
@@ -59,6 +68,7 @@ class Forecast:
             "edge_s": self.edge_s,
             "quality": quality,
             "stage_seconds": () if None in stages else stages,
+            "load_s": sum(self.loads),
         }
 
 
@@ -83,11 +93,16 @@ def forecast(parts: Sequence[ArmPart], places: Sequence[Place], images: int, han
     )
     waits = tuple(_wait(place, seconds) for place, seconds in zip(places, stages, strict=True))
     moves = tuple(_transfer(a, b, handoff_bytes) for a, b in pairwise(places))
+    loads = tuple(place.load.seconds for place in places)
+    spreads = tuple(place.pace_variance for place in places)
+    loading = sum(load for place, load in zip(places, loads, strict=True) if place.tier == "edge")
+    variance = sum(place.load.variance for place in places)
     known = [seconds for seconds in stages if seconds is not None]
-    if len(known) != len(stages):
-        return Forecast(stages, waits, moves, None, None)
-    edge = sum(seconds for place, seconds in zip(places, known, strict=True) if place.tier == "edge")
-    return Forecast(stages, waits, moves, sum(waits) + sum(known) + sum(moves), edge)
+    total = edge = None
+    if len(known) == len(stages):
+        total = sum(waits) + sum(loads) + sum(known) + sum(moves)
+        edge = loading + sum(seconds for place, seconds in zip(places, known, strict=True) if place.tier == "edge")
+    return Forecast(stages, waits, moves, total, edge, loads, loading, variance, spreads)
 
 
 def _wait(place: Place, seconds: float | None) -> float:

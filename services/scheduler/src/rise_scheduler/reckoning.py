@@ -65,13 +65,12 @@ def stages_sent(record: DecisionRecord) -> Sequence[Sent]:
     basis, at, found = record.basis, record.at, []
     if basis is None:
         return ()
-    moves = (0.0, *basis.moves)
-    for stage, seconds, wait, move in zip(
-        record.decision.configuration.stages, basis.stage_seconds, basis.waits, moves, strict=True
-    ):
+    stages, moves = record.decision.configuration.stages, (0.0, *basis.moves)
+    loads = basis.loads or (0.0,) * len(stages)
+    for stage, seconds, wait, move, load in zip(stages, basis.stage_seconds, basis.waits, moves, loads, strict=True):
         if seconds is None:
             return ()
         begins = at + move + wait
-        at = begins + seconds
+        at = begins + load + seconds
         found.append(Sent(record.decision.id, stage.pool, begins, at))
     return found

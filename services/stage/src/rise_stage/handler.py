@@ -65,6 +65,9 @@ class Handler:
             families=tuple(self._families),
             members=self._members,
             seconds_per_step=self._pace.seconds_per_step,
+            usual_seconds_per_step=self._pace.usual_seconds_per_step,
+            pace_age_s=self._pace.age_s,
+            load_seconds=self._pace.load_seconds,
             gain=self._pace.gain,
             full=self._rounds.full,
         )
@@ -86,6 +89,7 @@ class Handler:
         for family, names in members.items():
             engine = self._engine(family)
             for name in names:
+                self._hold(engine, name)
                 self._pace.note(name, engine.warm(name))
             _rehearse(engine)
             self._note_loaded()
@@ -98,8 +102,7 @@ class Handler:
         with timings.part("load"):
             engine = self._engine(task.request.spec.family)
             stage = task.configuration.stages[task.stage_index]
-            engine.member(stage.member)
-            self._note_loaded()
+            self._hold(engine, stage.member)
         with timings.part("receive"):
             start = _start(engine, task, payload)
         with timings.part("encode"):
@@ -144,6 +147,14 @@ class Handler:
         if name not in self._engines:
             self._engines[name] = self._load(family)
         return self._engines[name]
+
+    def _hold(self, engine: Engine, member: str) -> None:
+        """Have a member in memory. What its loading takes is told, so that work may go to who need not."""
+        there, began = member in engine.loaded, perf_counter()
+        engine.member(member)
+        if not there:
+            self._pace.note_load(member, perf_counter() - began)
+        self._note_loaded()
 
     def _note_loaded(self) -> None:
         self._members = tuple(dict.fromkeys(name for engine in self._engines.values() for name in engine.loaded))

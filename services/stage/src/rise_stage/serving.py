@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -15,6 +16,7 @@ from rise_contracts.rights import Principal
 from rise_runtime import guard, layout, telemetry
 from rise_runtime.bus import Bus, connect
 from rise_runtime.families import Families
+from rise_runtime.seam import WorkerStatus
 from rise_runtime.signals import stop_on_signals
 from rise_runtime.worker import WorkerSettings, run_worker
 from rise_stage.engine.allocator import keep_memory
@@ -23,6 +25,7 @@ from rise_stage.engine.engine import Engine, Precision
 from rise_stage.engine.memory import spare_bytes
 from rise_stage.engine.parts import Memory
 from rise_stage.handler import Handler
+from rise_stage.heat import sensor_of
 from rise_stage.manifests import BUS
 from rise_stage.quiet import quiet
 from rise_stage.settings import Settings
@@ -57,6 +60,7 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
         if families is None:
             return
         handler = make_handler(chosen, families, batch)
+        sensor = sensor_of(device)
         wanted = {family.metadata.name: preloaded(family, chosen) for family in families}
 
         def prepare() -> None:
@@ -66,6 +70,9 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
                 batch.limit = chosen.batch_memory_mib * 2**20 if chosen.batch_memory_mib else spare_bytes(device)
                 log.info("up to %d jobs at once, their passes in up to %d MiB", slots, batch.limit >> 20)
 
+        def status() -> WorkerStatus:
+            return replace(handler.status(), accelerator=sensor())
+
         def on_ready() -> None:
             ready.set()
             log.info("ready: %s", ", ".join(handler.status().members))
@@ -74,7 +81,7 @@ async def run(chosen: Settings, own: Sequence[ModelFamily], batch: Batch | None 
             bus,
             chosen.identity,
             handler,
-            status=handler.status,
+            status=status,
             prepare=prepare,
             stop=stop,
             settings=WorkerSettings(slots=slots),

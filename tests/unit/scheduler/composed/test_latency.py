@@ -88,3 +88,22 @@ def test_all_arms_at_once_are_each_arm_by_itself() -> None:
     together = np.stack(latencies(list(placed.values()), known, HOW, 2.0))
     alone = np.array([expected(arm, known) for arm in placed]).T
     np.testing.assert_allclose(together, alone)
+
+
+def test_an_old_pace_and_a_load_make_the_seconds_less_certain() -> None:
+    paces = {"seconds_per_step": {"finisher": 0.02, "small": 0.02}, "pace_age_s": {"small": 600.0}}
+    old = fleet(worker(), worker("device-0", "device", **paces))
+    seconds, variance, _ = expected("small:20", Knowledge(), old)
+    fresh = expected("small:20", Knowledge())
+    assert seconds == pytest.approx(fresh[0])
+    assert variance == pytest.approx(fresh[1] + (0.4 * 0.4) ** 2, rel=0.01)
+
+
+def test_loads_are_part_of_the_seconds_and_of_the_edges() -> None:
+    cold = fleet(worker(members=(), load_seconds={"large": 3.0}), worker("device-0", "device", members=()))
+    for arm, at_edge in (("large:20", 3.0), ("small:20", 0.0)):
+        seconds, variance, edge = expected(arm, Knowledge(), cold)
+        warm = expected(arm, Knowledge())
+        assert edge == pytest.approx(warm[2] + at_edge)
+        assert seconds > warm[0]
+        assert variance > warm[1]

@@ -73,3 +73,23 @@ def test_stage_seconds_of_another_number_of_stages_are_left_out() -> None:
     found = observed(RECORD, outcome_of(RECORD, 1.0, stage_seconds=(0.4,)))
     assert found is not None
     assert found.seconds == ()
+
+
+def test_loading_says_nothing_of_how_fast_a_member_is() -> None:
+    outcome = outcome_of(RECORD, 9.5, stage_seconds=(7.2, 2.24), load_seconds=(6.0, 2.0))
+    found = observed(RECORD, outcome)
+    assert found is not None
+    assert found.seconds == pytest.approx((1.2, 0.24))
+    assert found.latency_s == pytest.approx(1.5)
+
+
+def test_where_no_stage_tells_loading_took_what_was_expected() -> None:
+    assert RECORD.basis is not None
+    cold = RECORD.model_copy(update={"basis": RECORD.basis.model_copy(update={"loads": (3.0, 1.0)})})
+    whole = observed(cold, outcome_of(cold, 6.0))
+    older = observed(cold, outcome_of(cold, 6.0, stage_seconds=(1.2, 0.24)))
+    assert whole is not None
+    assert older is not None
+    assert not whole.seconds
+    assert whole.latency_s == pytest.approx(2.0)
+    assert (older.seconds, older.latency_s) == ((1.2, 0.24), 6.0), "an older release does not tell loads apart"

@@ -1,9 +1,9 @@
 """The seconds that jobs will take by what was learned, and how sure that is.
 
-    T = sum of stages m x seconds by formula + m(wait) x wait + handoffs + rest x reference
+    T = sum of stages m x seconds by formula + m(wait) x wait + loads + handoffs + rest x reference
 
-Each m is exp of a normal, whose mean and variance the ridge of logarithms gives; var T = sum of (m x seconds)^2 x that
-variance.
+Each m is exp of a normal, whose mean and variance the ridge of logarithms gives; var T = sum of (m x seconds)^2 x (that
+variance + the pace's own, by its age) + var loads.
 """
 
 from __future__ import annotations
@@ -138,14 +138,14 @@ def latencies(
     totals, variances, edges = [], [], []
     for candidate in candidates:
         forecast = candidate.forecast
-        total, variance, edge = forecast.beside, 0.0, 0.0
-        for key, tier, seconds in zip(candidate.keys, candidate.tiers, forecast.stage_seconds, strict=True):
+        total, variance, edge = forecast.beside, forecast.load_variance, forecast.edge_load_s
+        for key, tier, seconds, aged in candidate.stages:
             line = lines.get(key) or slowness.stage(key)
             if seconds is None:
                 seconds, spread = reference_s * exp(line.level), UNKNOWN_SD
             else:
                 short = floor / seconds if seconds > floor else 1.0
-                spread = line.level_var + short * (2.0 * line.cross + short * line.slope_var)
+                spread = aged + line.level_var + short * (2.0 * line.cross + short * line.slope_var)
                 seconds *= exp(line.level + line.slope * short)
             total += seconds
             variance += seconds * seconds * spread

@@ -30,6 +30,7 @@ def basis_of(
         stage_seconds=forecast.stage_seconds,
         waits=forecast.waits,
         moves=forecast.moves,
+        loads=forecast.loads,
     )
 
 
@@ -40,6 +41,7 @@ def observed(record: DecisionRecord, outcome: Outcome) -> Observation | None:
     if basis is None or not fits(record, outcome) or not math.isfinite(outcome.wait_s):
         return None
     stages = decision.configuration.stages
+    seconds, loading = _without_loads(basis, outcome)
     return Observation(
         decision_id=decision.id,
         clock=basis.clock,
@@ -54,10 +56,21 @@ def observed(record: DecisionRecord, outcome: Outcome) -> Observation | None:
         predicted=basis.stage_seconds,
         waits=basis.waits,
         moves=basis.moves,
-        latency_s=own_latency(record, outcome),
-        seconds=outcome.stage_seconds if len(outcome.stage_seconds) == len(stages) else (),
+        latency_s=max(own_latency(record, outcome) - loading, 0.0),
+        seconds=seconds,
         wait_s=max(outcome.wait_s - record.waited_s, 0.0),  # what came before the decision is none of its doing
         quality=outcome.quality,
         failed=outcome.failed,
         settled=None if record.outcome is None else record.outcome.failed or record.outcome.quality is not None,
     )
+
+
+def _without_loads(basis: Basis, outcome: Outcome) -> tuple[tuple[float, ...], float]:
+    """What each stage took without loading its member (empty where only the whole is known), and the seconds of all
+    loading: as measured, or as expected where no stage tells. A member that was cold says nothing of how fast it is."""
+    told, loads = outcome.stage_seconds, outcome.load_seconds
+    if len(told) != len(basis.stage_seconds):
+        return (), sum(basis.loads)
+    if len(loads) != len(told):
+        return told, 0.0  # from an older release
+    return tuple(max(whole - load, 0.0) for whole, load in zip(told, loads, strict=True)), sum(loads)

@@ -79,6 +79,7 @@ class ComposedPolicy:
     epsilon: float = 0.0
     band: float = 0.05
     name: str = "composed"
+    weighs_seconds: bool = True
 
     def choose(self, question: Question) -> Choice:
         """The best score among the arms that may be tried, or a draw within the band."""
