@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks import _rows
 from benchmarks.chaos.modules import Stage
 from benchmarks.chaos.report import report
-from benchmarks.chaos.words import Door, Result
+from benchmarks.chaos.words import Door, Note, Result
 
 DOORS: Final = {"cli": Door.COMMAND_LINE, "relayjob": Door.RELAY_JOB}
 
@@ -51,26 +51,30 @@ def main(argv: Sequence[str]) -> int:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"seed {seed}")
     doors = list(DOORS) if options.door == "all" else [options.door]
-    results = [result for door in doors for result in _through(door, options, seed, console)]
-    soaked = options.soaked if options.soak else None
-    found = report(results, seed, file=options.json, docs=options.docs, keep=options.keep, soaked=soaked)
-    print(_rows.table(found))
+    results: list[Result] = []
+    try:
+        for door in doors:
+            _through(door, options, seed, console, results.extend)
+    finally:  # what broke off is an hour's work, too
+        soaked = options.soaked if options.soak else None
+        found = report(results, seed, file=options.json, docs=options.docs, keep=options.keep, soaked=soaked)
+        print(_rows.table(found))
     wrong = [result for result in results if not result.right and not result.lacks]
     return 1 if wrong else 0
 
 
-def _through(door: str, options: argparse.Namespace, seed: int, console: Console) -> list[Result]:
+def _through(door: str, options: argparse.Namespace, seed: int, console: Console, note: Note) -> None:
     def tell(line: str) -> None:
         console.print(line, markup=False)
 
     if DOORS[door] is Door.RELAY_JOB:
-        found: list[Result] = import_module("benchmarks.chaos.cluster").run(options.only, seed, tell)
-        return found
+        import_module("benchmarks.chaos.cluster").run(options.only, seed, tell, note)
+        return
     from benchmarks.chaos import door as command_line
 
     names = ("only", "jobs", "stage", "soak", "soaked", "logs")
     wish = command_line.Wish(seed=seed, **{name: getattr(options, name) for name in names})
-    return asyncio.run(command_line.run(wish, tell))
+    asyncio.run(command_line.run(wish, tell, note))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmarks.chaos import cells, disk, matrix, plan, soak, storm
 from benchmarks.chaos.ledger import followed
 from benchmarks.chaos.matrix import Tell
 from benchmarks.chaos.modules import Stage
-from benchmarks.chaos.words import Cell, Result
+from benchmarks.chaos.words import Cell, Note, Result
 from benchmarks.chaos.world import Makeup, world
 
 NONE = "none"
@@ -35,19 +35,18 @@ class Wish:
     logs: Path | None = None
 
 
-async def run(wish: Wish, tell: Tell) -> list[Result]:
-    """The results of all of it."""
+async def run(wish: Wish, tell: Tell, note: Note) -> None:
+    """All of it."""
     with TemporaryDirectory(prefix="rise-chaos-") as folder:
         try:
             chosen = [] if wish.only == NONE else list(cells.cells(wish.only))
-            results = await _matrix(Makeup(wish.stage or "light"), chosen, Path(folder), tell)
+            await _matrix(Makeup(wish.stage or "light"), chosen, Path(folder), tell, note)
             modelled = [cell for cell in chosen if wish.stage is None and cells.is_at_work(cell)]
-            results += await _matrix(Makeup("real"), modelled, Path(folder) / "real", tell)
+            await _matrix(Makeup("real"), modelled, Path(folder) / "real", tell, note)
             if wish.only in ("", NONE) and wish.jobs:
-                results += await _storm(wish, Path(folder) / "storm", tell)
+                note(await _storm(wish, Path(folder) / "storm", tell))
             if wish.soak:
-                results += await _soak(wish, Path(folder) / "soak", tell)
-            return results
+                note(await _soak(wish, Path(folder) / "soak", tell))
         finally:
             if wish.logs is not None:
                 shutil.copytree(folder, wish.logs, ignore=shutil.ignore_patterns("store", "disk"), dirs_exist_ok=True)
@@ -73,22 +72,20 @@ async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
     return results
 
 
-async def _matrix(makeup: Makeup, chosen: Sequence[Cell], folder: Path, tell: Tell) -> list[Result]:
+async def _matrix(makeup: Makeup, chosen: Sequence[Cell], folder: Path, tell: Tell, note: Note) -> None:
     """Cells whose server's disk is to be full have a world with a small one, those that behead a cluster one with
     three servers; a model is no part of these."""
     full, headless = ([cell for cell in chosen if cell.fault == fault] for fault in (cells.FULL, cells.NO_LEADER))
     usual = [cell for cell in chosen if cell not in full and cell not in headless]
-    results: list[Result] = []
     if usual:
         async with matrix.stage(makeup, folder / "matrix") as on:
-            results += await matrix.run(on, usual, tell)
+            note(await matrix.run(on, usual, tell))
     if full and disk.lacks():
-        results += [Result(cell, jobs=0, lacks=disk.lacks()) for cell in full]
+        note([Result(cell, jobs=0, lacks=disk.lacks()) for cell in full])
     elif full:
         with disk.small(folder / "disk") as small:
             async with matrix.stage(Makeup("light", store=small / "store"), folder / "cramped") as on:
-                results += await matrix.run(on, full, tell)
+                note(await matrix.run(on, full, tell))
     if headless:
         async with matrix.stage(Makeup("light", servers=3), folder / "cluster") as on:
-            results += await matrix.run(on, headless, tell)
-    return results
+            note(await matrix.run(on, headless, tell))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -70,3 +71,7 @@ class Result:
     def right(self) -> bool:
         """Whether nothing was lost, nothing was done twice, and nothing is left over."""
         return not (self.lost or self.duplicated or self.hung or self.left or self.lacks)
+
+
+Note = Callable[[Sequence[Result]], None]
+"""Takes what came of a part of a run, as soon as it is over."""

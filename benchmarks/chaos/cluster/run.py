@@ -8,16 +8,14 @@ from tempfile import TemporaryDirectory
 from benchmarks.chaos.cluster import cells, matrix, storm
 from benchmarks.chaos.cluster.makeup import Makeup
 from benchmarks.chaos.cluster.matrix import Tell
-from benchmarks.chaos.words import Result
+from benchmarks.chaos.words import Note
 
 STORM_LEASE_S = 5.0
 """Shorter than by default, so that more faults strike in the same time."""
 
 
-def run(only: str, seed: int, tell: Tell) -> list[Result]:
-    """The results of the cells that have `only` in their words, or of no cell where it is "none", and of the random
-    run of `seed`."""
-    results: list[Result] = []
+def run(only: str, seed: int, tell: Tell, note: Note) -> None:
+    """The cells that have `only` in their words, or no cell where it is "none", and the random run of `seed`."""
     with TemporaryDirectory(prefix="rise-chaos-") as folder:
         for makeup, plan in (
             (Makeup("light"), cells.cells),
@@ -27,8 +25,7 @@ def run(only: str, seed: int, tell: Tell) -> list[Result]:
             chosen = list(plan(only))
             if chosen and only != "none":
                 with matrix.stage(makeup, Path(folder) / makeup.stage) as on:
-                    results += matrix.run(on, chosen, tell)
+                    note(matrix.run(on, chosen, tell))
         if not only or only == "none":
             with matrix.stage(Makeup(lease_s=STORM_LEASE_S), Path(folder) / "storm") as on:
-                results += storm.run(on, seed, tell)
-    return results
+                note(storm.run(on, seed, tell))

@@ -135,8 +135,9 @@ class _Worker:
         while not self._is_over:
             try:
                 await asyncio.gather(*(consumer.start() for consumer in self._consumers))
-            except streams.JetStreamError as error:
-                if error.code != 404:
+            except (streams.JetStreamError, errors.Waited) as error:
+                # Of several servers none answers for a queue that was only just made, until they have agreed on one.
+                if isinstance(error, streams.JetStreamError) and error.code != 404:
                     raise
                 await self._heart.arrive()
                 await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(_AGAIN_S)))
