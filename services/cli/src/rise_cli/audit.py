@@ -16,19 +16,20 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from rise_cli import audit_rules as rules
-from rise_cli import beside, families, fidelity
+from rise_cli import families, fidelity
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.audits import Audit, key_of
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.model import Tier
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import Member
-from rise_runtime import client, plan
+from rise_runtime import beside, client, plan
+from rise_runtime.afterwards import GIVE_UP_AFTER, RETRY_S, kept_alive
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Workers
@@ -36,9 +37,6 @@ from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.signals import leave
 
 log = logging.getLogger(__name__)
-
-GIVE_UP_AFTER = 5
-RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ async def _take(bus: Bus, delivery: Delivery, settings: Settings) -> None:
     if done is None or not rules.is_sampled(done.job_id, settings.share):
         await delivery.ack()
         return
-    async with _kept_alive(delivery, settings.ack_wait_s / 3):
+    async with kept_alive(delivery, settings.ack_wait_s / 3):
         if not await _tried(bus, done, settings, last=delivery.deliveries >= GIVE_UP_AFTER):
             await delivery.nak(RETRY_S)
             return
@@ -185,7 +183,7 @@ async def _teach(bus: Bus, record: JobRecord, done: messages.JobDone, audit: Aud
         return
     outcome = codec.decode(DecisionRecord, entry.value).outcome
     if outcome is None or outcome.quality is None:
-        await client.report_quality(bus, record, done, audit.fidelity)
+        await client.report_quality(bus, record, done, audit.fidelity, judged_by="fidelity")
 
 
 async def _known(bus: Bus, job_id: str) -> Audit | None:
@@ -210,21 +208,6 @@ async def _forget(bus: Bus, job_id: str) -> None:
         pass
     except errors.RiseError as error:
         log.warning("audit %s is left for later: %s", job_id, error)
-
-
-@contextlib.asynccontextmanager
-async def _kept_alive(delivery: Delivery, every_s: float) -> AsyncIterator[None]:
-    async def keep() -> None:
-        while True:
-            await delivery.in_progress()
-            await asyncio.sleep(every_s)
-
-    keeping = asyncio.create_task(keep())
-    try:
-        yield
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
 
 
 def settings_from(argv: Sequence[str]) -> Settings:

@@ -298,6 +298,9 @@ class Outcome(Message):
     edge_s: Seconds = Field(description="seconds of edge workers in this attempt")
     stage_seconds: tuple[float, ...] = ()
     quality: float | None = None
+    judged_by: str = Field(
+        default="", pattern=r"^[a-z0-9-]{0,63}$", description="who says so: judge, fidelity, or a scorer's name"
+    )
     bytes_handed: int = Field(default=0, ge=0)
     failed: bool = False
     at: float = 0.0
