@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +63,14 @@ def scorer(text: str | None) -> str | None:
         return None
     chosen = scorers.parse(text)
     return str(replace(chosen, source=_weights(chosen.source)))
+
+
+def scale(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    """What `--judge-range` says. Raises InvalidInput unless the first is the lower one."""
+    if given is not None and not -math.inf < given[0] < given[1] < math.inf:
+        got = f"{given[0]:g} {given[1]:g}"
+        raise errors.InvalidInput("--judge-range", "two numbers, the lower one first", got)
+    return given
 
 
 def _weights(source: resources.Source) -> resources.Source:

@@ -39,6 +39,10 @@ def up(
     judge_share: Annotated[
         float, typer.Option("--judge-share", min=0.0, max=1.0, help="Share of jobs that it scores.")
     ] = scorers.SHARE,
+    judge_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--judge-range", metavar="LOW HIGH", help="Its raw scores that are worth 0 and 1."),
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The bus's port on loopback; by default a free one.")
     ] = None,
@@ -61,6 +65,7 @@ def up(
         audit=audit,
         scorer=families.scorer(judge),
         scored=judge_share,
+        scale=families.scale(judge_range),
         threads=threads,
         policy=standing.known_policy(policy),
         server=server_from(nats, os.environ),
