@@ -43,6 +43,8 @@ FILES = {
 
 WITH = ("--family", "family.yaml")
 
+UP = ("up", "--judge")
+
 TABLE: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an empty prompt": (("run", "", *WITH), 2, "prompt: wanted some words"),
     "an over-long prompt": (("run", "a " * 600, *WITH), 2, "prompt: wanted at most 1000 characters, got 1200"),
@@ -51,6 +53,18 @@ TABLE: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an unknown member": (("run", "x", "--fixed", "lagre@1.2+small", *WITH), 2, "did you mean 'large'?"),
     "steps out of range": (("run", "x", "--steps", "900", *WITH), 2, "--steps: wanted at most 200"),
     "steps that are no number": (("run", "x", "--steps", "many", *WITH), 2, "'--steps': wanted a valid integer"),
+    "a scorer without weights": ((*UP, "clipscore"), 2, "judge: wanted NAME:FOLDER, or NAME:OWNER/REPOSITORY"),
+    "a scorer's name mistyped": ((*UP, "clipscor:./x"), 2, "did you mean 'clipscore'?"),
+    "a scorer's folder that is not there": (
+        (*UP, "clipscore:./x"),
+        3,
+        "put the scorer's weights there",
+    ),
+    "a scorer's range upside down": (
+        ("up", "--judge-range", "3", "1"),
+        2,
+        "--judge-range: wanted two numbers",
+    ),
     "a size out of range": (("run", "x", "--size", "7", *WITH), 2, "--size: wanted a multiple of 8, got 7"),
     "a handoff out of range": (("run", "x", "--fixed", "large@9+finisher", *WITH), 2, "from sigma 2.5 at most"),
     "a handoff out of range in a file": (("run", "-f", "handoff.yaml", *WITH), 2, "from sigma 2.5 at most"),

@@ -118,6 +118,6 @@ async def test_two_judges_and_a_front_door_tell_it_once(bus: Bus) -> None:
         first = await done(bus, RIGHT)
         record = await client.get_job(bus, first)
         ending = (await client.fetch_result(bus, first)).done
-        await client.report_quality(bus, record, ending, 1.0)
+        await client.report_quality(bus, record, ending, 1.0, judged_by="judge")
         second = await done(bus, WRONG)
         assert await judged(bus, 2) == {first: 1.0, second: 0.0}

@@ -11,6 +11,7 @@ from PIL import Image, ImageStat
 from rise_contracts import manifest
 from tests.bus import cli
 from tests.model.tiny import tiny_family
+from tests.model.tiny_clip import tiny_clip
 
 PROMPT = "a small red circle above a large blue square"
 RELAY = "large:4@1.2+finisher:3"
@@ -18,13 +19,15 @@ RELAY = "large:4@1.2+finisher:3"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cli.Home]:
-    """A platform that is up and serves the family `tiny`."""
+    """A platform that is up, serves the family `tiny`, and scores each of its jobs."""
     place = cli.Home(tmp_path_factory.mktemp("real"))
     del place.environment["RISE_WORKER_COMMAND"]
     family = tiny_family(place.folder / "model", steps_offset=1)
     spec = family.spec.model_copy(update={"default_size": 64, "handoffs": (1.2, 0.6)})
     place.family.write_text(manifest.dump(family.model_copy(update={"spec": spec})))
-    up = place.rise("up", "--only", "--family", str(place.family), "--json")
+    tiny_clip(place.folder / "clip")
+    scored = ("--judge", "pickscore:./clip", "--judge-share", "1", "--judge-range", "-100", "100")
+    up = place.rise("up", "--only", "--family", str(place.family), *scored, "--json")
     try:
         assert up.json()["families"] == ["tiny"]
         yield place
@@ -47,6 +50,20 @@ def test_a_relay_draws_the_same_picture_twice_and_shows_what_it_handed_over(home
     picture, preview = first["pictures"][0]["path"], handoff["preview"]
     assert [shape(path) for path in (picture, preview)] == [("RGB", (64, 64))] * 2
     assert deviation(picture) > 1
+
+
+def test_a_scorer_tells_the_scheduler_what_a_picture_is_worth(home: cli.Home) -> None:
+    job = home.rise("submit", PROMPT, "--family", "tiny", "--fixed", RELAY).out.strip()
+    assert home.rise("watch", job).code == 0
+    told = None
+    for _ in range(60):  # torch is imported at idle priority
+        told = home.rise("explain", job, "--json").json()["decision"]["outcome"]
+        if told is not None and told["quality"] is not None:
+            break
+    assert told is not None
+    assert told["judged_by"] == "pickscore"
+    assert 0.0 < told["quality"] < 1.0
+    assert " by pickscore, " in home.rise("explain", job).out
 
 
 def test_another_seed_is_another_picture(home: cli.Home) -> None:

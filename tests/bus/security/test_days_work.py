@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from rise_cli import audit
 from rise_cli.judge import run_judge
@@ -20,6 +21,7 @@ from rise_runtime.bus import Bus
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_shapes import family
+from rise_stage.scoring.service import Settings, run_scorer
 from tests.bus.runtime import small
 from tests.bus.runtime.small import WorkerProcess
 from tests.bus.security.conftest import Locked
@@ -180,6 +182,27 @@ async def test_judge_and_auditor_do_their_work(server: Server, people: People, t
             for part in parts:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
+
+
+class Half:
+    """Every picture is worth a half."""
+
+    name = "half"
+
+    def score(self, prompt: str, picture: Image.Image) -> float:
+        return 0.5
+
+
+async def test_a_scorer_does_its_work_with_the_judges_key(server: Server, people: People, tmp_path: Path) -> None:
+    async with day(server, people, tmp_path, EDGE, DEVICE) as today:
+        scoring = asyncio.create_task(run_scorer(today.buses[JUDGE], Half(), Settings(share=1.0)))
+        try:
+            await client.submit(today.buses[USER], small.spec(family="painted", seed=7))
+            told = await small.outcomes(today.buses[OPERATOR], 2)
+        finally:
+            scoring.cancel()
+            await asyncio.gather(scoring, return_exceptions=True)
+    assert sorted((each.judged_by, each.quality) for each in told if each.judged_by) == [("half", 0.5)]
 
 
 async def _looked_at(bus: Bus, durable: str) -> int:

@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rise_cli import audit_rules as rules
-from rise_cli import beside, families, fidelity
+from rise_cli import families, fidelity
 from rise_contracts import codec, errors, messages, subjects
 from rise_contracts.audits import Audit, key_of
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.model import Tier
 from rise_contracts.records import JobRecord
 from rise_contracts.resources import Member
-from rise_runtime import client, plan
+from rise_runtime import beside, client, plan
+from rise_runtime.afterwards import GIVE_UP_AFTER, RETRY_S
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Workers
@@ -36,9 +37,6 @@ from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.signals import leave
 
 log = logging.getLogger(__name__)
-
-GIVE_UP_AFTER = 5
-RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ async def _teach(bus: Bus, record: JobRecord, done: messages.JobDone, audit: Aud
         return
     outcome = codec.decode(DecisionRecord, entry.value).outcome
     if outcome is None or outcome.quality is None:
-        await client.report_quality(bus, record, done, audit.fidelity)
+        await client.report_quality(bus, record, done, audit.fidelity, judged_by="fidelity")
 
 
 async def _known(bus: Bus, job_id: str) -> Audit | None:

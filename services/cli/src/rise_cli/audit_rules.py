@@ -5,14 +5,13 @@ An audit costs as much of the edge as the relay was there to save, so it is a sa
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable
 from itertools import groupby
 from statistics import fmean, stdev
 from typing import Final
 
 from rise_cli import arms
-from rise_contracts import messages
+from rise_contracts import messages, sampling
 from rise_contracts.audits import ArmFidelity, Audit, is_audit, key_of
 from rise_contracts.configuration import parse_arm
 from rise_contracts.model import Tier
@@ -27,9 +26,8 @@ FORGET_AFTER_S: Final = 3600.0
 
 
 def is_sampled(job_id: str, share: float) -> bool:
-    """Whether the job is in the sample of `share` (0 to 1): always the same answer, whoever asks and when."""
-    digest = hashlib.sha256(b"audit " + job_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    """Whether the job is in the sample of `share` (0 to 1) that is audited."""
+    return sampling.is_sampled("audit", job_id, share)
 
 
 def base_member(family: ModelFamily) -> Member | None:

@@ -96,7 +96,8 @@ def _outcome(note: DecisionRecord) -> str:
 
 def _quality(note: DecisionRecord) -> str:
     if note.outcome is not None and note.outcome.quality is not None:
-        return f"{note.outcome.quality:.2f} by whoever judged it, {_predicted(note):.2f} predicted"
+        by = note.outcome.judged_by or "whoever judged it"
+        return f"{note.outcome.quality:.2f} by {by}, {_predicted(note):.2f} predicted"
     return f"nobody has judged it; {_predicted(note):.2f} predicted"
 
 

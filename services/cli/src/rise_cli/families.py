@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
-from rise_contracts import codec, errors, manifest, resources, subjects
+from rise_contracts import codec, errors, manifest, resources, scorers, subjects
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 
@@ -53,6 +55,31 @@ async def known_to(bus: Bus, name: str) -> resources.ModelFamily:
     if name not in entries:
         raise errors.UnknownName("family", name, list(entries), "family")
     return codec.decode(resources.ModelFamily, entries[name])
+
+
+def scorer(text: str | None) -> str | None:
+    """The scorer that `--judge` names, its folder as an absolute path. Raises InvalidInput, UnknownName, NotFound."""
+    if text is None:
+        return None
+    chosen = scorers.parse(text)
+    return str(replace(chosen, source=_weights(chosen.source)))
+
+
+def scale(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    """What `--judge-range` says. Raises InvalidInput unless the first is the lower one."""
+    if given is not None and not -math.inf < given[0] < given[1] < math.inf:
+        got = f"{given[0]:g} {given[1]:g}"
+        raise errors.InvalidInput("--judge-range", "two numbers, the lower one first", got)
+    return given
+
+
+def _weights(source: resources.Source) -> resources.Source:
+    if source.path is None:
+        return source
+    path = Path(source.path).expanduser().resolve()
+    if not path.exists():
+        raise errors.NotFound("folder", str(path), "--judge names it; put the scorer's weights there")
+    return source.model_copy(update={"path": str(path)})
 
 
 def read_text(path: Path) -> str:

@@ -77,7 +77,7 @@ async def tell_quality(bus: Bus, made: Made, quality: float | None) -> None:
     """Let the scheduler learn what the judge says. The picture is there, so nothing is made of it when that fails."""
     if quality is not None:
         with contextlib.suppress(errors.RiseError):
-            await client.report_quality(bus, made.record, made.done, quality)
+            await client.report_quality(bus, made.record, made.done, quality, judged_by="judge")
 
 
 async def follow(bus: Bus, job_id: str, screen: Screen) -> tuple[tuple[messages.HandoffSent, bytes], ...]:

@@ -8,50 +8,21 @@ Judging twice tells once.
 from __future__ import annotations
 
 import logging
+from functools import partial
 
-from rise_cli import beside, written
-from rise_contracts import codec, errors, messages, subjects
+from rise_cli import written
+from rise_contracts import messages, subjects
 from rise_contracts.audits import is_audit
-from rise_runtime import client
+from rise_runtime import afterwards, beside, client
 from rise_runtime.bus import Bus
-from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.signals import leave
 
 log = logging.getLogger(__name__)
 
-GIVE_UP_AFTER = 5
-RETRY_S = 1.0
-
 
 async def run_judge(bus: Bus) -> None:
     """Judge what ends, until cancelled. Several judges share the work."""
-    kinds = (subjects.event("*", "job-done"),)
-    consumer = Consumer(bus, subjects.STREAM_EVENTS, kinds, durable=subjects.DURABLE_JUDGE, ack_wait_s=30.0)
-    await consumer.start()
-    try:
-        while True:
-            delivery = await consumer.next()
-            if delivery is not None:
-                await _judge(bus, delivery)
-    finally:
-        await consumer.stop()
-
-
-async def _judge(bus: Bus, delivery: Delivery) -> None:
-    """One job. Acknowledged when its quality is told, when nobody can tell it, or when it is given up."""
-    try:
-        event, _ = codec.decode_event(delivery.data)
-        if isinstance(event, messages.JobDone):
-            await _tell_quality(bus, event)
-    except errors.NotFound as error:
-        log.info("not judged: %s", error)  # its owner has removed it
-    except Exception as error:
-        if delivery.deliveries < GIVE_UP_AFTER:
-            log.warning("judging is tried again: %s", error, exc_info=not isinstance(error, errors.RiseError))
-            await delivery.nak(RETRY_S)
-            return
-        log.exception("a result cannot be judged")
-    await delivery.ack()
+    await afterwards.each_done(bus, subjects.DURABLE_JUDGE, partial(_tell_quality, bus))
 
 
 async def _tell_quality(bus: Bus, done: messages.JobDone) -> None:
@@ -63,7 +34,7 @@ async def _tell_quality(bus: Bus, done: messages.JobDone) -> None:
     verdicts = [written.verdict(png, spec.prompt, spec.family) for png in result.images]
     right = [verdict.ok for verdict in verdicts if verdict is not None]
     if right:
-        await client.report_quality(bus, record, result.done, sum(right) / len(right))
+        await client.report_quality(bus, record, result.done, sum(right) / len(right), judged_by="judge")
         log.info("job %s: %d of %d pictures are as the prompt says", done.job_id, sum(right), len(right))
 
 

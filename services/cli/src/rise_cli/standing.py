@@ -244,7 +244,8 @@ def _plan_from(text: str) -> Plan:
     data = json.loads(text)
     server = Server(**data["server"]) if data["server"] else None
     logs = Path(data["logs"]) if data["logs"] else None
-    return Plan(**{**data, "families": tuple(data["families"]), "server": server, "logs": logs})
+    scale = tuple(data["scale"]) if data["scale"] else None
+    return Plan(**{**data, "families": tuple(data["families"]), "server": server, "logs": logs, "scale": scale})
 
 
 if __name__ == "__main__":

@@ -313,6 +313,9 @@ class Outcome(Message):
     stage_seconds: tuple[float, ...] = ()
     load_seconds: tuple[Seconds, ...] = Field(default=(), description="by stage: of its seconds, those of loading")
     quality: float | None = None
+    judged_by: str = Field(
+        default="", pattern=r"^[a-z0-9-]{0,63}$", description="who says so: judge, fidelity, or a scorer's name"
+    )
     bytes_handed: int = Field(default=0, ge=0)
     failed: bool = False
     at: float = 0.0

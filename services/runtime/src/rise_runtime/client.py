@@ -210,14 +210,16 @@ async def remove(bus: Bus, job_id: str) -> None:
     await endings.remove_job(bus, job_id)
 
 
-async def report_quality(bus: Bus, record: JobRecord, done: messages.JobDone, quality: float) -> None:
-    """Tell the scheduler how good the job's pictures are (0 … 1), as soon as somebody has judged them.
+async def report_quality(
+    bus: Bus, record: JobRecord, done: messages.JobDone, quality: float, *, judged_by: str
+) -> None:
+    """Tell the scheduler how good the job's pictures are (0 … 1), as soon as somebody has judged them, and who has.
 
     It has learned from the job's latency by then, with the quality it expected; this corrects it.
     """
     outcome = plan.outcome(record, done)
     if outcome is not None:
-        judged = outcome.model_copy(update={"quality": quality})
+        judged = outcome.model_copy(update={"quality": quality, "judged_by": judged_by})
         await streams.store(bus, subjects.OUTCOMES, codec.encode(judged), msg_id=f"{judged.decision_id}.quality")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rise_cli.commands import options
+from rise_contracts import scorers
 
 
 def up(
@@ -28,6 +29,20 @@ def up(
             "--audit", min=0.0, max=1.0, help="Share of jobs that the base member also makes, in idle time, to compare."
         ),
     ] = 0.0,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge",
+            help="Also score families that no program can judge: clipscore, hpsv2 or pickscore, ':' and its weights.",
+        ),
+    ] = None,
+    judge_share: Annotated[
+        float, typer.Option("--judge-share", min=0.0, max=1.0, help="Share of jobs that it scores.")
+    ] = scorers.SHARE,
+    judge_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--judge-range", metavar="LOW HIGH", help="Its raw scores that are worth 0 and 1."),
+    ] = None,
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="The bus's port on loopback; by default a free one.")
     ] = None,
@@ -37,7 +52,7 @@ def up(
     """Start a platform that stays up: bus, scheduler, workers, job driver. What dies is started again."""
     import os
 
-    from rise_cli import interrupts, standing
+    from rise_cli import families, interrupts, standing
     from rise_cli.local.platform import Plan
     from rise_cli.sessions import server_from
 
@@ -48,6 +63,9 @@ def up(
         device=device,
         judge=True,
         audit=audit,
+        scorer=families.scorer(judge),
+        scored=judge_share,
+        scale=families.scale(judge_range),
         threads=threads,
         policy=standing.known_policy(policy),
         server=server_from(nats, os.environ),

@@ -39,7 +39,8 @@ class Plan:
 
     `families`: built-in names and manifests; none means the embedded family. `server` None: a nats-server of our own,
     on `port` or one that the system chooses. `judge`: look also at pictures that no `rise run` waits for. `audit`: the
-    share of jobs (0 to 1) that are held against the base member.
+    share of jobs (0 to 1) that are held against the base member. `scorer`: who scores a share of the jobs, `scored`, of
+    families that no program can judge, on a `scale` of its raw scores; see `rise_contracts.scorers`.
     """
 
     families: tuple[str, ...] = ()
@@ -48,6 +49,9 @@ class Plan:
     scheduler: bool = True
     judge: bool = False
     audit: float = 0.0
+    scorer: str | None = None
+    scored: float = 0.0
+    scale: tuple[float, float] | None = None
     threads: int | None = None
     policy: str | None = None
     server: Server | None = None
@@ -172,6 +176,7 @@ async def _start_processes(plan: Plan, where: Surroundings, supervisor: Supervis
     scheduler = [programs.scheduler(where, plan.policy)] if plan.scheduler else []
     judges = [programs.judge(where)] if plan.judge else []
     auditors = [programs.auditor(where, plan.audit)] if plan.audit else []
-    for program in (*scheduler, *workers, *judges, *auditors):
+    scorers = [programs.scorer(where, plan.scorer, plan.scored, plan.scale)] if plan.scorer else []
+    for program in (*scheduler, *workers, *judges, *scorers, *auditors):
         await supervisor.add(program)
     return tuple(program.name for program in workers)

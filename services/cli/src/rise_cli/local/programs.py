@@ -60,6 +60,13 @@ def judge(where: Surroundings) -> Program:
     return Program("judge", (sys.executable, "-m", "rise_cli.judge"), where.logs / "judge.log", where.env())
 
 
+def scorer(where: Surroundings, chosen: str, share: float, scale: tuple[float, float] | None = None) -> Program:
+    """Who scores a share of the jobs that no program can judge; see `rise_stage.scoring`."""
+    marks = ("--range", *(repr(mark) for mark in scale)) if scale else ()
+    command = (sys.executable, "-m", "rise_stage.scoring", chosen, "--share", f"{share:g}", *marks)
+    return Program("scorer", command, where.logs / "scorer.log", where.env())
+
+
 def auditor(where: Surroundings, share: float) -> Program:
     """Who holds a share of the jobs against the base member; see `rise_cli.audit`."""
     command = (sys.executable, "-m", "rise_cli.audit", "--share", f"{share:g}")
