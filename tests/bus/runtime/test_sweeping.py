@@ -28,7 +28,10 @@ async def test_what_comes_when_its_job_is_over_goes_and_the_picture_stays(bus: B
         assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
         late = subjects.checkpoint(LANE, job.job_id, 1, 1)
         await streams.store(bus, late, b"late")
-        chunks = [await blobs.send(bus, LANE, job.job_id, use, 1, b"x" * LARGE) for use in ("handoff", "result")]
+        chunks = [
+            await blobs.send(bus, subjects.shelf(LANE, None), job.job_id, use, 1, b"x" * LARGE)
+            for use in ("handoff", "result")
+        ]
         await until_gone(bus, subjects.STREAM_CHECKPOINTS, late)
         for ref, _ in chunks:
             assert ref.subject is not None

@@ -336,14 +336,14 @@ async def test_a_cancelled_wait_loses_no_task(bus: Bus) -> None:
 async def test_bytes_arrive_as_they_were_sent(bus: Bus, nbytes: int) -> None:
     await layout.ensure(bus)
     payload = os.urandom(nbytes)
-    ref, behind = await blobs.send(bus, "edge.any", "job-1", "handoff", 1, payload)
+    ref, behind = await blobs.send(bus, "edge.any.RISE", "job-1", "handoff", 1, payload)
     assert ref.kind == ("inline" if nbytes <= subjects.INLINE_LIMIT else "chunks")
     assert await blobs.receive(bus, ref, behind) == payload
 
 
 async def test_damaged_or_missing_chunks_are_told(bus: Bus) -> None:
     await layout.ensure(bus)
-    ref, _ = await blobs.send(bus, "edge.any", "job-1", "handoff", 1, os.urandom(2 * 1024 * 1024))
+    ref, _ = await blobs.send(bus, "edge.any.RISE", "job-1", "handoff", 1, os.urandom(2 * 1024 * 1024))
     other = ref.model_copy(update={"sha256": "0" * 64})
     with pytest.raises(errors.HandoffRefused) as caught:
         await blobs.receive(bus, other, b"")
@@ -358,7 +358,7 @@ async def test_damaged_or_missing_chunks_are_told(bus: Bus) -> None:
 
 async def test_more_than_may_be_carried_is_refused(bus: Bus) -> None:
     with pytest.raises(errors.PayloadTooLarge, match="handoff: wanted at most 1000 bytes, got 1001"):
-        await blobs.send(bus, "edge.any", "job-1", "handoff", 1, bytes(1001), limit=1000)
+        await blobs.send(bus, "edge.any.RISE", "job-1", "handoff", 1, bytes(1001), limit=1000)
 
 
 async def test_a_server_with_a_small_limit_gets_smaller_chunks(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
 ``rise.work.<pool>.<worker>.<…>``   a stage for one worker; both end in ``<job>.<attempt>``
 ``rise.events.<job>.<kind>``        what happened to a job (stream ``RISE_EVENTS``)
 ``rise.progress.<job>.<worker>``    steps done, over core NATS: may be missed
-``rise.blobs.<lane>.<job>.<…>``     bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
+``rise.blobs.<shelf>.<job>.<…>``    bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
 ``rise.checkpoints.<lane>.<…>``     latents of stages in mid-work (stream ``RISE_CHECKPOINTS``)
 ``rise.offers.<pool>.<worker>.<…>`` what a device says and has made, to be looked at first (stream ``RISE_OFFERS``)
 ``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
@@ -16,7 +16,9 @@
 ================================  ===============================================================================
 
 A *lane* is ``<pool>.<worker>``, or ``<pool>.any`` where a stage may go to any worker of its pool. Whatever belongs to a
-stage has its lane in the subject, so that the rights of a worker can be written as a list of subjects.
+stage has its lane in the subject, so that the rights of a worker can be written as a list of subjects. A *shelf* is
+``<lane>.<writer>``: whoever may read a lane reads all its shelves, and a device writes on those with its own name, so
+that what it has stored can be counted, and thrown away.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ DURABLE_JUDGE = "judge"
 DURABLE_AUDITOR = "auditor"
 DURABLE_CUSTOMS = "customs"
 ANY = "any"
+OURS = "RISE"
+"""In place of a name: the shelf of all whom the platform trusts. No worker has capital letters."""
 KEPT = "KEPT"
 """In place of a pool: the lane of what was looked at and is kept. No pool has capital letters."""
 
@@ -85,6 +89,11 @@ _WORK = re.compile(rf"rise\.work\.{_LABEL}\.{_LABEL}\.(?P<job>{_LABEL})\.(?P<att
 def lane(pool: str, worker: str | None) -> str:
     """Of a stage that goes to `worker`, or to any of the pool."""
     return f"{pool}.{worker or ANY}"
+
+
+def shelf(lane: str, writer: str | None) -> str:
+    """In a lane, of the device `writer`, or of the platform."""
+    return f"{lane}.{writer or OURS}"
 
 
 def heartbeat(tier: str, pool: str, worker: str) -> str:
@@ -146,17 +155,31 @@ def dead(job_id: str) -> str:
     return f"rise.dead.{job_id}"
 
 
-def blob(lane: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
+def blob(shelf: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
     """`use` is "handoff", "checkpoint" or "result"; the nonce keeps two writers of one attempt apart."""
-    return f"rise.blobs.{lane}.{job_id}.{use}.{attempt}.{nonce}"
+    return f"rise.blobs.{shelf}.{job_id}.{use}.{attempt}.{nonce}"
 
 
 def blobs_of_lane(lane: str) -> str:
     return f"rise.blobs.{lane}.>"
 
 
+def blobs_on_shelf(shelf: str) -> str:
+    return f"rise.blobs.{shelf}.>"
+
+
+def blobs_of_writer(writer: str) -> str:
+    """On all shelves of a device."""
+    return blobs_on_shelf(shelf("*.*", writer))
+
+
+def writer_of_blob(subject: str) -> str:
+    """The name on the shelf. It is true: the server lets each device write on its own only."""
+    return subject.split(".", 5)[4]
+
+
 def blobs_of_job(job_id: str, use: str | None = None) -> str:
-    return f"rise.blobs.*.*.{job_id}.{use}.>" if use else f"rise.blobs.*.*.{job_id}.>"
+    return blobs_on_shelf(f"*.*.*.{job_id}.{use}" if use else f"*.*.*.{job_id}")
 
 
 def checkpoint(lane: str, job_id: str, attempt: int, stage: int) -> str:

@@ -36,7 +36,7 @@ def inline_limit(bus: Bus) -> int:
 
 async def send(
     bus: Bus,
-    lane: str,
+    shelf: str,
     job_id: str,
     use: str,
     attempt: int,
@@ -47,15 +47,15 @@ async def send(
 ) -> tuple[PayloadRef, bytes]:
     """Make `payload` ready to travel: what to say in the message, and what to put behind it.
 
-    `lane` is that of the stage which it belongs to. `sha256` is its digest where it is known. Raises PayloadTooLarge
-    above `limit` bytes.
+    `shelf` is the writer's, in the lane of the stage which it belongs to. `sha256` is its digest where it is known.
+    Raises PayloadTooLarge above `limit` bytes.
     """
     if len(payload) > limit:
         raise errors.PayloadTooLarge(use, len(payload), limit)
     if len(payload) <= inline_limit(bus):
         return inline(payload, sha256), payload
     # The nonce keeps apart two writers of one attempt: the chunks of each are whole.
-    subject = subjects.blob(lane, job_id, use, attempt, secrets.token_hex(8))
+    subject = subjects.blob(shelf, job_id, use, attempt, secrets.token_hex(8))
     return await put(bus, subject, payload, sha256), b""
 
 
