@@ -254,6 +254,22 @@ async def test_a_full_queue_says_so(bus: Bus) -> None:
         await streams.store(bus, "full.b", b"x")
 
 
+async def test_all_subjects_are_listed_however_many_there_are(bus: Bus) -> None:
+    """The server gives 100,000 at a time."""
+    await streams.ensure(bus, "MANY", ("many.*",))
+    for number in range(100_001):
+        await bus.publish(f"many.{number}")
+    await streams.store(bus, "many.last", b"")
+    assert await streams.count(bus, "MANY", "many.*") == 100_002
+
+
+async def test_no_message_of_chunks_is_larger_than_a_chunk(bus: Bus) -> None:
+    await layout.ensure(bus)
+    most = subjects.CHUNK + subjects.CHUNK_OVERHEAD
+    with pytest.raises(streams.JetStreamError, match="size exceeds"):
+        await streams.store(bus, "rise.blobs.device.any.device-1.x", bytes(most + 1))
+
+
 async def test_storing_without_a_stream_gives_up_in_time(bus: Bus) -> None:
     with pytest.raises(errors.BusUnavailable, match="was not stored"):
         await streams.store(bus, "nowhere.a", b"x", patience=0.2)

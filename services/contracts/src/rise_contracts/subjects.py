@@ -71,6 +71,11 @@ SERVER_MAX_PAYLOAD = 8 * 1024 * 1024
 """What a NATS server of ours is set to; others are taken as they are and checked when connecting."""
 PAYLOAD_LIMIT = 256 * 1024 * 1024
 """The most bytes one handoff or result may have."""
+DEVICE_LIMIT = 8 * PAYLOAD_LIMIT
+"""The most bytes of chunks that one device may have stored; one that has more is cut off. An honest one has, for each
+job in its slots, a result or a handoff and a checkpoint or two: there is room for eight of the largest payloads."""
+CHUNK_OVERHEAD = 4096
+"""Bytes that the headers of a chunk may have."""
 CHUNKS_LIMIT = 16 * 1024
 """The most chunks it may be in: those of 16 KiB, where a server takes no larger messages."""
 
@@ -173,9 +178,16 @@ def blobs_of_writer(writer: str) -> str:
     return blobs_on_shelf(shelf("*.*", writer))
 
 
-def writer_of_blob(subject: str) -> str:
-    """The name on the shelf. It is true: the server lets each device write on its own only."""
-    return subject.split(".", 5)[4]
+def writer_of_blob(subject: str) -> str | None:
+    """The device whose shelf it is on, or None. The name is true: the server lets each device write on its own only."""
+    tokens = subject.split(".", 5)
+    return tokens[4] if len(tokens) > 4 and re.fullmatch(_LABEL, tokens[4]) else None
+
+
+def is_one(subject: str) -> bool:
+    """Whether it stands for itself alone. A server stores what is sent under wildcards, too; where that is purged, all
+    goes that they stand for."""
+    return not {"*", ">"} & set(subject.split("."))
 
 
 def blobs_of_job(job_id: str, use: str | None = None) -> str:

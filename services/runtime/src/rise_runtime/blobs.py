@@ -34,6 +34,11 @@ def inline_limit(bus: Bus) -> int:
     return min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4)
 
 
+def chunk_bytes(bus: Bus) -> int:
+    """Bytes of a payload in one message."""
+    return min(subjects.CHUNK, bus.max_payload * 3 // 4)
+
+
 async def send(
     bus: Bus,
     shelf: str,
@@ -64,7 +69,7 @@ async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None)
 
     Raises what `streams.store` raises.
     """
-    size = min(subjects.CHUNK, bus.max_payload * 3 // 4)
+    size = chunk_bytes(bus)
     parts = [payload[start : start + size] for start in range(0, len(payload), size)]
     window = asyncio.Semaphore(_WINDOW)
 

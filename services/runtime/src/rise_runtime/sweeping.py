@@ -72,8 +72,8 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
 
 async def _listed(bus: Bus) -> list[Kept]:
     streams_of = ((subjects.STREAM_BLOBS, subjects.ALL_BLOBS), (subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS))
-    found = [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
-    return list(dict.fromkeys(found))  # chunks of one payload are one
+    names = [(stream, name) for stream, every in streams_of for name in await streams.subjects(bus, stream, every)]
+    return list(dict.fromkeys(read(*each) for each in names if subjects.is_one(each[1])))  # chunks of one are one
 
 
 async def _is_result(bus: Bus, kept: Kept) -> bool:
