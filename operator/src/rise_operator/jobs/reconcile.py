@@ -92,11 +92,9 @@ class JobReconciler:
                 await self._api.delete(RELAY_JOBS, job.meta.namespace, job.meta.name, uid=job.meta.uid)
 
     async def _submit(self, record: JobRecord) -> None:
-        jobs = Jobs(self._bus())
-        held = await jobs.create(record) or await jobs.get(record.job_id)
+        held = await Jobs(self._bus()).create(record)
         self._not_before[record.job_id] = time.monotonic() + SETTLE_S
-        if held is not None:
-            self._world.see_record(record.job_id, held.record)
+        self._world.see_record(record.job_id, held.record)
 
     async def _set_suspend(self, job_id: str, suspend: bool) -> None:
         with suppress(NotFound):
