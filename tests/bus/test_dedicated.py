@@ -13,6 +13,7 @@ from rise_contracts import messages
 from rise_contracts.model import Tier
 from rise_contracts.records import JobRecord, JobState, Waiting
 from rise_contracts.resources import RelayJobSpec
+from rise_contracts.tenants import dedicated_on_bus
 from rise_runtime import client, layout
 from rise_runtime.bus import Bus
 from rise_runtime.families import Families
@@ -24,6 +25,7 @@ from tests.bus.scheduler_world import replica
 from tests.servers import Server
 from tests.unit.scheduler.builders import family
 
+HOME = "rise"
 TIERS: tuple[Tier, Tier] = ("edge", "device")
 
 
@@ -43,19 +45,23 @@ async def working(bus: Bus, folder: Path, *identities: Identity) -> AsyncIterato
         await asyncio.gather(*tasks)
 
 
-def own(job_id: str) -> list[Identity]:
-    """The workers of a job, as the operator makes them: all in the same two pools."""
-    return [Identity(f"{job_id}-{tier}", tier, f"dedicated-{tier}", dedicated=job_id) for tier in TIERS]
+def own(job_id: str, namespace: str = HOME, name: str = "") -> list[Identity]:
+    """The workers of a job, as the operator makes them after pools of a namespace: all in the same two pools."""
+    return [
+        Identity(f"{name or job_id}-{tier}", tier, dedicated_on_bus(namespace, tier, HOME), dedicated=job_id)
+        for tier in TIERS
+    ]
 
 
 SHARED = [Identity(f"{tier}-1", tier, tier) for tier in TIERS]
 
 
-async def submit(bus: Bus, job_id: str, **fields: object) -> None:
+async def submit(bus: Bus, job_id: str, namespace: str = "", **fields: object) -> None:
     """A job under an id that was chosen before, as the operator chooses it."""
     spec = RelayJobSpec.model_validate({"prompt": "a red circle", **fields})
-    request = messages.JobRequest(job_id=job_id, spec=spec, seed=7, accepted_at=0.0)
-    assert await Jobs(bus).create(JobRecord(request=request)) is not None
+    owner = messages.Owner(namespace=namespace, name=job_id, uid=job_id, controller="rise") if namespace else None
+    request = messages.JobRequest(job_id=job_id, spec=spec, seed=7, accepted_at=0.0, owner=owner)
+    await Jobs(bus).create(JobRecord(request=request))
 
 
 async def workers_of(bus: Bus, job_id: str) -> set[str]:
@@ -110,3 +116,19 @@ async def test_a_job_that_may_go_anywhere_does_not_go_to_them(bus: Bus, tmp_path
                 if record.waiting_reason is Waiting.NO_CONFIGURATION:
                     break
         assert record.state is JobState.PENDING
+
+
+@pytest.mark.usefixtures("platform")
+async def test_who_claims_to_be_there_for_a_job_of_another_tenant_is_sent_nothing_of_it(
+    bus: Bus, tmp_path: Path
+) -> None:
+    """A worker says itself for which job it is there; the name of its pool is not for it to choose."""
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(working(bus, tmp_path, *SHARED, *own("job-a", "team-b", name="aaa")))
+        await submit(bus, "job-a", "team-a", placement="Dedicated")
+        async with asyncio.timeout(60):
+            async for record in client.watch_job(bus, "job-a"):
+                if record.waiting_reason is Waiting.NO_CONFIGURATION:
+                    break
+        await stack.enter_async_context(working(bus, tmp_path, *own("job-a", "team-a")))
+        assert await workers_of(bus, "job-a") <= {"job-a-edge", "job-a-device"}

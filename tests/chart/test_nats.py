@@ -124,8 +124,9 @@ def _names_one(subject: str, who: Principal) -> bool:
     """Of a worker of this pool: one key opens to all of them."""
     if who.role == "edge":
         return subject.startswith(("rise.progress.", "$KV.rise_workers."))
+    named = ("rise.progress.", "$KV.rise_workers.", f"rise.blobs.{who.pool}.")
     own = any(f"{verb}.RISE_WORK_{who.pool.upper()}" in subject for verb in ("MSG.NEXT", "CONSUMER.INFO", "$JS.ACK"))
-    return own or subject.startswith(("rise.progress.", "$KV.rise_workers."))
+    return own or subject.startswith(named)
 
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=name_of)

@@ -53,7 +53,7 @@ class Leader:
         self._world = World(settings, self._queue.add)
         self._complaints = Complaints(log.warning)
         self._recorder = Recorder(api, election.identity)
-        self._jobs = JobReconciler(api, self._connection, self._world, election, self._recorder, settings.stage)
+        self._jobs = JobReconciler(api, self._connection, self._world, election, self._recorder, settings)
         self._pools = PoolReconciler(api, self._world, election)
         self._families = FamilyReconciler(api, self._connection, self._world, election)
 

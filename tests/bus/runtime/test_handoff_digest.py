@@ -19,7 +19,7 @@ async def test_a_header_that_speaks_of_other_bytes_than_those_sent_is_refused(bu
     job = await client.submit(bus, small.spec())
     payload = os.urandom(500)
     header = handoffs.header(job.job_id, payload)
-    ref, behind = await blobs.send(bus, "device.any", job.job_id, "handoff", 1, payload, sha256=header.sha256)
+    ref, behind = await blobs.send(bus, "device.any.RISE", job.job_id, "handoff", 1, payload, sha256=header.sha256)
     task = messages.StageTask(
         job_id=job.job_id,
         attempt=1,

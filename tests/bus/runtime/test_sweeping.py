@@ -28,7 +28,10 @@ async def test_what_comes_when_its_job_is_over_goes_and_the_picture_stays(bus: B
         assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
         late = subjects.checkpoint(LANE, job.job_id, 1, 1)
         await streams.store(bus, late, b"late")
-        chunks = [await blobs.send(bus, LANE, job.job_id, use, 1, b"x" * LARGE) for use in ("handoff", "result")]
+        chunks = [
+            await blobs.send(bus, subjects.shelf(LANE, None), job.job_id, use, 1, b"x" * LARGE)
+            for use in ("handoff", "result")
+        ]
         await until_gone(bus, subjects.STREAM_CHECKPOINTS, late)
         for ref, _ in chunks:
             assert ref.subject is not None
@@ -48,6 +51,8 @@ async def test_what_a_job_under_way_has_kept_is_left_alone(bus: Bus, tmp_path: P
         async with asyncio.timeout(30):
             while not await streams.count(bus, subjects.STREAM_CHECKPOINTS, own):
                 await asyncio.sleep(0.05)
+        # What is stored under wildcards is not taken for all that they stand for.
+        await streams.store(bus, subjects.checkpoints_of_lane(subjects.lane("edge", None)), b"x")
         # One that is of no use is gone: so a sweep has gone over both.
         other = subjects.checkpoint(LANE, "job-gone", 1, 0)
         await streams.store(bus, other, b"x")

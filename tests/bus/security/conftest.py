@@ -51,6 +51,23 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def people(keys: Path, authority: Authority) -> People:
+    return People(keys, authority)
+
+
+@pytest.fixture
+def server(locked: Locked, people: People) -> Server:
+    return locked(people.locks())
+
+
+@pytest.fixture
+def forbidden(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails the test where anybody tried what he may not."""
+    yield
+    assert [text for text in caplog.messages if "permissions violation" in text] == []
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def crowd(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> AsyncIterator[Crowd]:
     """Everybody connected to one server, on which everything is made."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,67 +22,13 @@ from rise_runtime.heartbeat import Workers
 from rise_shapes import family
 from rise_stage.scoring.service import Settings, run_scorer
 from tests.bus.runtime import small
-from tests.bus.runtime.small import WorkerProcess
-from tests.bus.security.conftest import Locked
+from tests.bus.security.days import Day, day
 from tests.bus.security.matrix import AUDITOR, DEVICE, EDGE, JUDGE, OPERATOR, OTHER, PRIVATE, SCHEDULER, USER
 from tests.bus.security.people import People
-from tests.kube.pki import Authority
 from tests.pictures import WIDTH
 from tests.servers import Server
 
 LARGE = 3 * 1024 * 1024
-
-
-@pytest.fixture
-def people(keys: Path, authority: Authority) -> People:
-    return People(keys, authority)
-
-
-@pytest.fixture
-def server(locked: Locked, people: People) -> Server:
-    return locked(people.locks())
-
-
-@pytest.fixture
-def forbidden(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fails the test where anybody tried what he may not."""
-    yield
-    assert [text for text in caplog.messages if "permissions violation" in text] == []
-
-
-class Day:
-    """A platform at work; `buses` is everybody's connection."""
-
-    def __init__(self, server: Server, people: People, folder: Path) -> None:
-        self.url, self.people, self.folder = server.url.replace("nats://", "tls://"), people, folder
-        self.buses: dict[Principal, Bus] = {}
-
-    async def worker(self, who: Principal) -> WorkerProcess:
-        """A process of its own."""
-        return await WorkerProcess.start(self.url, self.people.environment(who), who.name, self.folder)
-
-    async def made(self, seed: int, prompt: str = "a red circle") -> client.Result:
-        """The pictures of a job that a user submits now."""
-        user = self.buses[USER]
-        job = await client.submit(user, small.spec(prompt, seed=seed))
-        async with asyncio.timeout(60):
-            await client.wait(user, job.job_id)
-        return await client.fetch_result(user, job.job_id)
-
-
-@contextlib.asynccontextmanager
-async def day(server: Server, people: People, folder: Path, *workers: Principal, size: int = 32) -> AsyncIterator[Day]:
-    """Operator, scheduler and a user, and these workers in this process."""
-    today = Day(server, people, folder)
-    async with contextlib.AsyncExitStack() as stack:
-        for who in (OPERATOR, SCHEDULER, USER, JUDGE, AUDITOR, *workers):
-            today.buses[who] = await stack.enter_async_context(people.bus(today.url, who))
-        await layout.ensure(today.buses[OPERATOR])
-        await stack.enter_async_context(small.scheduler(today.buses[SCHEDULER]))
-        await stack.enter_async_context(small.driver(today.buses[OPERATOR], small.PATIENT))
-        for who in workers:
-            await stack.enter_async_context(small.worker(today.buses[who], who.name, folder, size=size))
-        yield today
 
 
 @pytest.mark.usefixtures("forbidden")

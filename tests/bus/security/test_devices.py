@@ -101,7 +101,7 @@ LIES: dict[str, dict[str, Any]] = {
     "an attempt to come": {"attempt": 7},
     "chunks of the edge's": {
         "payload": messages.PayloadRef(
-            kind="chunks", nbytes=9, sha256="0" * 64, subject="rise.blobs.edge.any.job-1.handoff.1.ab", chunks=1
+            kind="chunks", nbytes=9, sha256="0" * 64, subject="rise.blobs.edge.any.RISE.job-1.handoff.1.ab", chunks=1
         )
     },
     "chunks of everybody's": {
@@ -205,7 +205,7 @@ async def test_a_flood_is_dammed_and_others_are_heard(bus: Bus, tmp_path: Path) 
 
 async def test_who_has_the_customs_wait_for_what_is_not_there_is_cut_off(bus: Bus, tmp_path: Path) -> None:
     nowhere = messages.PayloadRef(
-        kind="chunks", nbytes=9, sha256="0" * 64, subject="rise.blobs.device.any.job-1.result.1.ab", chunks=1
+        kind="chunks", nbytes=9, sha256="0" * 64, subject="rise.blobs.device.any.device-9.job-1.result.1.ab", chunks=1
     )
     async with held_in_the_tail(bus, tmp_path) as record:
         for _ in range(2 * customs.MOST_IN_VAIN // customs.MISSING_COUNTS):

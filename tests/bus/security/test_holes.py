@@ -20,7 +20,7 @@ from tests.bus.security.people import Crowd
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FORGED = b'{"kind":"job-done"}'
-OWN_BLOB = "rise.blobs.device.device-1.job-1.result.1.0123.0"
+OWN_BLOB = "rise.blobs.device.device-1.device-1.job-1.result.1.0123.0"
 RESULT = "$KV.rise_results.job-forged"
 STREAM = subjects.work_stream("device")
 
@@ -121,7 +121,7 @@ async def test_a_device_takes_its_own_work_and_its_pools_and_no_other(crowd: Cro
 async def test_a_device_reads_the_bytes_of_its_lanes_with_wildcards_too(crowd: Crowd) -> None:
     """A wildcard in what is asked for reaches as far as the right, and no farther."""
     for lane in ("edge.any", "device.any", "device.device-1", "device.device-2", "phones.phone-1"):
-        await streams.store(crowd.root, f"rise.blobs.{lane}.job-1.handoff.1.0123.0", lane.encode())
+        await streams.store(crowd.root, f"rise.blobs.{lane}.RISE.job-1.handoff.1.0123.0", lane.encode())
     for lane in ("device.any", "device.device-1"):
         found = await streams.last(crowd.buses[DEVICE], "RISE_BLOBS", f"rise.blobs.{lane}.>")
         assert found is not None and found.data == lane.encode()
@@ -129,10 +129,10 @@ async def test_a_device_reads_the_bytes_of_its_lanes_with_wildcards_too(crowd: C
 
 async def test_what_a_device_asks_for_in_the_body_is_not_given(crowd: Crowd) -> None:
     """A direct get takes its subject from the address or from the body: the address holds."""
-    await streams.store(crowd.root, "rise.blobs.edge.any.job-1.handoff.1.0123.0", b"somebody else's latent")
+    await streams.store(crowd.root, "rise.blobs.edge.any.RISE.job-1.handoff.1.0123.0", b"somebody else's latent")
     for body in (
         {"seq": 1},
-        {"last_by_subj": "rise.blobs.edge.any.job-1.handoff.1.0123.0"},
+        {"last_by_subj": "rise.blobs.edge.any.RISE.job-1.handoff.1.0123.0"},
         {"multi_last": ["rise.>"]},
     ):
         got = await crowd.buses[DEVICE].request(f"$JS.API.DIRECT.GET.RISE_BLOBS.{OWN_BLOB}", json.dumps(body).encode())

@@ -33,7 +33,9 @@ HEADER = HandoffHeader(
     sha256=DIGEST,
     nbytes=1100,
 )
-REF = messages.PayloadRef(kind="chunks", nbytes=1100, sha256=DIGEST, subject="rise.blobs.job-1.handoff.1.n", chunks=2)
+REF = messages.PayloadRef(
+    kind="chunks", nbytes=1100, sha256=DIGEST, subject="rise.blobs.edge.any.RISE.job-1.handoff.1.n", chunks=2
+)
 REPORT = messages.StageReport(
     stage=0,
     member="large",

@@ -6,8 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from rise_contracts.model import Name
-from rise_contracts.tenants import LONGEST, pool_on_bus, serves
+from rise_contracts.model import Name, Tier
+from rise_contracts.tenants import LONGEST, dedicated_on_bus, pool_on_bus, serves
 
 HOME = "rise"
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", fullmatch=True)
@@ -38,6 +38,16 @@ def test_a_pool_of_a_tenant_serves_its_namespace_alone(namespace: str, name: str
 def test_no_two_pools_have_one_name(one: str, name: str, other: str, twin: str) -> None:
     assume((one, name) != (other, twin))
     assert pool_on_bus(one, name, HOME) != pool_on_bus(other, twin, HOME)
+
+
+@given(NAMES, NAMES, NAMES, st.sampled_from(["edge", "device"]))
+def test_pods_of_single_jobs_are_a_pool_of_their_namespace(namespace: str, other: str, name: str, tier: Tier) -> None:
+    assume(namespace not in (HOME, other))
+    found = dedicated_on_bus(namespace, tier, HOME)
+    assert BUS_NAME.validate_python(found) == found and len(found) <= LONGEST
+    assert serves(found, namespace) and not serves(found, other) and not serves(found, None)
+    assert found not in (pool_on_bus(namespace, name, HOME), pool_on_bus(namespace, f"dedicated-{tier}", HOME))
+    assert serves(dedicated_on_bus(HOME, tier, HOME), namespace)
 
 
 def test_nobody_gets_the_name_of_a_pool_by_spelling_it() -> None:

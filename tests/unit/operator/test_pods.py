@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from rise_contracts.model import Name
 from rise_contracts.pools import StagePoolSpec
-from rise_contracts.tenants import pool_on_bus
+from rise_contracts.tenants import pool_on_bus, serves
 from rise_operator.api import Object
 from rise_operator.pools import pods as manifests
 from rise_operator.seen import POOL_LABEL, SeenPool, deployment, pod
@@ -60,7 +60,7 @@ def environment(spec: Object) -> dict[str, str]:
 def job_pod(job_name: str = "job", **spec: Any) -> Object:
     pool = make.pool(**spec)
     job = make.job(metadata=make.meta(job_name))
-    return manifests.job_pod(job.meta, job.job_id, pool, specified(pool), DEFAULTS)
+    return manifests.job_pod(job.meta, job.job_id, pool, specified(pool), DEFAULTS, HOME)
 
 
 class TestSafety:
@@ -241,6 +241,13 @@ class TestDedicatedPods:
         assert not selector.items() <= body["metadata"]["labels"].items(), "the pool's Deployment would take it over"
         assert body["metadata"]["ownerReferences"][0]["kind"] == "StagePool"
 
+    def test_made_after_a_tenants_pool_it_is_the_tenants_too(self) -> None:
+        pool = make.pool(metadata=make.meta("edge", namespace="team-a"))
+        job = make.job(metadata=make.meta("job", namespace="team-a"))
+        body = manifests.job_pod(job.meta, job.job_id, pool, specified(pool), DEFAULTS, HOME)
+        found = environment(body["spec"])["RISE_POOL"]
+        assert serves(found, "team-a") and not serves(found, "team-b") and not serves(found, None)
+
     @given(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", fullmatch=True), st.sampled_from(["edge", "device"]))
     def test_its_name_is_one_for_the_bus(self, name: str, tier: str) -> None:
         found = job_pod(name, tier=tier)["metadata"]["name"]
@@ -250,7 +257,7 @@ class TestDedicatedPods:
         assert job_pod(tier="edge")["metadata"]["name"] != job_pod(tier="device")["metadata"]["name"]
         pool = make.pool()
         twin = make.job(metadata=make.meta(uid="99999999-0"))
-        other = manifests.job_pod(twin.meta, twin.job_id, pool, specified(pool), DEFAULTS)
+        other = manifests.job_pod(twin.meta, twin.job_id, pool, specified(pool), DEFAULTS, HOME)
         assert other["metadata"]["name"] != job_pod()["metadata"]["name"]
 
 

@@ -55,7 +55,7 @@ class Operator:
         self.world = World(SETTINGS, self.waiting.append)
         self.recorder = Recorder(api, "me")
         self.pools = PoolReconciler(api, self.world, election)
-        self.jobs = JobReconciler(api, self.bus, self.world, election, self.recorder, SETTINGS.stage)
+        self.jobs = JobReconciler(api, self.bus, self.world, election, self.recorder, SETTINGS)
 
     def bus(self) -> Bus:
         raise AssertionError("the bus is away, and nobody should ask for it")

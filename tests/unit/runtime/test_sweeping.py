@@ -11,6 +11,7 @@ from rise_runtime.sweeping import Kept, orphans, read
 
 CHUNKS, CHECKPOINTS = subjects.STREAM_BLOBS, subjects.STREAM_CHECKPOINTS
 LANE = subjects.lane("edge", None)
+SHELF = subjects.shelf(LANE, None)
 
 
 def record(state: JobState, attempt: int = 1) -> JobRecord:
@@ -19,9 +20,9 @@ def record(state: JobState, attempt: int = 1) -> JobRecord:
 
 
 def test_a_subject_says_whose_it_is() -> None:
-    handoff = subjects.blob(LANE, "job-1", "handoff", 3, "ab")
+    handoff = subjects.blob(SHELF, "job-1", "handoff", 3, "ab")
     assert read(CHUNKS, f"{handoff}.17") == Kept(CHUNKS, handoff, "job-1", 3, chunks=True)
-    result = subjects.blob(subjects.lane(subjects.KEPT, None), "job-1", "result", 2, "ab")
+    result = subjects.blob(subjects.shelf(subjects.lane(subjects.KEPT, None), None), "job-1", "result", 2, "ab")
     assert read(CHUNKS, f"{result}.0") == Kept(CHUNKS, result, "job-1", 2, result=True, chunks=True)
     checkpoint = subjects.checkpoint(subjects.lane("device", "device-1"), "job-1", 4, 1)
     assert read(CHECKPOINTS, checkpoint) == Kept(CHECKPOINTS, checkpoint, "job-1", 4)
@@ -42,8 +43,8 @@ def test_a_subject_says_whose_it_is() -> None:
     ],
 )
 def test_what_a_device_makes_up_is_of_no_job_and_goes(stream: str, rest: str) -> None:
-    prefix = "rise.blobs" if stream == CHUNKS else "rise.checkpoints"
-    kept = read(stream, f"{prefix}.device.device-9.{rest}".rstrip("."))
+    lane = "rise.blobs.device.device-9.device-9" if stream == CHUNKS else "rise.checkpoints.device.device-9"
+    kept = read(stream, f"{lane}.{rest}".rstrip("."))
     assert kept.job_id == ""
     assert orphans([kept], {"job-1": record(JobState.RUNNING)}) == [kept]
 
@@ -63,7 +64,7 @@ def test_what_a_device_makes_up_is_of_no_job_and_goes(stream: str, rest: str) ->
 def test_what_is_kept_for_an_attempt_goes_with_it(state: JobState, attempt: int, over: bool) -> None:
     kept = [
         read(CHECKPOINTS, subjects.checkpoint(LANE, "job-1", 1, 0)),
-        read(CHUNKS, subjects.blob(LANE, "job-1", "checkpoint", 1, "x") + ".0"),
+        read(CHUNKS, subjects.blob(SHELF, "job-1", "checkpoint", 1, "x") + ".0"),
     ]
     assert orphans(kept, {"job-1": record(state, attempt)}) == (kept if over else [])
 

@@ -15,7 +15,7 @@ from rise_operator.lease import Election
 from rise_operator.pools.pods import job_pod
 from rise_operator.recorder import Recorder, story
 from rise_operator.seen import SeenJob
-from rise_operator.settings import StageDefaults
+from rise_operator.settings import Settings
 from rise_operator.statuses import write_status
 from rise_operator.world import World
 from rise_runtime import client, endings
@@ -38,10 +38,10 @@ class JobReconciler:
         world: World,
         election: Election,
         recorder: Recorder,
-        stage: StageDefaults,
+        settings: Settings,
     ) -> None:
         self._api, self._bus, self._world, self._election = api, bus, world, election
-        self._recorder, self._stage = recorder, stage
+        self._recorder, self._settings = recorder, settings
         self._not_before: dict[str, float] = {}
 
     async def job(self, namespace: str, name: str) -> float | None:
@@ -86,17 +86,16 @@ class JobReconciler:
             case plan.DropPod(pod):
                 await self._delete_pod(pod.meta.namespace, pod.meta.name, pod.meta.uid)
             case plan.MakePod(template) if job is not None and template.spec is not None:
-                made = job_pod(job.meta, job.job_id, template, template.spec, self._stage)
+                stage, home = self._settings.stage, self._settings.namespace
+                made = job_pod(job.meta, job.job_id, template, template.spec, stage, home)
                 await self._make_pod(made)
             case plan.Delete() if job is not None:
                 await self._api.delete(RELAY_JOBS, job.meta.namespace, job.meta.name, uid=job.meta.uid)
 
     async def _submit(self, record: JobRecord) -> None:
-        jobs = Jobs(self._bus())
-        held = await jobs.create(record) or await jobs.get(record.job_id)
+        held = await Jobs(self._bus()).create(record)
         self._not_before[record.job_id] = time.monotonic() + SETTLE_S
-        if held is not None:
-            self._world.see_record(record.job_id, held.record)
+        self._world.see_record(record.job_id, held.record)
 
     async def _set_suspend(self, job_id: str, suspend: bool) -> None:
         with suppress(NotFound):

@@ -10,7 +10,7 @@ from rise_contracts import termination
 from rise_contracts.model import Tier
 from rise_contracts.parts import API_VERSION
 from rise_contracts.pools import StagePoolSpec
-from rise_contracts.tenants import pool_on_bus
+from rise_contracts.tenants import dedicated_on_bus, pool_on_bus
 from rise_operator.api import Object
 from rise_operator.seen import DIGEST, JOB_UID_LABEL, MANAGED_BY, MANAGED_LABEL, POOL_LABEL, TIER_LABEL, Meta, SeenPool
 from rise_operator.settings import StageDefaults
@@ -59,11 +59,11 @@ def deployment(meta: Meta, spec: StagePoolSpec, defaults: StageDefaults, home: s
     return body
 
 
-def job_pod(job: Meta, job_id: str, pool: SeenPool, spec: StagePoolSpec, defaults: StageDefaults) -> Object:
-    """A pod that is there for one job, made after a pool. It belongs to the pool, in whose namespace it is; the job
-    may be in another."""
+def job_pod(job: Meta, job_id: str, pool: SeenPool, spec: StagePoolSpec, defaults: StageDefaults, home: str) -> Object:
+    """A pod that is there for one job, made after a pool. It belongs to the pool, in whose namespace it is, and with
+    which it serves; the job may be in another."""
     name = f"{job.name.replace('.', '-')[:40].rstrip('-')}-{job.uid[:8]}-{spec.tier}"
-    made = pod_spec(spec, defaults, f"dedicated-{spec.tier}", dedicated=job_id)
+    made = pod_spec(spec, defaults, dedicated_on_bus(pool.meta.namespace, spec.tier, home), dedicated=job_id)
     labels = {**labels_of(pool.meta, spec.tier), JOB_UID_LABEL: job.uid}
     labels[POOL_LABEL] = f"dedicated-{spec.tier}"  # not counted among the pool's own, nor taken over by its Deployment
     return {

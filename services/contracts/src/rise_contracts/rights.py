@@ -164,20 +164,18 @@ def _device(me: Principal) -> Iterable[str]:
         yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         yield f"{_API}.CONSUMER.INFO.{stream}.{durable}"
         yield f"$JS.ACK.{stream}.{durable}.>"
-        for kept, own in (
-            (subjects.STREAM_BLOBS, subjects.blobs_of_lane(lane)),
-            (subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_lane(lane)),
-        ):
-            yield own
-            yield f"{_API}.DIRECT.GET.{kept}.{own}"
+        yield subjects.blobs_on_shelf(subjects.shelf(lane, me.name))
+        yield subjects.checkpoints_of_lane(lane)
+        yield _reads(subjects.STREAM_BLOBS, subjects.blobs_of_lane(lane))
+        yield _reads(subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_lane(lane))
 
 
 def _heartbeat(me: Principal) -> str:
     return f"$KV.{subjects.KV_WORKERS}.{subjects.heartbeat(me.role, me.pool, me.name)}"
 
 
-def _reads(stream: str) -> str:
-    return f"{_API}.DIRECT.GET.{stream}.>"
+def _reads(stream: str, subject: str = ">") -> str:
+    return f"{_API}.DIRECT.GET.{stream}.{subject}"
 
 
 def _follows(stream: str) -> Iterable[str]:

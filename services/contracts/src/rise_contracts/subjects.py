@@ -5,7 +5,7 @@
 ``rise.work.<pool>.<worker>.<…>``   a stage for one worker; both end in ``<job>.<attempt>``
 ``rise.events.<job>.<kind>``        what happened to a job (stream ``RISE_EVENTS``)
 ``rise.progress.<job>.<worker>``    steps done, over core NATS: may be missed
-``rise.blobs.<lane>.<job>.<…>``     bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
+``rise.blobs.<shelf>.<job>.<…>``    bytes too large for one message, in chunks (stream ``RISE_BLOBS``)
 ``rise.checkpoints.<lane>.<…>``     latents of stages in mid-work (stream ``RISE_CHECKPOINTS``)
 ``rise.offers.<pool>.<worker>.<…>`` what a device says and has made, to be looked at first (stream ``RISE_OFFERS``)
 ``rise.dead.<job>``                 work that was given up (stream ``RISE_DEAD``)
@@ -16,7 +16,9 @@
 ================================  ===============================================================================
 
 A *lane* is ``<pool>.<worker>``, or ``<pool>.any`` where a stage may go to any worker of its pool. Whatever belongs to a
-stage has its lane in the subject, so that the rights of a worker can be written as a list of subjects.
+stage has its lane in the subject, so that the rights of a worker can be written as a list of subjects. A *shelf* is
+``<lane>.<writer>``: whoever may read a lane reads all its shelves, and a device writes on those with its own name, so
+that what it has stored can be counted, and thrown away.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ DURABLE_SCORER = "scorer"
 DURABLE_AUDITOR = "auditor"
 DURABLE_CUSTOMS = "customs"
 ANY = "any"
+OURS = "RISE"
+"""In place of a name: the shelf of all whom the platform trusts. No worker has capital letters."""
 KEPT = "KEPT"
 """In place of a pool: the lane of what was looked at and is kept. No pool has capital letters."""
 
@@ -69,6 +73,11 @@ SERVER_MAX_PAYLOAD = 8 * 1024 * 1024
 """What a NATS server of ours is set to; others are taken as they are and checked when connecting."""
 PAYLOAD_LIMIT = 256 * 1024 * 1024
 """The most bytes one handoff or result may have."""
+DEVICE_LIMIT = 8 * PAYLOAD_LIMIT
+"""The most bytes of chunks that one device may have stored; one that has more is cut off. An honest one has, for each
+job in its slots, a result or a handoff and a checkpoint or two: there is room for eight of the largest payloads."""
+CHUNK_OVERHEAD = 4096
+"""Bytes that the headers of a chunk may have."""
 CHUNKS_LIMIT = 16 * 1024
 """The most chunks it may be in: those of 16 KiB, where a server takes no larger messages."""
 
@@ -87,6 +96,11 @@ _WORK = re.compile(rf"rise\.work\.{_LABEL}\.{_LABEL}\.(?P<job>{_LABEL})\.(?P<att
 def lane(pool: str, worker: str | None) -> str:
     """Of a stage that goes to `worker`, or to any of the pool."""
     return f"{pool}.{worker or ANY}"
+
+
+def shelf(lane: str, writer: str | None) -> str:
+    """In a lane, of the device `writer`, or of the platform."""
+    return f"{lane}.{writer or OURS}"
 
 
 def heartbeat(tier: str, pool: str, worker: str) -> str:
@@ -148,17 +162,38 @@ def dead(job_id: str) -> str:
     return f"rise.dead.{job_id}"
 
 
-def blob(lane: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
+def blob(shelf: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
     """`use` is "handoff", "checkpoint" or "result"; the nonce keeps two writers of one attempt apart."""
-    return f"rise.blobs.{lane}.{job_id}.{use}.{attempt}.{nonce}"
+    return f"rise.blobs.{shelf}.{job_id}.{use}.{attempt}.{nonce}"
 
 
 def blobs_of_lane(lane: str) -> str:
     return f"rise.blobs.{lane}.>"
 
 
+def blobs_on_shelf(shelf: str) -> str:
+    return f"rise.blobs.{shelf}.>"
+
+
+def blobs_of_writer(writer: str) -> str:
+    """On all shelves of a device."""
+    return blobs_on_shelf(shelf("*.*", writer))
+
+
+def writer_of_blob(subject: str) -> str | None:
+    """The device whose shelf it is on, or None. The name is true: the server lets each device write on its own only."""
+    tokens = subject.split(".", 5)
+    return tokens[4] if len(tokens) > 4 and re.fullmatch(_LABEL, tokens[4]) else None
+
+
+def is_one(subject: str) -> bool:
+    """Whether it stands for itself alone. A server stores what is sent under wildcards, too; where that is purged, all
+    goes that they stand for."""
+    return not {"*", ">"} & set(subject.split("."))
+
+
 def blobs_of_job(job_id: str, use: str | None = None) -> str:
-    return f"rise.blobs.*.*.{job_id}.{use}.>" if use else f"rise.blobs.*.*.{job_id}.>"
+    return blobs_on_shelf(f"*.*.*.{job_id}.{use}" if use else f"*.*.*.{job_id}")
 
 
 def checkpoint(lane: str, job_id: str, attempt: int, stage: int) -> str:

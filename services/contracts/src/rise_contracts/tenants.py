@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from rise_contracts.model import Tier
+
 LONGEST: Final = 50
 """Characters of a pool's name on the bus."""
 _MARK: Final = "ns-"
@@ -26,6 +28,13 @@ def pool_on_bus(namespace: str, name: str, home: str) -> str:
         return name if short else f"home-{name[: LONGEST - _POOL - 6].rstrip('-')}-{told_apart}"
     before = _before(namespace)
     return f"{before}{name[: LONGEST - len(before) - _POOL - 1].rstrip('-')}-{told_apart}"
+
+
+def dedicated_on_bus(namespace: str, tier: Tier, home: str) -> str:
+    """The pool of the pods in a namespace that are there for one job each. No StagePool has this name in a tenant's
+    namespace, where all others end in a digest."""
+    before = "" if namespace == home else _before(namespace)
+    return f"{before}dedicated-{tier}"
 
 
 def serves(pool: str, namespace: str | None) -> bool:

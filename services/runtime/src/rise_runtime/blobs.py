@@ -34,9 +34,14 @@ def inline_limit(bus: Bus) -> int:
     return min(subjects.INLINE_LIMIT, bus.max_payload * 3 // 4)
 
 
+def chunk_bytes(bus: Bus) -> int:
+    """Bytes of a payload in one message."""
+    return min(subjects.CHUNK, bus.max_payload * 3 // 4)
+
+
 async def send(
     bus: Bus,
-    lane: str,
+    shelf: str,
     job_id: str,
     use: str,
     attempt: int,
@@ -47,15 +52,15 @@ async def send(
 ) -> tuple[PayloadRef, bytes]:
     """Make `payload` ready to travel: what to say in the message, and what to put behind it.
 
-    `lane` is that of the stage which it belongs to. `sha256` is its digest where it is known. Raises PayloadTooLarge
-    above `limit` bytes.
+    `shelf` is the writer's, in the lane of the stage which it belongs to. `sha256` is its digest where it is known.
+    Raises PayloadTooLarge above `limit` bytes.
     """
     if len(payload) > limit:
         raise errors.PayloadTooLarge(use, len(payload), limit)
     if len(payload) <= inline_limit(bus):
         return inline(payload, sha256), payload
     # The nonce keeps apart two writers of one attempt: the chunks of each are whole.
-    subject = subjects.blob(lane, job_id, use, attempt, secrets.token_hex(8))
+    subject = subjects.blob(shelf, job_id, use, attempt, secrets.token_hex(8))
     return await put(bus, subject, payload, sha256), b""
 
 
@@ -64,7 +69,7 @@ async def put(bus: Bus, subject: str, payload: bytes, sha256: str | None = None)
 
     Raises what `streams.store` raises.
     """
-    size = min(subjects.CHUNK, bus.max_payload * 3 // 4)
+    size = chunk_bytes(bus)
     parts = [payload[start : start + size] for start in range(0, len(payload), size)]
     window = asyncio.Semaphore(_WINDOW)
 

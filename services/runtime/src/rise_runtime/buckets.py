@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from rise_runtime.streams import WrongRevision
 
 _OPERATION: Final = "KV-Operation"
 _CATCH_UP_S: Final = 1.0
-_LOOKS: Final = 3
-"""At a key that is to be made: a removal leaves a mark, and that may be dropped meanwhile."""
+_BEHIND_S: Final = 2.0
+"""For so long a replica may be behind, of those that answer reads."""
+_AGAIN_S: Final = 0.05
 _FORGOTTEN_AT_ONCE: Final = 1000
 _REMOVED: Final = frozenset({"DEL", "PURGE"})
 
@@ -28,6 +30,13 @@ class Entry:
     key: str
     value: bytes | None
     revision: int
+
+    @property
+    def data(self) -> bytes:
+        """The value. Raises NotFound where the key was removed."""
+        if self.value is None:
+            raise errors.NotFound("key", self.key, "it was removed")
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +92,33 @@ class Bucket:
         stored = await streams.store(self._bus, self._prefix + key, value, expect_last=revision)
         return stored.sequence
 
-    async def create(self, key: str, value: bytes) -> int | None:
-        """Write if the key is not there; the revision, or None where somebody else was first."""
-        revision = 0
-        for _ in range(_LOOKS):
+    async def create(self, key: str, value: bytes) -> int | Entry:
+        """Write if the key is not there; the revision, or what somebody else wrote first. Raises Busy where for too
+        long nothing can be read that another has written."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _BEHIND_S
+        there = Entry(key, None, 0)
+        while there.value is None:
             try:
-                return await self.update(key, value, revision)
-            except WrongRevision:
-                entry = await self._last(key)
-            if entry is not None and entry.value is not None:
-                return None
-            revision = entry.revision if entry is not None else 0
-        return None
+                return await self.update(key, value, there.revision)
+            except WrongRevision as error:
+                if loop.time() >= give_up:
+                    raise errors.Busy(f"{self.name} {key} is there, and cannot be read yet ({error})") from error
+                there = await self.instead(key, there.revision)
+        return there
+
+    async def instead(self, key: str, refused: int) -> Entry:
+        """What is there instead of revision `refused`, which the server has called wrong. 0 means nothing, here and in
+        what is given.
+
+        Of several servers one answers that may be behind: one that still says `refused` is asked again, once, for it
+        may be right: a mark that was in the way is dropped in time.
+        """
+        there = await self._last(key) or Entry(key, None, 0)
+        if there.revision != refused:
+            return there
+        await asyncio.sleep(_AGAIN_S)
+        return await self._last(key) or Entry(key, None, 0)
 
     async def remove(self, key: str) -> None:
         """Take the key away; watchers hear of it."""

@@ -26,12 +26,13 @@ class Checkpoints:
     """The checkpoints of one stage of one attempt. Made in the event loop; `give` may be called from any thread.
 
     `reporter` frees the room of chunks that a newer checkpoint has made useless. The message itself needs none: there
-    is one of a stage at a time, and it goes with the job.
+    is one of a stage at a time, and it goes with the job. `writer` is whose shelf the chunks are on.
     """
 
-    def __init__(self, bus: Bus, task: messages.StageTask, reporter: Reporter) -> None:
+    def __init__(self, bus: Bus, task: messages.StageTask, reporter: Reporter, writer: str | None = None) -> None:
         self._bus, self._task, self._reporter = bus, task, reporter
         self._lane = task.configuration.stages[task.stage_index].lane
+        self._shelf = subjects.shelf(self._lane, writer)
         self._subject = subjects.checkpoint(self._lane, task.job_id, task.attempt, task.stage_index)
         self._loop = asyncio.get_running_loop()
         self._given = asyncio.Event()
@@ -96,7 +97,7 @@ class Checkpoints:
         task, older, began = self._task, self._kept, time.thread_time()
         try:
             ref, behind = await blobs.send(
-                self._bus, self._lane, task.job_id, "checkpoint", task.attempt, checkpoint.payload
+                self._bus, self._shelf, task.job_id, "checkpoint", task.attempt, checkpoint.payload
             )
             message = messages.Checkpoint(
                 job_id=task.job_id,

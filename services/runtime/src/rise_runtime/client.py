@@ -70,10 +70,7 @@ async def submit(
     seed = spec.seed if spec.seed is not None else secrets.randbelow(2**63)
     accepted_at = time.time() if now is None else now
     request = messages.JobRequest(job_id=job_id, spec=spec, seed=seed, accepted_at=accepted_at, preview=preview)
-    jobs = Jobs(bus)
-    held = await jobs.create(JobRecord(request=request)) or await jobs.get(job_id)
-    if held is None:
-        raise errors.NotFound("job", job_id, "it was removed while it was submitted; submit it again")
+    held = await Jobs(bus).create(JobRecord(request=request))
     resumed = spec.model_copy(update={"suspend": False})
     if held.record.request.spec not in (spec, resumed):
         raise errors.IdempotencyConflict(key or "", job_id)

@@ -177,9 +177,9 @@ class _Customs:
         # In a thread: meanwhile it has to be said that this one is still being looked at.
         done = await asyncio.to_thread(inspection.check_result, done, payload, record, pool, worker)
         # On a subject that the device cannot write to: what was looked at stays as it was.
-        lane = subjects.lane(subjects.KEPT, None)
+        shelf = subjects.shelf(subjects.lane(subjects.KEPT, None), None)
         ref, inline = await blobs.send(
-            self._bus, lane, done.job_id, "result", done.attempt, payload, sha256=done.digest
+            self._bus, shelf, done.job_id, "result", done.attempt, payload, sha256=done.digest
         )
         await self._stores.finish(done.model_copy(update={"payload": ref}), inline)
         await blobs.drop(self._bus, done.payload)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from rise_contracts import codec, errors, messages, privacy, subjects
 from rise_contracts.records import Failure
 from rise_runtime import endings, layout, plan
+from rise_runtime.bounds import run_bounds
 from rise_runtime.bus import Bus
 from rise_runtime.customs import run_customs
 from rise_runtime.driving import DriverSettings, Hands
@@ -83,6 +84,7 @@ class _Driver:
                 self._workers.run(),
                 self._tick(),
                 run_customs(self._bus),
+                run_bounds(self._bus, self._settings.bounds_s, self._leads),
                 run_sweep(self._bus, self._settings.sweep_s, self._leads, self._settings.forget_s),
             )
         ]

@@ -23,8 +23,8 @@ class DriverSettings:
     """`ask_timeout_s`: how long the scheduler may think; `grace_s`: how long a stage may be without any worker
     before the job is scheduled anew; `verify_s`: how often a quiet job's work is looked for in the queues; `keep_s`:
     how often the record of a job that does not change is written again, so that the bucket does not forget it;
-    `sweep_s`: how often bytes are looked for that nobody knows of any more; `forget_s`: for how long a mark is kept
-    where a job was removed."""
+    `sweep_s`: how often bytes are looked for that nobody knows of any more; `bounds_s`: how often it is counted what
+    devices have stored; `forget_s`: for how long a mark is kept where a job was removed."""
 
     ask_timeout_s: float = 2.0
     ask_again_s: float = 0.5
@@ -33,6 +33,7 @@ class DriverSettings:
     tick_s: float = 0.25
     keep_s: float = 3600.0
     sweep_s: float = 10.0
+    bounds_s: float = 3.0
     forget_s: float = FORGET_S
 
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from rise_contracts import codec, errors, messages, subjects
+from rise_contracts import codec, messages, subjects
 from rise_contracts.records import JobRecord
 from rise_runtime import blobs, plan, streams
 from rise_runtime.buckets import Bucket
@@ -38,15 +38,14 @@ async def get(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
 
 
 async def keep(bus: Bus, ending: messages.Ending, behind: bytes = b"") -> Kept:
-    """Store `ending` unless the job has one; which one it has."""
+    """Store `ending` unless the job has one; which one it has. Raises what `Bucket.create` raises."""
     bucket = Bucket(bus, subjects.KV_RESULTS)
-    if await bucket.create(ending.job_id, codec.encode(ending, behind)) is not None:
+    there = await bucket.create(ending.job_id, codec.encode(ending, behind))
+    if isinstance(there, int):
         return Kept(ending, won=True)
-    there = await get(bus, ending.job_id)
-    if there is None:
-        raise errors.NotFound("ending", ending.job_id, "the job was removed while it ended")
+    first, _ = codec.decode_ending(there.data)
     # Equal means: stored by an earlier try of ours whose confirmation was lost.
-    return Kept(there[0], won=there[0] == ending)
+    return Kept(first, won=first == ending)
 
 
 async def remove_job(bus: Bus, job_id: str) -> None:

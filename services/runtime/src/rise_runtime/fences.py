@@ -8,7 +8,7 @@ attempts work for.
 from __future__ import annotations
 
 from rise_contracts import codec, messages, subjects
-from rise_runtime.buckets import Bucket
+from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus
 from rise_runtime.streams import WrongRevision
 
@@ -22,12 +22,15 @@ class Fences:
     async def admit(self, job_id: str, attempt: int) -> None:
         """From now on `attempt` is wanted and none before it. A fence that is farther stays as it is."""
         fence = messages.Fence(attempt=attempt)
-        if await self._bucket.create(job_id, codec.encode(fence)) is None:
-            await self._advance(job_id, fence)
+        there = await self._bucket.create(job_id, codec.encode(fence))
+        if not isinstance(there, int):
+            await self._advance(there, fence)
 
     async def close(self, job_id: str, attempt: int) -> None:
         """Nothing is wanted any more, of this attempt or another."""
-        await self._advance(job_id, messages.Fence(attempt=attempt, over=True))
+        entry = await self._bucket.get(job_id)
+        if entry is not None:
+            await self._advance(entry, messages.Fence(attempt=attempt, over=True))
 
     async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
         """Whether work for `attempt` is still wanted: old attempts write nothing."""
@@ -46,14 +49,15 @@ class Fences:
         entry = await self._bucket.get(job_id, patience=patience)
         return None if entry is None or entry.value is None else codec.decode(messages.Fence, entry.value)
 
-    async def _advance(self, job_id: str, wanted: messages.Fence) -> None:
+    async def _advance(self, entry: Entry, wanted: messages.Fence) -> None:
         """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
-        while (entry := await self._bucket.get(job_id)) is not None and entry.value is not None:
+        while entry.value is not None:
             there = codec.decode(messages.Fence, entry.value)
             if (there.over, there.attempt) >= (wanted.over, wanted.attempt):
                 return
             try:
-                await self._bucket.update(job_id, codec.encode(wanted), entry.revision)
+                await self._bucket.update(entry.key, codec.encode(wanted), entry.revision)
             except WrongRevision:
-                continue
-            return
+                entry = await self._bucket.instead(entry.key, entry.revision)
+            else:
+                return

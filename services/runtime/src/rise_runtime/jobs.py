@@ -33,10 +33,12 @@ class Jobs:
         entry = await self._bucket.get(job_id, patience=patience)
         return None if entry is None else _held(entry)
 
-    async def create(self, record: JobRecord) -> Held | None:
-        """The stored record, or None where a job of this id is there already."""
-        revision = await self._bucket.create(record.job_id, codec.encode(record))
-        return None if revision is None else Held(record, revision)
+    async def create(self, record: JobRecord) -> Held:
+        """The stored record, or that of the job of this id which is there already. Raises what `Bucket.create` does."""
+        there = await self._bucket.create(record.job_id, codec.encode(record))
+        if isinstance(there, int):
+            return Held(record, there)
+        return Held(codec.decode(JobRecord, there.data), there.revision)
 
     async def replace(self, held: Held, record: JobRecord) -> Held:
         """Write `record` over `held`. Raises WrongRevision where somebody else did."""
@@ -56,7 +58,7 @@ class Jobs:
             try:
                 return await self.replace(held, record)
             except WrongRevision:
-                held = await self.get(job_id)
+                held = _held(await self._bucket.instead(job_id, held.revision))
         return None
 
     async def remove(self, job_id: str) -> None:

@@ -43,7 +43,13 @@ async def ensure(bus: Bus) -> None:
         streams.ensure(bus, subjects.STREAM_EVENTS, (subjects.ALL_EVENTS,), max_age_s=_DAY),
         streams.ensure(bus, subjects.STREAM_OUTCOMES, (subjects.OUTCOMES,), max_age_s=30 * _DAY),
         streams.ensure(bus, subjects.STREAM_DEAD, (subjects.ALL_DEAD,), max_age_s=30 * _DAY),
-        streams.ensure(bus, subjects.STREAM_BLOBS, (subjects.ALL_BLOBS,), max_age_s=KEEP_JOBS_S),
+        streams.ensure(
+            bus,
+            subjects.STREAM_BLOBS,
+            (subjects.ALL_BLOBS,),
+            max_age_s=KEEP_JOBS_S,
+            extra={"max_msg_size": subjects.CHUNK + subjects.CHUNK_OVERHEAD},
+        ),
         streams.ensure(
             bus,
             subjects.STREAM_CHECKPOINTS,

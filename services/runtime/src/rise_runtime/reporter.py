@@ -84,8 +84,9 @@ class Offering(Reporter):
 
     async def hand_over(self, task: messages.StageTask, payload: bytes) -> None:
         digest = task.handoff.sha256 if task.handoff is not None else None
-        lane = subjects.lane(self._identity.pool, self._identity.name)
-        ref, behind = await blobs.send(self._bus, lane, task.job_id, "handoff", task.attempt, payload, sha256=digest)
+        me = self._identity
+        shelf = subjects.shelf(subjects.lane(me.pool, me.name), me.writer)
+        ref, behind = await blobs.send(self._bus, shelf, task.job_id, "handoff", task.attempt, payload, sha256=digest)
         task = task.model_copy(update={"payload": ref})
         await self._offer(task.job_id, TASK, codec.encode(task, behind))
 

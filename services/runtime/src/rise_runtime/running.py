@@ -62,7 +62,7 @@ class Running:
         self.task, self.delivery = task, delivery
         self._bench, self._behind, self._turn = bench, behind, turn
         self._loop = asyncio.get_running_loop()
-        self._checkpoints = Checkpoints(bench.bus, task, bench.reporter)
+        self._checkpoints = Checkpoints(bench.bus, task, bench.reporter, bench.identity.writer)
         self.context = StageContext(bench.identity, delivery.deliveries, self._emit, self._checkpoints)
         self._stage = task.configuration.stages[task.stage_index]
 
@@ -238,7 +238,8 @@ class Running:
     async def _finish(self, result: Pictures, report: messages.StageReport) -> None:
         bus, task = self._bench.bus, self.task
         payload = b"".join(picture.png for picture in result.pictures)
-        ref, behind = await blobs.send(bus, self._stage.lane, task.job_id, "result", task.attempt, payload)
+        shelf = subjects.shelf(self._stage.lane, self._bench.identity.writer)
+        ref, behind = await blobs.send(bus, shelf, task.job_id, "result", task.attempt, payload)
         done = messages.JobDone(
             job_id=task.job_id,
             attempt=task.attempt,

@@ -32,6 +32,11 @@ class Identity:
     dedicated: str = ""
     private: bool = False
 
+    @property
+    def writer(self) -> str | None:
+        """Whose shelf it puts chunks on: a device has its own, None is the platform's."""
+        return self.name if self.tier == "device" else None
+
 
 @dataclass(frozen=True, slots=True)
 class Handoff:

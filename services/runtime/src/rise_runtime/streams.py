@@ -25,6 +25,8 @@ _STORE_FAILED: Final = 10077
 _SECOND: Final = 1_000_000_000
 PATIENCE_S: Final = 15.0
 """A server that is away for less than this is waited for."""
+_LISTED_WITHIN_S: Final = 20.0
+"""The server takes 1 s for each page of 300,000 subjects, and a page has 100,000."""
 _DUPLICATES_S: Final = 120.0
 """For so long a message id is remembered."""
 
@@ -210,13 +212,21 @@ async def count(bus: Bus, stream: str, subject: str) -> int:
 
 async def subjects(bus: Bus, stream: str, subject: str) -> dict[str, int]:
     """The subjects that match `subject` (wildcards allowed), each with how many messages it has. No stream has none."""
-    try:
-        answer = await api(bus, f"STREAM.INFO.{stream}", {"subjects_filter": subject})
-    except JetStreamError as error:
-        if error.code == 404:
-            return {}
-        raise
-    return answer["state"].get("subjects") or {}
+    found: dict[str, int] = {}
+    seen = 0
+    while True:
+        asked = {"subjects_filter": subject, "offset": seen}
+        try:
+            answer = await api(bus, f"STREAM.INFO.{stream}", asked, timeout=_LISTED_WITHIN_S)
+        except JetStreamError as error:
+            if error.code == 404:
+                return {}
+            raise
+        page = answer["state"].get("subjects") or {}
+        found |= page
+        seen += len(page)
+        if not page or seen >= answer.get("total", 0):
+            return found
 
 
 async def _asked(

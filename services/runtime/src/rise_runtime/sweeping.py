@@ -89,8 +89,8 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
 
 async def _listed(bus: Bus) -> list[Kept]:
     streams_of = ((subjects.STREAM_BLOBS, subjects.ALL_BLOBS), (subjects.STREAM_CHECKPOINTS, subjects.ALL_CHECKPOINTS))
-    found = [read(stream, each) for stream, every in streams_of for each in await streams.subjects(bus, stream, every)]
-    return list(dict.fromkeys(found))  # chunks of one payload are one
+    names = [(stream, name) for stream, every in streams_of for name in await streams.subjects(bus, stream, every)]
+    return list(dict.fromkeys(read(*each) for each in names if subjects.is_one(each[1])))  # chunks of one are one
 
 
 async def _is_result(bus: Bus, kept: Kept) -> bool:
@@ -104,11 +104,11 @@ def read(stream: str, subject: str) -> Kept:
     what is no such subject is of no job."""
     tokens = subject.split(".")
     chunks = stream == subjects.STREAM_BLOBS
-    at, length = (6, 9) if chunks else (5, 7)
+    job, at, length = (5, 7, 10) if chunks else (4, 5, 7)
     if len(tokens) != length or not (tokens[at].isascii() and tokens[at].isdecimal()):
         return Kept(stream, subject, NO_JOB, 0)
     whole = subject.rpartition(".")[0] if chunks else subject
-    return Kept(stream, whole, tokens[4], int(tokens[at][:9]), chunks and tokens[5] == "result", chunks)
+    return Kept(stream, whole, tokens[job], int(tokens[at][:9]), chunks and tokens[6] == "result", chunks)
 
 
 def orphans(found: Iterable[Kept], records: Mapping[str, JobRecord]) -> list[Kept]:

@@ -15,8 +15,8 @@ async def send(bus: Bus, task: messages.StageTask, payload: bytes = b"") -> stre
     stage, behind = task.configuration.stages[task.stage_index], b""
     if payload:
         digest = None if task.handoff is None else task.handoff.sha256
-        lane = stage.lane
-        ref, behind = await blobs.send(bus, lane, task.job_id, "handoff", task.attempt, payload, sha256=digest)
+        shelf = subjects.shelf(stage.lane, None)
+        ref, behind = await blobs.send(bus, shelf, task.job_id, "handoff", task.attempt, payload, sha256=digest)
         task = task.model_copy(update={"payload": ref})
     subject = subjects.work(stage.pool, stage.worker, task.job_id, task.attempt)
     data = codec.encode(task, behind)

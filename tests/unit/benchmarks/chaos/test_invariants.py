@@ -134,7 +134,7 @@ def test_whatever_is_broken_is_complained_of(snapshot: Snapshot, kinds: list[str
 LEFT = [
     ("RISE_WORK_EDGE", f"rise.work.edge.any.{JOB}.1"),
     ("RISE_CHECKPOINTS", f"rise.checkpoints.edge.any.{JOB}.1.0"),
-    ("RISE_BLOBS", f"rise.blobs.edge.any.{JOB}.handoff.1.x"),
+    ("RISE_BLOBS", f"rise.blobs.edge.any.RISE.{JOB}.handoff.1.x"),
     ("RISE_DEAD", f"rise.dead.{JOB}"),
     ("RISE_EVENTS", "rise.events.job-2.job-done"),
     ("rise_jobs", "job-2"),
@@ -155,7 +155,7 @@ def test_a_temporary_file_is_named() -> None:
 
 
 def test_the_bytes_of_a_result_may_stay() -> None:
-    subject = f"rise.blobs.device.any.{JOB}.result.1.x"
+    subject = f"rise.blobs.device.any.device-1.{JOB}.result.1.x"
     there = replace(
         RIGHT,
         endings={JOB: done(subject=subject)},

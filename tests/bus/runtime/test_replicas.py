@@ -1,0 +1,151 @@
+"""Of several servers any answers a read, also one that is behind: what was just refused because of another's writing
+may not be there yet.
+
+A stand-in answers reads here in place of the server, which is real for all else, and is behind for as long as it is
+told. No cluster is, when a test wants it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rise_contracts import errors, messages, subjects
+from rise_contracts.records import JobRecord
+from rise_contracts.resources import RelayJobSpec
+from rise_runtime import endings, layout, streams
+from rise_runtime.buckets import Bucket, Entry
+from rise_runtime.bus import Bus, Incoming
+from rise_runtime.fences import Fences
+from rise_runtime.jobs import Jobs
+
+LOOKS = 6
+
+
+class Replica:
+    """Answers reads of a bucket: `behind` of them as it was at the beginning, all others as it is."""
+
+    def __init__(self, bus: Bus, bucket: str, behind: int) -> None:
+        self._bus, self._stream, self.behind = bus, f"KV_{bucket}", behind
+        self._address = f"$JS.API.DIRECT.GET.{self._stream}."
+        self._old: dict[str, dict[str, str]] = {}
+
+    @contextlib.asynccontextmanager
+    async def answering(self) -> AsyncIterator[Replica]:
+        config = (await streams.api(self._bus, f"STREAM.INFO.{self._stream}"))["config"]
+        await streams.api(self._bus, f"STREAM.UPDATE.{self._stream}", {**config, "allow_direct": False})
+        listening = await self._bus.subscribe(f"{self._address}>", self._answer)
+        await self._bus.barrier()
+        try:
+            yield self
+        finally:
+            await listening.stop()
+
+    async def remember(self, key: str) -> None:
+        """Say what is there now while it is behind, and not that nothing is there."""
+        subject = f"$KV.{self._stream.removeprefix('KV_')}.{key}"
+        self._old[subject] = await self._newest(subject)
+
+    async def _answer(self, asked: Incoming) -> None:
+        subject = asked.subject.removeprefix(self._address)
+        self.behind -= 1
+        found = self._old.get(subject, {}) if self.behind >= 0 else await self._newest(subject)
+        if not found:
+            await self._bus.publish(asked.reply, headers={"Status": "404"})
+            return
+        told = {"Nats-Subject": subject, "Nats-Sequence": str(found["seq"])}
+        await self._bus.publish(asked.reply, base64.b64decode(found.get("data", "")), headers=_headers(found) | told)
+
+    async def _newest(self, subject: str) -> dict[str, str]:
+        """The leader's word; nothing where nothing is there."""
+        reply = await self._bus.request(
+            f"$JS.API.STREAM.MSG.GET.{self._stream}", json.dumps({"last_by_subj": subject}).encode()
+        )
+        found: dict[str, str] = json.loads(reply.data).get("message", {})
+        return found
+
+
+def _headers(message: dict[str, str]) -> dict[str, str]:
+    lines = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")
+    return dict(line.split(": ", 1) for line in lines if ": " in line)
+
+
+@pytest.fixture(autouse=True)
+async def _layout(bus: Bus) -> None:
+    await layout.ensure(bus)
+
+
+def behind(bus: Bus, bucket: str) -> contextlib.AbstractAsyncContextManager[Replica]:
+    return Replica(bus, bucket, LOOKS).answering()
+
+
+def cancelled(at: float) -> messages.JobCancelled:
+    return messages.JobCancelled(job_id="job-1", attempt=1, at=at)
+
+
+async def test_the_ending_that_was_first_is_waited_for(bus: Bus) -> None:
+    first = cancelled(1.0)
+    assert (await endings.keep(bus, first)).won
+    async with behind(bus, subjects.KV_RESULTS) as replica:
+        assert await endings.keep(bus, cancelled(2.0)) == endings.Kept(first, won=False)
+        assert replica.behind < 0, "it was asked when it was behind no more"
+
+
+async def test_a_replica_that_stays_behind_is_no_word_that_the_job_was_removed(bus: Bus) -> None:
+    await endings.keep(bus, cancelled(1.0))
+    async with behind(bus, subjects.KV_RESULTS) as replica:
+        replica.behind = 1_000_000
+        with pytest.raises(errors.Busy, match="rise_results job-1 is there, and cannot be read yet"):
+            await endings.keep(bus, cancelled(2.0))
+
+
+async def test_where_an_ending_was_removed_another_is_kept(bus: Bus) -> None:
+    bucket = Bucket(bus, subjects.KV_RESULTS)
+    await endings.keep(bus, cancelled(1.0))
+    async with behind(bus, subjects.KV_RESULTS) as replica:
+        await replica.remember("job-1")
+        replica.behind = 0
+        await bucket.remove("job-1")
+        assert (await endings.keep(bus, cancelled(2.0))).won
+
+
+async def test_a_mark_that_is_no_more_the_last_word_is_not_taken_for_it(bus: Bus) -> None:
+    bucket = Bucket(bus, "test")
+    await bucket.ensure()
+    await bucket.put("a", b"1")
+    await bucket.remove("a")
+    async with behind(bus, "test") as replica:
+        await replica.remember("a")
+        revision = await bucket.put("a", b"2")
+        assert await bucket.create("a", b"3") == Entry("a", b"2", revision)
+
+
+async def test_a_fence_is_raised_although_its_replica_knows_of_none(bus: Bus) -> None:
+    await Fences(bus).admit("job-1", 1)
+    async with behind(bus, subjects.KV_FENCES):
+        await Fences(bus).admit("job-1", 2)
+        assert await Fences(bus).is_current("job-1", 2)
+
+
+async def test_a_record_is_changed_although_its_replica_knows_an_older_one(bus: Bus) -> None:
+    jobs = Jobs(bus)
+    request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=0.0)
+    held = await jobs.create(JobRecord(request=request))
+    async with behind(bus, subjects.KV_JOBS) as replica:
+        await replica.remember("job-1")
+        await jobs.replace(held, held.record.model_copy(update={"attempt": 2}))
+        changed = await jobs.change("job-1", lambda record: record.model_copy(update={"waiting_message": "x"}))
+    assert changed is not None
+    assert (changed.record.attempt, changed.record.waiting_message) == (2, "x")
+
+
+async def test_the_job_that_has_the_key_is_found(bus: Bus) -> None:
+    jobs = Jobs(bus)
+    request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=0.0)
+    first = await jobs.create(JobRecord(request=request))
+    async with behind(bus, subjects.KV_JOBS):
+        assert await jobs.create(JobRecord(request=request, attempt=2)) == first
