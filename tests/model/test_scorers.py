@@ -107,8 +107,12 @@ def test_the_log_has_the_raw_score_and_no_word_of_the_prompt(folder: Path, caplo
     assert "kites" not in caplog.text
 
 
-def without(*names: str) -> Callable[[Path], object]:
-    return lambda folder: [(folder / name).unlink() for name in names]
+def without(*names: str) -> Callable[[Path], None]:
+    def remove(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return remove
 
 
 def one_layer_more(folder: Path) -> None:
