@@ -39,7 +39,7 @@ VALUES: dict[str, Object] = {
         "operator": {"image": {"digest": DIGEST}},
         "scheduler": {"image": {"digest": DIGEST, "tag": "ignored"}},
         "stage": {"image": {"digest": DIGEST}},
-        "nats": {"image": {"digest": DIGEST}},
+        "nats": {"image": {"digest": DIGEST}, "reloader": {"image": {"digest": DIGEST}}},
     },
     "http": {
         "scheduler": {
@@ -59,6 +59,7 @@ VALUES: dict[str, Object] = {
         "nats": {
             "persistence": {"enabled": False},
             "encryption": {"enabled": False},
+            "reloader": {"enabled": False},
         },
         "family": {"install": False},
         "pools": {"edge": None, "device": None},

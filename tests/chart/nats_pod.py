@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import re
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -67,30 +68,36 @@ class NatsPod:
         return self._folder / "data"
 
     def bring(self, name: str, secret: Mapping[str, str]) -> None:
-        """Have a Secret there that is no part of the rendering any more."""
+        """Have a Secret there that the rendering has not, or has otherwise."""
         self._brought[name] = secret
 
-    def start(self, rendered: Rendered) -> str:
-        """Run the server; its URL."""
+    def start(self, rendered: Rendered, reloader: str = "") -> str:
+        """Run the server, and the reloader where there is a binary of it; the server's URL."""
         self.mount(rendered)
         self._scheme = "tls" if (self._folder / "tls").exists() else "nats"
+        containers = {each["name"]: each for each in rendered.pod("StatefulSet/rise-nats").spec["containers"]}
         server, own = find_nats_server(), ["--addr", "127.0.0.1", "--port", str(self._port)]
         assert server is not None
-        self._run(
-            rendered, rendered.pod("StatefulSet/rise-nats").main(), server, *own, "--http_port", str(self._monitor)
-        )
+        self._run(rendered, containers["nats"], server, *own, "--http_port", str(self._monitor))
+        if reloader:
+            self._run(rendered, containers["reloader"], reloader)
         return self.url
 
     def mount(self, rendered: Rendered) -> None:
         """Bring the volumes to what they hold by now."""
-        spec = rendered.pod("StatefulSet/rise-nats").spec
-        self._mounts = {each["mountPath"]: self._folder / each["name"] for each in _server(spec)["volumeMounts"]}
+        pod = rendered.pod("StatefulSet/rise-nats")
+        self._mounts = {each["mountPath"]: self._folder / each["name"] for each in pod.main()["volumeMounts"]}
         for path in self._mounts.values():
             path.mkdir(mode=0o700, exist_ok=True)
-        for volume in spec["volumes"]:
+        for volume in pod.spec["volumes"]:
             files = self._files(rendered, volume)
             if files:
                 self._swap(self._folder / volume["name"], files)
+
+    def reload(self) -> None:
+        """What the reloader does when a file has changed."""
+        (pid,) = self._folder.glob("**/nats.pid")
+        os.kill(int(pid.read_text()), signal.SIGHUP)
 
     def asks(self, path: str) -> tuple[int, str]:
         """What the server says of itself; 0 where it does not."""
@@ -110,6 +117,11 @@ class NatsPod:
             return answer[0] == status and word in answer[1]
 
         self._processes[0].wait_until(said, 30, f"answer {path} with {status} and {word!r}")
+
+    def until_logged(self, name: str, word: str) -> None:
+        """Until a container has said that."""
+        (process,) = [each for each in self._processes if each.name == name]
+        process.wait_until(lambda: word in process.tail(1000), 30, f"say {word!r}")
 
     def stop(self) -> None:
         """With the grace that a kubelet gives; everything it holds is on the disk then."""
@@ -150,6 +162,8 @@ class NatsPod:
         """All at once and by links, as a kubelet does: what watches a file sees it go."""
         data, version = folder / "..data", folder / f"..{next(self._versions)}"
         old = data.resolve() if data.exists() else None
+        if old is not None and {path.name: path.read_text() for path in old.iterdir()} == files:
+            return
         for name, text in files.items():
             written(version / name, text)
             if not (folder / name).is_symlink():
@@ -161,9 +175,3 @@ class NatsPod:
             for path in old.iterdir():
                 path.unlink()
             old.rmdir()
-
-
-def _server(spec: Object) -> Object:
-    (container,) = [each for each in spec["containers"] if each["name"] == "nats"]
-    assert isinstance(container, dict)
-    return container
