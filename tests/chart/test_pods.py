@@ -187,7 +187,7 @@ def test_a_digest_wins_over_a_tag_and_a_registry_is_before_our_own(renderings: d
         "Deployment/rise-operator": {f"{ours}/rise-operator@{DIGEST}"},
         "Deployment/rise-scheduler": {f"{ours}/rise-scheduler@{DIGEST}"},
         "Job/rise-test": {f"{ours}/rise-stage@{DIGEST}"},
-        "StatefulSet/rise-nats": {f"docker.io/nats@{DIGEST}"},
+        "StatefulSet/rise-nats": {f"docker.io/nats@{DIGEST}", f"docker.io/natsio/nats-server-config-reloader@{DIGEST}"},
     }
     environment = environment_of(renderings["digests"].pod("Deployment/rise-operator").main())
     assert environment["RISE_STAGE_IMAGE"] == f"{ours}/rise-stage@{DIGEST}"

@@ -71,6 +71,10 @@ class Release:
         """What opens NATS to a user."""
         return str(self.kubectl.get("secret", f"{self.name}-nats-user")["data"]["login"])
 
+    def key_of_the_store(self) -> str:
+        """What the store of NATS is encrypted with."""
+        return str(self.kubectl.get("secret", f"{self.name}-nats-encryption")["data"]["key"])
+
     def rights(self, account: str, namespace: str) -> Rights:
         """What a service account may do in a namespace, beyond what everybody may, in the API server's own words."""
         kubeconfig = self.plane.kubeconfig_for_service_account(self.namespace, account)

@@ -191,11 +191,19 @@ def test_people_may_do_with_jobs_what_they_may_do_in_a_namespace(release: Releas
 
 def test_an_upgrade_keeps_the_keys_and_the_jobs(plane: ControlPlane, release: Release) -> None:
     release.kubectl.apply(JOB)
-    before = release.key()
+    before = release.key(), release.key_of_the_store()
     release.upgrade("--set", "scheduler.replicas=2")
-    assert release.key() == before
+    assert (release.key(), release.key_of_the_store()) == before
     assert release.kubectl.get("deployment", "rise-scheduler")["spec"]["replicas"] == 2
     assert release.kubectl.exists("relayjob", "keeps")
+
+
+def test_who_applies_what_helm_wrote_puts_no_other_key_in_the_place_of_the_stores(release: Release) -> None:
+    before = release.key_of_the_store()
+    drawn_anew = charts.render().one("Secret", "rise-nats-encryption")
+    with pytest.raises(KubectlFailed, match="field is immutable when `immutable` is set"):
+        release.kubectl.apply(drawn_anew)
+    assert release.key_of_the_store() == before
 
 
 def test_a_second_release_is_told_that_the_kinds_are_another_s(plane: ControlPlane, release: Release) -> None:
@@ -217,12 +225,14 @@ def test_an_uninstallation_leaves_kinds_and_jobs_and_the_next_one_takes_them_up(
     kubectl.apply(JOB)
     uid = kubectl.get("relayjob", "keeps")["metadata"]["uid"]
     kubectl.until("pvc", "data-rise-nats-0", lambda claim: claim)
+    key = release.key_of_the_store()
     release.uninstall()
     until(lambda: kubectl.list("pods"), lambda pods: pods == [], 60, "pods")
     assert kubectl.get("relayjob", "keeps")["metadata"]["uid"] == uid
     assert kubectl.exists("clusterrole", "rise-editor") and kubectl.exists("pvc", "data-rise-nats-0")
     assert not kubectl.exists("clusterrole", "rise-system-rise-operator")
     release.install("--set", "nats.persistence.retain=false")
+    assert release.key_of_the_store() == key, "the volume was kept, and so it can be read"
     assert kubectl.get("relayjob", "keeps")["metadata"]["uid"] == uid
     kubectl.until("pvc", "data-rise-nats-0", lambda claim: claim["metadata"].get("ownerReferences"))
     release.uninstall()

@@ -127,6 +127,8 @@ class Installed:
             "nats": {
                 "image": {"registry": "localhost", **of["nats"]["image"]},
                 "persistence": {"enabled": False},
+                # Its image cannot be made here, for its sources are no Go module that the proxy has.
+                "reloader": {"enabled": False},
                 **on_edge,
             },
         }

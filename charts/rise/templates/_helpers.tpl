@@ -90,6 +90,11 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with the key that JetStream's store is encrypted with. */}}
+{{- define "rise.natsEncryptionSecret" -}}
+{{- .Values.nats.encryption.existingSecret | default (printf "%s-nats-encryption" (include "rise.fullname" .)) -}}
+{{- end -}}
+
 {{/* What opens NATS to a role, as a volume: (dict "root" $ "role" "edge"). It is read anew at each connection. */}}
 {{- define "rise.natsVolume" -}}
 - name: nats
