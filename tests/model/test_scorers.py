@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from rise_contracts.errors import InvalidInput
@@ -150,7 +151,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "not a number": (not_finite, "wanted a finite number"),
     "a pickle": (
         lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-        "a pickle is not read; convert it once with: python -m rise_stage.scoring.convert",
+        "a pickle is not read; take safetensors",
     ),
 }
 
@@ -170,7 +171,7 @@ def test_a_folder_that_holds_no_whole_scorer_is_refused_on_one_line(case: str, c
     ("where", "why"),
     [
         ("missing", "a folder with a CLIP model in it"),
-        ("HPS_v2_compressed.pt", "HPS_v2_compressed.pt --like laion"),
+        ("HPS_v2_compressed.pt", "HPS_v2_compressed.pt"),
     ],
 )
 def test_what_is_no_folder_is_refused(tmp_path: Path, where: str, why: str) -> None:
@@ -211,9 +212,9 @@ def theirs(folder: Path) -> OpenClip:
 def test_a_converted_checkpoint_scores_as_the_model_it_was_saved_from(
     folder: Path, theirs: OpenClip, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.save({"state_dict": theirs.state_dict()}, tmp_path / "HPS_v2.pt")
+    save_file(theirs.state_dict(), tmp_path / "HPS_v2.safetensors")
     out = tmp_path / "hps"
-    assert convert.main([str(tmp_path / "HPS_v2.pt"), "--like", str(folder), "--out", str(out)]) == 0
+    assert convert.main([str(tmp_path / "HPS_v2.safetensors"), "--like", str(folder), "--out", str(out)]) == 0
     assert f"rise up --judge hpsv2:{out}" in capsys.readouterr().out
     ids = CLIPTokenizer.from_pretrained(folder)(PROMPT, return_tensors="pt")["input_ids"]
     pixels = CLIPImageProcessor.from_pretrained(folder)(images=picture(), return_tensors="pt")["pixel_values"]
@@ -222,27 +223,28 @@ def test_a_converted_checkpoint_scores_as_the_model_it_was_saved_from(
     assert ClipScorer("hpsv2", out).raw(PROMPT, picture()) == pytest.approx(want, abs=1e-5)
 
 
-class Running:
-    """What a pickle may run when it is read."""
+def pickled(path: Path) -> None:
+    torch.save({"state_dict": {"logit_scale": torch.zeros(1)}}, path)
 
-    def __reduce__(self) -> tuple[Any, tuple[str, ...]]:
-        return (print, ("it ran",))
+
+def foreign(path: Path) -> None:
+    save_file({"head.weight": torch.zeros(1)}, path)
 
 
 @pytest.mark.parametrize(
-    ("held", "why"),
+    ("damage", "why"),
     [
-        ({"state_dict": Running()}, "a checkpoint of tensors"),
-        ([1, 2], "tensors by name in"),
-        ({"head.weight": torch.zeros(1)}, "as open_clip names those of a CLIP, got 'head.weight'"),
+        (pickled, "wanted safetensors at"),
+        (foreign, "as open_clip names those of a CLIP, got 'head.weight'"),
+        (lambda path: path.write_bytes(b""), "wanted safetensors at"),
+        (lambda path: None, "wanted safetensors at"),
     ],
+    ids=["a pickle", "other names", "empty", "missing"],
 )
-def test_a_checkpoint_that_holds_anything_else_is_refused_and_not_run(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], held: object, why: str
+def test_weights_that_are_anything_else_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], object], why: str
 ) -> None:
-    torch.save(held, tmp_path / "x.pt")
-    assert convert.main([str(tmp_path / "x.pt"), "--like", str(folder), "--out", str(tmp_path / "out")]) == 2
-    said = capsys.readouterr()
-    assert why in said.err
-    assert "it ran" not in said.out
+    damage(tmp_path / "x")
+    assert convert.main([str(tmp_path / "x"), "--like", str(folder), "--out", str(tmp_path / "out")]) == 2
+    assert why in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

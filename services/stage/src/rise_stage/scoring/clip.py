@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 PICKLES: Final = (".pt", ".pth", ".ckpt", ".bin", ".pkl")
 CLIP_H: Final = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 """What PickScore and HPSv2 were tuned from: their tokenizer and their preprocessing are its own."""
-CONVERT: Final = f"python -m rise_stage.scoring.convert {{}} --like {CLIP_H} --out FOLDER"
 TOKENIZER_FILES: Final = (("tokenizer.json",), ("vocab.json", "merges.txt"))
 PICTURE_FILE: Final = "preprocessor_config.json"
 
@@ -123,5 +122,5 @@ def _check_files(folder: Path) -> None:
 
 
 def _pickle(path: Path) -> InvalidInput:
-    hint = f"a pickle is not read; convert it once with: {CONVERT.format(path)}"
+    hint = "a pickle is not read; take safetensors, or save it as such: see docs/reference/scorers.md"
     return InvalidInput(FIELD, "weights as safetensors", str(path), hint)

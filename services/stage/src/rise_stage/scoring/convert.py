@@ -1,7 +1,7 @@
-"""`python -m rise_stage.scoring.convert`: HPSv2's checkpoint as a folder that a scorer reads.
+"""`python -m rise_stage.scoring.convert`: HPSv2's weights as a folder that a scorer reads.
 
-Its authors publish a pickle, with the names that open_clip gives the weights. No process of Rise reads one. This does,
-once and by hand, with the reader of torch that builds tensors and runs nothing, and writes safetensors.
+Its authors publish a pickle, with the names that open_clip gives the weights. Nothing of Rise reads a pickle: its user
+saves the tensors as safetensors (docs/reference/scorers.md says how), and this gives them transformers' names.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rise_contracts.errors import InvalidInput, RiseError
@@ -80,22 +80,17 @@ def _of_block(block: re.Match[str], tensor: Tensor) -> Iterator[tuple[str, Tenso
         raise _bad("weights as open_clip names those of a CLIP", block.string)
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint, by name. Raises InvalidInput for anything that holds more than those."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name. Raises InvalidInput for anything else."""
     try:
-        held: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        why = next(iter(str(error).splitlines()), type(error).__name__)
-        raise _bad(f"a checkpoint of tensors at {path}", why) from error
-    held = held.get("state_dict", held) if isinstance(held, dict) else held
-    if not isinstance(held, dict) or not all(isinstance(each, Tensor) for each in held.values()):
-        raise _bad(f"tensors by name in {path}", type(held).__name__)
-    return {str(name).removeprefix("module."): tensor for name, tensor in held.items()}
+        return {name.removeprefix("module."): tensor for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise _bad(f"safetensors at {path}", error) from error
 
 
-def convert(checkpoint: Path, like: Path, out: Path) -> None:
-    """Write a folder with the checkpoint's weights and everything else as in `like`, and try it."""
-    weights = renamed(read_checkpoint(checkpoint))
+def convert(source: Path, like: Path, out: Path) -> None:
+    """Write a folder with the file's weights and everything else as in `like`, and try it."""
+    weights = renamed(read_weights(source))
     if out.exists():
         raise InvalidInput("--out", "a folder that is not there yet", str(out))
     out.mkdir(parents=True)
@@ -107,19 +102,21 @@ def convert(checkpoint: Path, like: Path, out: Path) -> None:
 
 
 def _bad(wanted: str, got: object) -> InvalidInput:
-    return InvalidInput("checkpoint", wanted, got, "take HPS_v2_compressed.pt or HPS_v2.1_compressed.pt of HPSv2")
+    return InvalidInput("weights", wanted, got, "docs/reference/scorers.md says how HPSv2's are saved as safetensors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
-    parser = argparse.ArgumentParser(prog="python -m rise_stage.scoring.convert", description="HPSv2 as safetensors.")
-    parser.add_argument("checkpoint", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="python -m rise_stage.scoring.convert", description="HPSv2 as a scorer reads it."
+    )
+    parser.add_argument("weights", type=Path, help="safetensors with the names of open_clip")
     parser.add_argument("--like", default=CLIP_H, help="whose configuration it has (default %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="the folder to make")
     given = parser.parse_args(arguments)
     quiet()
     try:
-        convert(given.checkpoint, found(source_of(given.like)), given.out)
+        convert(given.weights, found(source_of(given.like)), given.out)
     except RiseError as error:
         sys.stderr.write(f"rise convert: {error}\n")
         return error.exit_code
