@@ -17,18 +17,10 @@ from rise_runtime import blobs, client, layout, services, streams, tasks
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, connect, open_bus
 from rise_runtime.pulls import Consumer
-from rise_runtime.streams import WrongRevision
 from tests.bus.runtime import small
 from tests.servers import Server
 
 CANCEL = messages.Cancel(job_id="job-1", attempt=1)
-
-
-@pytest.fixture
-async def bucket(bus: Bus) -> Bucket:
-    made = Bucket(bus, "test")
-    await made.ensure()
-    return made
 
 
 def free_port() -> int:
@@ -184,59 +176,6 @@ async def test_a_failing_subscriber_goes_on(bus: Bus) -> None:
     await bus.publish("rise.test")
     await bus.publish("rise.test")
     await asyncio.wait_for(done.wait(), 60)
-
-
-async def test_a_key_is_created_once(bucket: Bucket) -> None:
-    made = await asyncio.gather(*(bucket.create("a", str(n).encode()) for n in range(5)))
-    assert sum(isinstance(revision, int) for revision in made) == 1
-    await bucket.remove("a")
-    assert await bucket.get("a") is None
-    assert isinstance(await bucket.create("a", b"again"), int)
-
-
-async def test_a_value_is_replaced_only_where_it_is_unchanged(bucket: Bucket) -> None:
-    revision = await bucket.put("a", b"1")
-    second = await bucket.update("a", b"2", revision)
-    with pytest.raises(WrongRevision):
-        await bucket.update("a", b"3", revision)
-    assert await bucket.get("a") == Entry("a", b"2", second)
-
-
-async def test_a_watcher_sees_what_is_there_then_none_then_what_changes(bucket: Bucket) -> None:
-    await bucket.put("a", b"1")
-    await bucket.put("b", b"2")
-    seen: list[tuple[str, bytes | None] | None] = []
-    async for entry in bucket.watch():
-        seen.append(None if entry is None else (entry.key, entry.value))
-        if entry is None:
-            await bucket.put("a", b"3")
-            await bucket.remove("b")
-        if len(seen) == 5:
-            break
-    assert seen == [("a", b"1"), ("b", b"2"), None, ("a", b"3"), ("b", None)]
-
-
-async def test_a_watcher_of_an_empty_bucket_is_told_so(bucket: Bucket) -> None:
-    async for entry in bucket.watch():
-        assert entry is None
-        break
-    assert await bucket.entries() == []
-
-
-async def test_a_watcher_outlives_the_server(bucket: Bucket, nats_server: Server) -> None:
-    await bucket.put("a", b"1")
-    changes = bucket.watch()
-    assert [await anext(changes), await anext(changes)][1] is None
-    nats_server.kill()
-    nats_server.start()
-    _, entry = await asyncio.wait_for(asyncio.gather(bucket.put("a", b"2"), anext(changes)), 60)
-    assert entry is not None
-    assert entry.value == b"2"
-
-
-async def test_a_bucket_that_is_not_there_is_told(bus: Bus) -> None:
-    with pytest.raises(errors.NotFound, match="is the platform up"):
-        await client.get_job(bus, "job-1")
 
 
 async def test_a_message_id_stores_once(bus: Bus) -> None:
