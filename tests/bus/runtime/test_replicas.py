@@ -7,6 +7,7 @@ told. No cluster is, when a test wants it.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -15,13 +16,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from rise_contracts import errors, messages, subjects
-from rise_contracts.records import JobRecord
+from rise_contracts.records import JobRecord, JobState
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import endings, layout, streams
+from rise_runtime import blobs, client, endings, layout, streams
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, Incoming
 from rise_runtime.fences import Fences
 from rise_runtime.jobs import Jobs
+from rise_runtime.sweeping import run_sweep
 
 LOOKS = 6
 
@@ -149,3 +151,49 @@ async def test_the_job_that_has_the_key_is_found(bus: Bus) -> None:
     first = await jobs.create(JobRecord(request=request))
     async with behind(bus, subjects.KV_JOBS):
         assert await jobs.create(JobRecord(request=request, attempt=2)) == first
+
+
+async def complete(bus: Bus) -> tuple[messages.JobDone, bytes]:
+    """A job that is over, with pictures in chunks, and what is in them."""
+    made, now = b"x" * (subjects.INLINE_LIMIT + 1), 1.0
+    shelf = subjects.shelf(subjects.lane(subjects.KEPT, None), None)
+    ref, _ = await blobs.send(bus, shelf, "job-1", "result", 1, made)
+    image = messages.ImageRef(nbytes=len(made), sha256=ref.sha256, width=1, height=1)
+    done = messages.JobDone(
+        job_id="job-1",
+        attempt=1,
+        at=now,
+        worker="device-1",
+        arm="edge-only",
+        seed=1,
+        digest=ref.sha256,
+        nbytes=len(made),
+        images=(image,),
+        payload=ref,
+        stages=(),
+    )
+    await endings.keep(bus, done)
+    request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=now)
+    await Jobs(bus).create(JobRecord(request=request, state=JobState.COMPLETE))
+    return done, made
+
+
+async def test_the_pictures_of_a_job_that_is_over_are_waited_for(bus: Bus) -> None:
+    _, made = await complete(bus)
+    async with behind(bus, subjects.KV_RESULTS):
+        assert (await client.fetch_result(bus, "job-1")).images == (made,)
+
+
+async def test_the_sweep_takes_no_pictures_because_a_replica_knows_of_no_ending(bus: Bus) -> None:
+    done, made = await complete(bus)
+    shelf = subjects.shelf(subjects.lane("device", None), "device-1")
+    other, _ = await blobs.send(bus, shelf, "job-1", "result", 1, made)
+    sweeping = asyncio.create_task(run_sweep(bus, 0.02))
+    try:
+        async with behind(bus, subjects.KV_RESULTS), asyncio.timeout(30):
+            while await streams.count(bus, subjects.STREAM_BLOBS, f"{other.subject}.*"):
+                await asyncio.sleep(0.02)
+    finally:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+    assert await streams.count(bus, subjects.STREAM_BLOBS, f"{done.payload.subject}.*") == done.payload.chunks

@@ -146,6 +146,8 @@ async def fetch_result(bus: Bus, job_id: str) -> Result:
     ended = await endings.get(bus, job_id)
     if ended is None:
         record = await get_job(bus, job_id)
+        ended = await endings.known(bus, job_id) if record.finished else None
+    if ended is None:
         raise errors.NotFound("result", job_id, f"the job is {record.state}; wait for it with: rise watch {job_id}")
     ending, behind = ended
     if isinstance(ending, messages.JobFailed):

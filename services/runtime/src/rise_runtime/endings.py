@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from rise_contracts import codec, messages, subjects
 from rise_contracts.records import JobRecord
@@ -19,6 +20,9 @@ from rise_runtime.fences import Fences
 from rise_runtime.jobs import Held, Jobs
 
 log = logging.getLogger(__name__)
+
+_BEHIND_S: Final = 2.0
+_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,17 @@ async def get(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
     if entry is None or entry.value is None:
         return None
     return codec.decode_ending(entry.value)
+
+
+async def known(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
+    """The same of a job that has ended, as its record says: a server that is behind is asked again for a while."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + _BEHIND_S
+    while (ended := await get(bus, job_id)) is None:
+        if loop.time() >= give_up:
+            return None
+        await asyncio.sleep(_AGAIN_S)
+    return ended
 
 
 async def keep(bus: Bus, ending: messages.Ending, behind: bytes = b"") -> Kept:
