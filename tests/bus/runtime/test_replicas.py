@@ -184,16 +184,29 @@ async def test_the_pictures_of_a_job_that_is_over_are_waited_for(bus: Bus) -> No
         assert (await client.fetch_result(bus, "job-1")).images == (made,)
 
 
-async def test_the_sweep_takes_no_pictures_because_a_replica_knows_of_no_ending(bus: Bus) -> None:
+@pytest.mark.parametrize("bucket", [subjects.KV_RESULTS, subjects.KV_JOBS])
+async def test_the_sweep_takes_no_pictures_because_a_replica_knows_nothing(bus: Bus, bucket: str) -> None:
     done, made = await complete(bus)
     shelf = subjects.shelf(subjects.lane("device", None), "device-1")
     other, _ = await blobs.send(bus, shelf, "job-1", "result", 1, made)
     sweeping = asyncio.create_task(run_sweep(bus, 0.02))
     try:
-        async with behind(bus, subjects.KV_RESULTS), asyncio.timeout(30):
+        async with behind(bus, bucket), asyncio.timeout(30):
             while await streams.count(bus, subjects.STREAM_BLOBS, f"{other.subject}.*"):
                 await asyncio.sleep(0.02)
     finally:
         sweeping.cancel()
         await asyncio.gather(sweeping, return_exceptions=True)
     assert await streams.count(bus, subjects.STREAM_BLOBS, f"{done.payload.subject}.*") == done.payload.chunks
+
+
+async def test_only_a_removal_makes_a_key_gone_for_certain(bus: Bus) -> None:
+    bucket = Bucket(bus, subjects.KV_RESULTS)
+    assert not await bucket.is_there("job-1")
+    await endings.keep(bus, cancelled(1.0))
+    async with behind(bus, subjects.KV_RESULTS) as replica:
+        replica.behind = 1_000_000
+        assert await bucket.get("job-1") is None
+        assert await bucket.is_there("job-1")
+        await bucket.remove("job-1")
+        assert not await bucket.is_there("job-1")

@@ -81,6 +81,11 @@ class Bucket:
         entry = await self._last(key, patience)
         return entry if entry is not None and entry.value is not None else None
 
+    async def is_there(self, key: str) -> bool:
+        """Whether the key is there for certain: `get` may be answered by a server that is behind."""
+        message = await streams.leading(self._bus, self._stream, self._prefix + key)
+        return message is not None and message.headers.get(_OPERATION) not in _REMOVED
+
     async def put(self, key: str, value: bytes, *, patience: float = 15.0) -> int:
         """Write whatever is there; the new revision."""
         self._bus.check_size(f"{self.name} {key}", len(value))

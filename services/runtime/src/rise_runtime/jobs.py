@@ -33,6 +33,10 @@ class Jobs:
         entry = await self._bucket.get(job_id, patience=patience)
         return None if entry is None else _held(entry)
 
+    async def is_there(self, job_id: str) -> bool:
+        """Whether there is a record for certain; see `Bucket.is_there`."""
+        return await self._bucket.is_there(job_id)
+
     async def create(self, record: JobRecord) -> Held:
         """The stored record, or that of the job of this id which is there already. Raises what `Bucket.create` does."""
         there = await self._bucket.create(record.job_id, codec.encode(record))

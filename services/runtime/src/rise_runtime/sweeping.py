@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rise_contracts import errors, messages, subjects
@@ -22,6 +23,7 @@ from rise_runtime.jobs import Jobs
 log = logging.getLogger(__name__)
 
 FORGET_S: Final = 60.0
+_BUCKETS: Final = (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS)
 _AGAIN_S: Final = 0.5
 NO_JOB: Final = ""
 
@@ -59,16 +61,17 @@ async def run_sweep(
 
 
 async def _swept(bus: Bus, jobs: Jobs, known: set[str], forget_s: float) -> bool:
-    """False where the server is not ready for it."""
-    try:
-        # First: a server that was killed may have found again what had been dropped, and that is no job.
-        for name in (subjects.KV_RESULTS, subjects.KV_FENCES, subjects.KV_JOBS):
-            await Bucket(bus, name).forget(forget_s)
-        await _sweep(bus, jobs, known)
-    except errors.RiseError as error:
-        log.info("the sweep has to wait: %s", error)
-        return False
-    return True
+    """False where the server is not ready for some of it."""
+    # First: a server that was killed may have found again what had been dropped, and that is no job.
+    forgetting = [partial(Bucket(bus, name).forget, forget_s) for name in _BUCKETS]
+    done = True
+    for part in (*forgetting, partial(_sweep, bus, jobs, known)):
+        try:
+            await part()
+        except errors.RiseError as error:
+            log.info("the sweep has to wait: %s", error)
+            done = False
+    return done
 
 
 async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
@@ -79,7 +82,8 @@ async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
     found = [kept for kept in listed if kept.subject not in known]
     held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found} - {NO_JOB}}
     records = {job_id: each.record for job_id, each in held.items() if each is not None}
-    for kept in orphans(found, records):
+    unread = {job_id for job_id in held.keys() - records.keys() if await jobs.is_there(job_id)}
+    for kept in orphans([each for each in found if each.job_id not in unread], records):
         if kept.result and kept.job_id in records:
             ended = await endings.get(bus, kept.job_id)
             if ended is None:
