@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 ACK_WAIT_S: Final = 0.3
 """A result that lies with a process which dies is looked at by another after this time: meanwhile its job stands still.
 Who is still looking says so in between; one that cannot is overtaken, and a look made twice has the same effect."""
-BATCH: Final = 2
-"""What waits behind a long look comes to another after `ACK_WAIT_S`: so little of it may wait."""
 LOOKS: Final = 5
 """At a record that may be an old one, before an offer that it does not know is taken for a lie."""
 MOST_IN_VAIN: Final = 1000
@@ -93,13 +91,13 @@ class _Customs:
         self._in_vain: dict[str, deque[float]] = {}
 
     async def run(self) -> None:
+        # One at a time: what waits behind a long look, or lies with a dead process, comes late.
         consumer = Consumer(
             self._bus,
             subjects.STREAM_OFFERS,
             (subjects.ALL_OFFERS,),
             durable=subjects.DURABLE_CUSTOMS,
             ack_wait_s=ACK_WAIT_S,
-            batch=BATCH,
         )
         watching = asyncio.create_task(self._outcasts.run())
         await consumer.start()
