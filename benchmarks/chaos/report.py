@@ -166,7 +166,7 @@ def _goal(fault: str, target: str) -> float | None:
     """Seconds; only deaths have a goal: how long a fault lasts is up to the fault."""
     if fault not in ("killed", "out of memory", "told to stop", "SIGKILL"):
         return None
-    if target.endswith("worker"):
+    if target in ("edge worker", "device worker"):  # a node's is Kubernetes' own, which waits for it first
         return WORKER_S
     if target == "nats-server":
         return SERVER_S

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from rise_contracts import messages, subjects
-from rise_runtime import blobs, client, streams
+from rise_runtime import blobs, client, layout, streams
+from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.fences import Fences
 from tests.bus.runtime import small
 
 SWEEPING = replace(small.QUICK_DRIVER, sweep_s=0.1)
@@ -59,3 +61,32 @@ async def test_what_a_job_under_way_has_kept_is_left_alone(bus: Bus, tmp_path: P
         await until_gone(bus, subjects.STREAM_CHECKPOINTS, other)
         assert await streams.count(bus, subjects.STREAM_CHECKPOINTS, own) == 1
         (tmp_path / "hold-0-after-2").unlink()
+
+
+async def test_a_fence_without_a_job_goes_and_one_of_a_job_stays(bus: Bus, tmp_path: Path) -> None:
+    """A driver that was frozen as it admitted an attempt may do so when the job was removed meanwhile."""
+    async with small.relay(bus, tmp_path, settings=SWEEPING):
+        stays, goes = [await client.submit(bus, small.spec(seed=seed)) for seed in (3, 4)]
+        for job in (stays, goes):
+            assert isinstance(await client.wait(bus, job.job_id), messages.JobDone)
+        await client.remove(bus, goes.job_id)
+        await Fences(bus).admit(goes.job_id, 2)
+        await Fences(bus).admit("job-never", 1)
+        bucket = Bucket(bus, subjects.KV_FENCES)
+        async with asyncio.timeout(30):
+            while {entry.key for entry in await bucket.entries()} != {stays.job_id}:
+                await asyncio.sleep(0.05)
+
+
+async def test_a_fence_of_a_job_that_came_again_meanwhile_stays(bus: Bus) -> None:
+    await layout.ensure(bus)
+    fences, bucket = Fences(bus), Bucket(bus, subjects.KV_FENCES)
+    await fences.admit("job-1", 1)
+
+    async def comes_again(job_id: str) -> bool:
+        await fences.admit(job_id, 2)
+        return False
+
+    await fences.sweep(comes_again, set())
+    assert await fences.is_current("job-1", 2)
+    assert await bucket.is_there("job-1")

@@ -125,9 +125,10 @@ class Bucket:
         await asyncio.sleep(_AGAIN_S)
         return await self._last(key) or Entry(key, None, 0)
 
-    async def remove(self, key: str) -> None:
-        """Take the key away; watchers hear of it."""
-        await streams.store(self._bus, self._prefix + key, b"", headers={_OPERATION: "DEL"})
+    async def remove(self, key: str, revision: int | None = None) -> None:
+        """Take the key away; watchers hear of it. With `revision` only if it is still at that: raises WrongRevision."""
+        mark = {_OPERATION: "DEL"}
+        await streams.store(self._bus, self._prefix + key, b"", headers=mark, expect_last=revision)
 
     async def forget(self, older_s: float) -> None:
         """Drop the marks of removal at the front of the bucket that are older than `older_s` seconds: who watches has

@@ -7,10 +7,16 @@ attempts work for.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
 from rise_contracts import codec, messages, subjects
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus
 from rise_runtime.streams import WrongRevision
+
+log = logging.getLogger(__name__)
 
 
 class Fences:
@@ -44,6 +50,22 @@ class Fences:
 
     async def remove(self, job_id: str) -> None:
         await self._bucket.remove(job_id)
+
+    async def sweep(self, is_there: Callable[[str], Awaitable[bool]], known: set[tuple[str, int]]) -> None:
+        """Remove those of jobs that are not there: a driver that was frozen may admit what was removed meanwhile.
+
+        A job has its record before its fence, so fences are listed first. `known` are those that were right before,
+        with their revisions: each is looked at once.
+        """
+        found = {(entry.key, entry.revision) for entry in await self._bucket.entries()}
+        known &= found
+        for job_id, revision in sorted(found - known):
+            if await is_there(job_id):
+                known.add((job_id, revision))
+                continue
+            with suppress(WrongRevision):  # the job came again
+                await self._bucket.remove(job_id, revision)
+                log.info("job %s: a fence without a job goes", job_id)
 
     async def _get(self, job_id: str, patience: float = 0.0) -> messages.Fence | None:
         entry = await self._bucket.get(job_id, patience=patience)

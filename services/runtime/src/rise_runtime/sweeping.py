@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -18,6 +18,7 @@ from rise_contracts.records import JobRecord
 from rise_runtime import endings, streams
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.fences import Fences
 from rise_runtime.jobs import Jobs
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ async def run_sweep(
 ) -> None:
     """Sweep every `every_s` seconds until cancelled, and when the server is back, while `leads` says so. After
     `forget_s` the marks of removed jobs go, so that of a platform without jobs nothing is left on the disk."""
-    jobs, known, back = Jobs(bus), set[str](), asyncio.Event()
+    sweep, back = _Sweep(bus, forget_s), asyncio.Event()
     stop_listening, pause_s = bus.on_reconnect(back.set), every_s
     try:
         while True:
@@ -54,45 +55,63 @@ async def run_sweep(
                 async with asyncio.timeout(pause_s):
                     await back.wait()
             back.clear()
-            done = not leads() or await _swept(bus, jobs, known, forget_s)
+            done = not leads() or await sweep.once()
             pause_s = every_s if done else min(_AGAIN_S, every_s)
     finally:
         stop_listening()
 
 
-async def _swept(bus: Bus, jobs: Jobs, known: set[str], forget_s: float) -> bool:
-    """False where the server is not ready for some of it."""
-    # First: a server that was killed may have found again what had been dropped, and that is no job.
-    forgetting = [partial(Bucket(bus, name).forget, forget_s) for name in _BUCKETS]
-    done = True
-    for part in (*forgetting, partial(_sweep, bus, jobs, known)):
-        try:
-            await part()
-        except errors.RiseError as error:
-            log.info("the sweep has to wait: %s", error)
-            done = False
-    return done
+class _Sweep:
+    """What one sweep learns for the next: results that were found to be their jobs' own, fences that have a job."""
 
+    def __init__(self, bus: Bus, forget_s: float) -> None:
+        self._bus, self._forget_s = bus, forget_s
+        self._jobs, self._fences = Jobs(bus), Fences(bus)
+        self._results: set[str] = set()
+        self._fenced: set[tuple[str, int]] = set()
 
-async def _sweep(bus: Bus, jobs: Jobs, known: set[str]) -> None:
-    """`known`: results that were found to be their jobs' own. Messages are listed before records are read: one whose
-    record is not there then is of a job that was removed, and of none that is only just accepted."""
-    listed = await _listed(bus)
-    known &= {kept.subject for kept in listed}
-    found = [kept for kept in listed if kept.subject not in known]
-    held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found} - {NO_JOB}}
-    records = {job_id: each.record for job_id, each in held.items() if each is not None}
-    unread = {job_id for job_id in held.keys() - records.keys() if await jobs.is_there(job_id)}
-    for kept in orphans([each for each in found if each.job_id not in unread], records):
-        if kept.result and kept.job_id in records:
-            ended = await endings.get(bus, kept.job_id)
-            if ended is None:
-                continue  # a server that is behind may not know of it: pictures go by what is known, and later
-            if isinstance(ended[0], messages.JobDone) and ended[0].payload.subject == kept.subject:
-                known.add(kept.subject)
-                continue
-        log.info("job %s: %s is of no use any more, and goes", kept.job_id, kept.subject)
-        await streams.purge(bus, kept.stream, f"{kept.subject}.*" if kept.chunks else kept.subject)
+    async def once(self) -> bool:
+        """False where the server is not ready for some of it."""
+        # First: a server that was killed may have found again what had been dropped, and that is no job.
+        parts: list[Callable[[], Awaitable[None]]] = [
+            *(partial(Bucket(self._bus, name).forget, self._forget_s) for name in _BUCKETS),
+            partial(self._fences.sweep, self._jobs.is_there, self._fenced),
+            self._bytes,
+        ]
+        done = True
+        for part in parts:
+            try:
+                await part()
+            except errors.RiseError as error:
+                log.info("the sweep has to wait: %s", error)
+                done = False
+        return done
+
+    async def _bytes(self) -> None:
+        """Messages are listed before records are read: one whose record is not there then is of a job that was
+        removed, and of none that is only just accepted."""
+        bus, jobs = self._bus, self._jobs
+        listed = await _listed(bus)
+        self._results &= {kept.subject for kept in listed}
+        found = [kept for kept in listed if kept.subject not in self._results]
+        held = {job_id: await jobs.get(job_id) for job_id in {kept.job_id for kept in found} - {NO_JOB}}
+        records = {job_id: each.record for job_id, each in held.items() if each is not None}
+        unread = {job_id for job_id in held.keys() - records.keys() if await jobs.is_there(job_id)}
+        for kept in orphans([each for each in found if each.job_id not in unread], records):
+            if not (kept.result and kept.job_id in records and await self._may_stay(kept)):
+                log.info("job %s: %s is of no use any more, and goes", kept.job_id, kept.subject)
+                await streams.purge(bus, kept.stream, f"{kept.subject}.*" if kept.chunks else kept.subject)
+
+    async def _may_stay(self, kept: Kept) -> bool:
+        """Whether these are the pictures of the job's own ending. A server that is behind may not know of it: pictures
+        go by what is known, and later."""
+        ended = await endings.get(self._bus, kept.job_id)
+        if ended is None:
+            return True
+        own = isinstance(ended[0], messages.JobDone) and ended[0].payload.subject == kept.subject
+        if own:
+            self._results.add(kept.subject)
+        return own
 
 
 async def _listed(bus: Bus) -> list[Kept]:
