@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from benchmarks.chaos.tap import tapped
 from rise_contracts import errors
 from rise_runtime import client
 from rise_runtime.buckets import Bucket, Entry
-from rise_runtime.bus import Bus
+from rise_runtime.bus import Bus, connect
 from rise_runtime.streams import WrongRevision
 from tests.servers import Server
 
@@ -72,3 +73,18 @@ async def test_a_watcher_outlives_the_server(bucket: Bucket, nats_server: Server
 async def test_a_bucket_that_is_not_there_is_told(bus: Bus) -> None:
     with pytest.raises(errors.NotFound, match="is the platform up"):
         await client.get_job(bus, "job-1")
+
+
+async def test_what_may_be_asked_again_is_answered_as_soon_as_the_server_is_back(
+    bus: Bus, bucket: Bucket, nats_server: Server
+) -> None:
+    await bucket.put("a", b"1")
+    async with tapped(nats_server.url) as tap, connect(tap.url, nats_server.token) as own:
+        hold = tap.hold(lambda said: said.subject.startswith("$JS.API.DIRECT.GET."))
+        asking = asyncio.create_task(Bucket(own, bucket.name).get("a", patience=60.0))
+        await asyncio.wait_for(hold.met.wait(), 20)
+        began = asyncio.get_running_loop().time()
+        hold.drop()
+        assert await asyncio.wait_for(asking, 20) == Entry("a", b"1", 1)
+        # Less than a try of this question takes (5 s): it was not waited out.
+        assert asyncio.get_running_loop().time() - began < 4.0

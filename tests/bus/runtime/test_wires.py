@@ -14,7 +14,6 @@ import pytest
 from benchmarks.chaos.tap import tapped
 from rise_contracts import codec, errors, messages, subjects
 from rise_runtime import blobs, client, layout, services, streams, tasks
-from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, connect, open_bus
 from rise_runtime.pulls import Consumer
 from tests.bus.runtime import small
@@ -108,21 +107,6 @@ async def test_a_question_does_not_outlive_its_connection(nats_server: Server) -
         hold.drop()
         with pytest.raises(errors.BusUnavailable, match="lost before"):
             await asyncio.wait_for(asking, 20)
-
-
-async def test_what_may_be_asked_again_is_answered_as_soon_as_the_server_is_back(
-    bus: Bus, bucket: Bucket, nats_server: Server
-) -> None:
-    await bucket.put("a", b"1")
-    async with tapped(nats_server.url) as tap, connect(tap.url, nats_server.token) as own:
-        hold = tap.hold(lambda said: said.subject.startswith("$JS.API.DIRECT.GET."))
-        asking = asyncio.create_task(Bucket(own, bucket.name).get("a", patience=60.0))
-        await asyncio.wait_for(hold.met.wait(), 20)
-        began = asyncio.get_running_loop().time()
-        hold.drop()
-        assert await asyncio.wait_for(asking, 20) == Entry("a", b"1", 1)
-        # Less than a try of this question takes (5 s): it was not waited out.
-        assert asyncio.get_running_loop().time() - began < 4.0
 
 
 async def test_errors_of_a_service_travel_back(bus: Bus) -> None:

@@ -55,6 +55,12 @@ class Connection(Client):
         self._public_nkey, signed = _read(lambda: self._access.sign(nonce.encode()))
         return signed
 
+    async def _select_next_server(self) -> None:
+        left: Any = self._transport
+        if left is not None:
+            left.close()  # of a try that failed nats-py forgets the socket, open as it is
+        await super()._select_next_server()
+
     async def _process_err(self, err_msg: str) -> None:
         if "permissions violation" in err_msg:
             await super()._process_err(err_msg)
