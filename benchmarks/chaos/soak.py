@@ -61,7 +61,7 @@ class Drift:
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """What came of one: `wrong` jobs were lost, done twice, or hung."""
+    """What came of one: `wrong` jobs were lost, done twice, or hung; `left` things lay there when all was over."""
 
     seed: int
     minutes: float
@@ -70,6 +70,7 @@ class Soak:
     jobs: int
     faults: int
     wrong: int
+    left: int
     drifts: tuple[Drift, ...]
 
 
@@ -109,6 +110,7 @@ def judged(samples: Sequence[Sample], results: Sequence[Result], seed: int) -> S
         jobs=sum(each.jobs for each in results),
         faults=len(results) - 1,  # the first result is of what came before any
         wrong=wrong,
+        left=sum(len(each.left) for each in results) - wrong,
         drifts=tuple(drifts(samples)),
     )
 
@@ -167,7 +169,7 @@ def markdown(soak: Soak) -> str:
     """A line, and a table of every series."""
     said = (
         f"{soak.minutes:.0f} minutes, {soak.jobs} jobs, {soak.faults} faults, seed {soak.seed}, on {soak.date}: "
-        f"{soak.wrong} jobs lost, done twice or hung. {soak.machine}."
+        f"{soak.wrong} jobs lost, done twice or hung, {soak.left} things left over. {soak.machine}."
     )
     lines = [
         "| process or stream | figure | second third | last third | per hour | flat |",

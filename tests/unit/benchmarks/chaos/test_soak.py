@@ -61,9 +61,9 @@ CELL = Cell("killed", "driver", Moment.IN_HEAD, Door.COMMAND_LINE)
 
 
 def test_the_judgement_counts_jobs_and_faults() -> None:
-    results = [Result(CELL, 4), Result(CELL, 3, lost=1), Result(CELL, 2, hung=1)]
+    results = [Result(CELL, 4), Result(CELL, 3, lost=1, left=("a",)), Result(CELL, 2, hung=1, left=("b", "c"))]
     found = soak.judged(series([100.0] * LENGTH), results, 9)
-    assert (found.seed, found.jobs, found.faults, found.wrong) == (9, 9, 2, 2)
+    assert (found.seed, found.jobs, found.faults, found.wrong, found.left) == (9, 9, 2, 2, 1)
     assert found.minutes == pytest.approx(29 / 6)
 
 
