@@ -62,8 +62,7 @@ async def _soak(wish: Wish, folder: Path, tell: Tell) -> list[Result]:
     makeup = Makeup(wish.stage or "real")
     async with world(makeup, folder) as made, followed(made.bus) as ledger, soak.watched(made) as samples:
         planned = soak.jobs(wish.seed, 60 * wish.soak)
-        steady = {"calm_s": soak.CALM_S, "every_s": soak.JOB_EVERY_S}
-        results = await storm.run(made, ledger, wish.seed, planned, tell, **steady)
+        results = await storm.run(made, ledger, wish.seed, planned, tell, calm_s=soak.CALM_S, every_s=soak.JOB_EVERY_S)
     found = soak.judged(samples, results, wish.seed)
     soak.write(found, samples, wish.soaked)
     for drift in found.drifts:

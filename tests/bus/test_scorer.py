@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,6 +18,7 @@ from rise_runtime import client, layout
 from rise_runtime.bus import Bus
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Handoff, Picture, Pictures, StageContext, StageResult
+from rise_runtime.together import meanwhile
 from rise_runtime.worker import run_worker
 from rise_stage.scoring.service import Settings, run_scorer
 from tests.bus import cli_stage
@@ -54,22 +54,11 @@ def draws(task: messages.StageTask, payload: bytes, context: StageContext) -> St
     return Pictures(tuple(Picture(png, 64, 64) for png in drawn), stage.steps)
 
 
-@contextlib.asynccontextmanager
-async def running(*parts: Awaitable[None]) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 @pytest.fixture(autouse=True)
 async def _platform(bus: Bus) -> AsyncIterator[None]:
     await layout.ensure(bus)
     workers = (run_worker(bus, small.identity(name), draws, settings=small.QUICK) for name in ("edge-1", "device-1"))
-    async with small.driver(bus), small.scheduler(bus), running(*workers):
+    async with small.driver(bus), small.scheduler(bus), meanwhile(*workers):
         yield
 
 
@@ -102,7 +91,7 @@ async def told(bus: Bus, count: int) -> dict[str, tuple[float, str]]:
 async def test_the_outcome_carries_the_label_and_its_source_and_pictures_count_as_their_mean(bus: Bus) -> None:
     scorer = Counting()
     first = await done(bus)  # it ended before the scorer began
-    async with running(run_scorer(bus, scorer, ALL)):
+    async with meanwhile(run_scorer(bus, scorer, ALL)):
         assert await told(bus, 1) == {first: (0.25, "counting")}
         several = await done(bus, images=2)
         assert (await told(bus, 2))[several] == (0.625, "counting")
@@ -111,7 +100,7 @@ async def test_the_outcome_carries_the_label_and_its_source_and_pictures_count_a
 
 async def test_two_scorers_tell_each_job_once(bus: Bus) -> None:
     one, other = Counting(), Counting()
-    async with running(run_scorer(bus, one, ALL), run_scorer(bus, other, ALL)):
+    async with meanwhile(run_scorer(bus, one, ALL), run_scorer(bus, other, ALL)):
         jobs = {await done(bus) for _ in range(4)}
         assert set(await told(bus, 4)) == jobs
     assert len(one.seen) + len(other.seen) == 4
@@ -123,14 +112,14 @@ async def test_of_a_share_only_the_sample_is_scored(bus: Bus) -> None:
     keys = [f"key-{number}" for number in range(20)]
     inside = [key for key in keys if sampling.is_sampled("score", client.id_of(key), 0.5)]
     outside = [key for key in keys if key not in inside]
-    async with running(run_scorer(bus, scorer, half)):
+    async with meanwhile(run_scorer(bus, scorer, half)):
         await done(bus, idempotencyKey=outside[0])
         wanted = {await done(bus, idempotencyKey=key) for key in inside[:2]}
         assert set(await told(bus, 2)) == wanted
 
 
 async def test_the_embedded_family_is_its_judges_and_an_audit_is_nobodys(bus: Bus) -> None:
-    async with running(run_scorer(bus, Counting(), ALL)):
+    async with meanwhile(run_scorer(bus, Counting(), ALL)):
         await done(bus, family="rise-shapes")
         await done(bus, idempotencyKey=key_of("another"))
         job = await done(bus)
@@ -140,7 +129,7 @@ async def test_the_embedded_family_is_its_judges_and_an_audit_is_nobodys(bus: Bu
 async def test_what_a_scorer_says_has_no_word_of_the_prompt(bus: Bus, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     scorer = Counting(trouble=ValueError(f"cannot tokenize {PROMPT!r}"), times=1)
-    async with running(run_scorer(bus, scorer, ALL)):
+    async with meanwhile(run_scorer(bus, scorer, ALL)):
         job = await done(bus)
         assert await told(bus, 1) == {job: (0.25, "counting")}  # the second try
     assert "scorer tries again: counting cannot score it: ValueError: cannot tokenize" in caplog.text
@@ -149,7 +138,7 @@ async def test_what_a_scorer_says_has_no_word_of_the_prompt(bus: Bus, caplog: py
 
 async def test_a_job_that_nobody_can_score_is_given_up_and_the_next_is_scored(bus: Bus) -> None:
     scorer = Counting(trouble=RuntimeError("out of order"), times=5)
-    async with running(run_scorer(bus, scorer, ALL)):
+    async with meanwhile(run_scorer(bus, scorer, ALL)):
         await done(bus)
         job = await done(bus)
         assert await told(bus, 1) == {job: (0.25, "counting")}
@@ -157,7 +146,7 @@ async def test_a_job_that_nobody_can_score_is_given_up_and_the_next_is_scored(bu
 
 async def test_a_picture_that_is_worth_no_number_is_let_go_at_once(bus: Bus) -> None:
     scorer = Counting(trouble=InvalidInput("picture", "a PNG that can be read", "OSError"), times=1)
-    async with running(run_scorer(bus, scorer, ALL)):
+    async with meanwhile(run_scorer(bus, scorer, ALL)):
         await done(bus)
         job = await done(bus)
         assert await told(bus, 1) == {job: (0.25, "counting")}
@@ -170,6 +159,6 @@ async def test_a_job_that_was_removed_is_let_go(bus: Bus) -> None:
             if record.finished:
                 break
     await client.remove(bus, gone)
-    async with running(run_scorer(bus, Counting(), ALL)):
+    async with meanwhile(run_scorer(bus, Counting(), ALL)):
         job = await done(bus)
         assert set(await told(bus, 1)) == {job}

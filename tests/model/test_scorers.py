@@ -18,11 +18,10 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import Source
-from rise_contracts.scorers import SCORERS, Chosen
+from rise_contracts.scorers import SCALES, SCORERS, Chosen, Scale
 from rise_stage.scoring import convert
 from rise_stage.scoring.clip import ClipScorer, load
 from rise_stage.scoring.pictures import opened
-from rise_stage.scoring.scorer import SCALES, Scale
 from tests.model.tiny_clip import OpenClip, tiny_clip
 
 PROMPT = "two red kites over a grey sea"

@@ -6,7 +6,6 @@ import asyncio
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,10 @@ from rise_runtime import client, layout
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
 from rise_runtime.families import Families
-from rise_runtime.heartbeat import Workers
 from rise_stage.engine import Engine
 from rise_stage.engine.arms import configuration_of
 from rise_stage.engine.images import to_png
+from tests.bus.runtime import small
 from tests.model.one_side import CUTS, STEPS, cut_at, uncut
 from tests.model.workers import READY_S, beating, platform, worker
 from tests.rings import lacks_nats_server
@@ -148,20 +147,10 @@ async def test_a_worker_says_what_loading_takes_and_how_old_its_paces_are(bus: B
             job = await client.submit(bus, RelayJobSpec(prompt="a small red circle", seed=3))
             done = await client.wait(bus, job.job_id)
         assert isinstance(done, messages.JobDone), done
-        after = await until(bus, lambda beat: "small" in beat.seconds_per_step)
+        after = await small.heartbeat(bus, lambda beat: "small" in beat.seconds_per_step)
     assert set(after.members) == {"large", "small"}
     assert 0 < after.load_seconds["small"] <= done.stages[0].timings["load"]
     assert after.pace_age_s["small"] < after.pace_age_s["large"]
-
-
-async def until(bus: Bus, wanted: Callable[[messages.Heartbeat], bool]) -> messages.Heartbeat:
-    """The first heartbeat that is as wanted."""
-    async with asyncio.timeout(60):
-        async for alive in Workers(bus).changes():
-            for beat in alive:
-                if wanted(beat):
-                    return beat
-    raise AssertionError("the watch ended")
 
 
 def elsewhere(configuration: Configuration) -> Configuration:

@@ -30,6 +30,7 @@ from rise_runtime import access, client, services
 from rise_runtime.bus import Bus, open_bus
 from rise_runtime.driver import run_driver
 from rise_runtime.driving import DriverSettings
+from rise_runtime.heartbeat import Workers
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Checkpoint, Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.signals import leave, stop_on_signals
@@ -280,6 +281,16 @@ async def record_is(bus: Bus, job_id: str, state: str) -> JobRecord:
             if record.state == state:
                 return record
     raise AssertionError(f"job {job_id} ended and was never {state}")
+
+
+async def heartbeat(bus: Bus, wanted: Callable[[messages.Heartbeat], bool]) -> messages.Heartbeat:
+    """The first heartbeat that is as wanted."""
+    async with asyncio.timeout(60):
+        async for alive in Workers(bus).changes():
+            for beat in alive:
+                if wanted(beat):
+                    return beat
+    raise AssertionError("the watch ended")
 
 
 async def until_gone(bus: Bus, job_id: str) -> None:

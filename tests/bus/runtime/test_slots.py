@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from rise_contracts import messages, subjects
 from rise_contracts.records import JobState
 from rise_runtime import client, layout, streams
 from rise_runtime.bus import Bus
-from rise_runtime.heartbeat import Workers
 from rise_runtime.seam import Stuck, WorkerStatus
 from rise_runtime.worker import run_worker
 from tests.bus.runtime import small
@@ -45,15 +44,6 @@ async def submit(bus: Bus, jobs: int, prompt: str = "a red circle") -> list[mess
     return [record.request for record in records]
 
 
-async def busy_with(bus: Bus, wanted: Callable[[messages.Heartbeat], bool]) -> messages.Heartbeat:
-    async with asyncio.timeout(60):
-        async for alive in Workers(bus).changes():
-            for beat in alive:
-                if wanted(beat):
-                    return beat
-    raise AssertionError("the watch ended")
-
-
 async def all_right(bus: Bus, jobs: Sequence[messages.JobRequest], deliveries: int = 1) -> None:
     """Each job ends in its picture, in its first attempt, after so many starts of its head; the queues are empty."""
     for job in jobs:
@@ -75,7 +65,7 @@ async def test_it_takes_as_many_as_it_has_slots_and_no_more(bus: Bus, tmp_path: 
         small.worker(bus, "device-1", tmp_path),
     ):
         jobs = await submit(bus, 5)
-        beat = await busy_with(bus, lambda beat: len(beat.busy_jobs) == 3 and beat.queue_depth == 2)
+        beat = await small.heartbeat(bus, lambda beat: len(beat.busy_jobs) == 3 and beat.queue_depth == 2)
         assert (beat.worker, beat.slots) == ("edge-1", 3)
         await small.until(lambda: len(held(tmp_path, jobs)) == 3)
         assert set(beat.busy_jobs) == set(held(tmp_path, jobs))
@@ -96,7 +86,7 @@ async def test_a_cancelled_job_frees_its_slot_and_only_its_own(bus: Bus, tmp_pat
         (third,) = await submit(bus, 1)
         await client.cancel(bus, first.job_id)
         await small.until(lambda: held(tmp_path, [third]) != [])
-        await busy_with(bus, lambda beat: set(beat.busy_jobs) == {second.job_id, third.job_id})
+        await small.heartbeat(bus, lambda beat: set(beat.busy_jobs) == {second.job_id, third.job_id})
         hold.unlink()
         await all_right(bus, [second, third])
         assert isinstance(await client.wait(bus, first.job_id), messages.JobCancelled)
@@ -149,8 +139,8 @@ async def test_a_task_that_kills_its_workers_does_not_take_the_others_with_it(
         ending = asyncio.ensure_future(client.wait(bus, deadly.job_id))
         surviving = asyncio.create_task(survivor())
         # What was delivered before is worked on alone: its worker lives on, and takes nothing else.
-        once = await busy_with(bus, lambda beat: beat.pool == "edge" and len(beat.busy_jobs) == 1)
-        later = await busy_with(bus, lambda beat: beat.worker == once.worker and beat.at > once.at + 1.5)
+        once = await small.heartbeat(bus, lambda beat: beat.pool == "edge" and len(beat.busy_jobs) == 1)
+        later = await small.heartbeat(bus, lambda beat: beat.worker == once.worker and beat.at > once.at + 1.5)
         assert later.busy_jobs == once.busy_jobs
         assert {*later.busy_jobs} < {job.job_id for job in jobs}
         hold.unlink()
@@ -191,7 +181,7 @@ async def test_a_full_handler_is_left_alone_until_there_is_room(bus: Bus, tmp_pa
         working = asyncio.create_task(work)
         await ready.wait()
         jobs = await submit(bus, 3)
-        beat = await busy_with(bus, lambda beat: len(beat.busy_jobs) == 1 and beat.queue_depth == 2)
+        beat = await small.heartbeat(bus, lambda beat: len(beat.busy_jobs) == 1 and beat.queue_depth == 2)
         assert beat.gain == 1.5
         assert len(held(tmp_path, jobs)) == 1
         hold.unlink()

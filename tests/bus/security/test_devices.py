@@ -238,8 +238,8 @@ async def test_a_result_that_was_taken_can_not_be_spoilt(bus: Bus, tmp_path: Pat
         assert isinstance(done, messages.JobDone)
         await small.record_is(bus, job.job_id, JobState.COMPLETE)
     assert done.payload.subject is not None
-    assert done.payload.subject.startswith(subjects.blobs_of_lane(subjects.lane(subjects.KEPT, None)).rstrip(">"))
-    assert await streams.count(bus, subjects.STREAM_BLOBS, subjects.blobs_of_lane("device.any")) == 0
+    assert done.payload.subject.startswith(subjects.blobs_in(subjects.lane(subjects.KEPT, None)).rstrip(">"))
+    assert await streams.count(bus, subjects.STREAM_BLOBS, subjects.blobs_in("device.any")) == 0
     assert (await client.fetch_result(bus, job.job_id)).images == (small.expected(6, size),)
 
 

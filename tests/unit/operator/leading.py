@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from rise_operator.lease import Election
+from rise_runtime.together import meanwhile
 
 
 class Clock:
@@ -19,13 +20,8 @@ class Clock:
 
 @contextlib.asynccontextmanager
 async def running(*elections: Election) -> AsyncIterator[None]:
-    tasks = [asyncio.ensure_future(election.run()) for election in elections]
-    try:
+    async with meanwhile(*(election.run() for election in elections)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def won(election: Election) -> None:

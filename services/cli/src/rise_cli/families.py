@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,9 +66,11 @@ def scorer(text: str | None) -> str | None:
 
 def scale(given: tuple[float, float] | None) -> tuple[float, float] | None:
     """What `--judge-range` says. Raises InvalidInput unless the first is the lower one."""
-    if given is not None and not -math.inf < given[0] < given[1] < math.inf:
-        got = f"{given[0]:g} {given[1]:g}"
-        raise errors.InvalidInput("--judge-range", "two numbers, the lower one first", got)
+    if given is not None:
+        try:
+            scorers.Scale(*given)
+        except errors.InvalidInput as error:
+            raise errors.InvalidInput("--judge-range", error.wanted, error.got) from None
     return given
 
 

@@ -164,9 +164,9 @@ def _device(me: Principal) -> Iterable[str]:
         yield f"{_API}.CONSUMER.MSG.NEXT.{stream}.{durable}"
         yield f"{_API}.CONSUMER.INFO.{stream}.{durable}"
         yield f"$JS.ACK.{stream}.{durable}.>"
-        yield subjects.blobs_on_shelf(subjects.shelf(lane, me.name))
+        yield subjects.blobs_in(subjects.shelf(lane, me.name))
         yield subjects.checkpoints_of_lane(lane)
-        yield _reads(subjects.STREAM_BLOBS, subjects.blobs_of_lane(lane))
+        yield _reads(subjects.STREAM_BLOBS, subjects.blobs_in(lane))
         yield _reads(subjects.STREAM_CHECKPOINTS, subjects.checkpoints_of_lane(lane))
 
 

@@ -167,17 +167,14 @@ def blob(shelf: str, job_id: str, use: str, attempt: int, nonce: str) -> str:
     return f"rise.blobs.{shelf}.{job_id}.{use}.{attempt}.{nonce}"
 
 
-def blobs_of_lane(lane: str) -> str:
-    return f"rise.blobs.{lane}.>"
-
-
-def blobs_on_shelf(shelf: str) -> str:
-    return f"rise.blobs.{shelf}.>"
+def blobs_in(place: str) -> str:
+    """In a lane, or on a shelf of it."""
+    return f"rise.blobs.{place}.>"
 
 
 def blobs_of_writer(writer: str) -> str:
     """On all shelves of a device."""
-    return blobs_on_shelf(shelf("*.*", writer))
+    return blobs_in(shelf("*.*", writer))
 
 
 def writer_of_blob(subject: str) -> str | None:
@@ -193,7 +190,7 @@ def is_one(subject: str) -> bool:
 
 
 def blobs_of_job(job_id: str, use: str | None = None) -> str:
-    return blobs_on_shelf(f"*.*.*.{job_id}.{use}" if use else f"*.*.*.{job_id}")
+    return blobs_in(f"*.*.*.{job_id}.{use}" if use else f"*.*.*.{job_id}")
 
 
 def checkpoint(lane: str, job_id: str, attempt: int, stage: int) -> str:

@@ -81,6 +81,16 @@ class Bucket:
         entry = await self._last(key, patience)
         return entry if entry is not None and entry.value is not None else None
 
+    async def known(self, key: str) -> Entry | None:
+        """`get` of a key that has to be there: a server that is behind is asked again for a while."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _BEHIND_S
+        while (entry := await self.get(key)) is None:
+            if loop.time() >= give_up:
+                return None
+            await asyncio.sleep(_AGAIN_S)
+        return entry
+
     async def is_there(self, key: str) -> bool:
         """Whether the key is there for certain: `get` may be answered by a server that is behind."""
         message = await streams.leading(self._bus, self._stream, self._prefix + key)
@@ -139,12 +149,12 @@ class Bucket:
         dropped, in a bucket where nothing is removed, and dropped again where it is back.
         """
         horizons = Bucket(self._bus, subjects.KV_FORGOTTEN)
-        horizon = _Horizon(await streams.born(self._bus, self._stream), 0)
+        born = await streams.born(self._bus, self._stream)
         written = _Horizon.read(await horizons.get(self.name))
-        before = written.end if written.born == horizon.born else 0
+        before = written.end if written.born == born else 0
         end = await self._end_of_marks(before, older_s)
         if end > before:
-            await horizons.put(self.name, _Horizon(horizon.born, end).text)
+            await horizons.put(self.name, _Horizon(born, end).text)
         oldest = await streams.first(self._bus, self._stream, f"{self._prefix}>")
         if oldest is not None and oldest.sequence <= end:
             await streams.trim(self._bus, self._stream, end + 1)

@@ -24,7 +24,7 @@ from rise_runtime.jobs import Jobs
 from rise_runtime.outcasts import Outcasts
 from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.reporter import DEAD, SPENT, TASK, Storing
-from rise_runtime.together import kept_up, together
+from rise_runtime.together import kept_up, meanwhile, together
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,8 @@ async def run_customs(bus: Bus) -> None:
 @contextlib.asynccontextmanager
 async def at_work(bus: Bus) -> AsyncIterator[None]:
     """`run_customs` for the length of the block."""
-    working = asyncio.create_task(run_customs(bus))
-    try:
+    async with meanwhile(run_customs(bus)):
         yield
-    finally:
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
 
 
 async def _look_at_offers(bus: Bus) -> None:
@@ -99,18 +95,16 @@ class _Customs:
             durable=subjects.DURABLE_CUSTOMS,
             ack_wait_s=ACK_WAIT_S,
         )
-        watching = asyncio.create_task(self._outcasts.run())
-        await consumer.start()
-        try:
-            while True:
-                delivery = await consumer.next()
-                if delivery is not None:
-                    async with delivery.kept(ACK_WAIT_S / 3):
-                        await self._look_at(delivery)
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            await consumer.stop()
+        async with meanwhile(self._outcasts.run()):
+            await consumer.start()
+            try:
+                while True:
+                    delivery = await consumer.next()
+                    if delivery is not None:
+                        async with delivery.kept(ACK_WAIT_S / 3):
+                            await self._look_at(delivery)
+            finally:
+                await consumer.stop()
 
     async def _look_at(self, delivery: Delivery) -> None:
         """Whatever is offered, it is taken, refused, or left for later; nothing of it ends this process."""
@@ -207,7 +201,7 @@ class _Customs:
     def _check_ref(ref: messages.PayloadRef, pool: str, worker: str) -> None:
         """Chunks must be in a lane that the worker may write to: it would have others' read, or dropped."""
         if ref.subject is not None:
-            _check_own(ref.subject, subjects.blobs_of_lane, pool, worker)
+            _check_own(ref.subject, subjects.blobs_in, pool, worker)
 
     @staticmethod
     def _check_lane(record: JobRecord, pool: str, worker: str) -> None:

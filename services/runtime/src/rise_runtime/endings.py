@@ -9,20 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final
 
 from rise_contracts import codec, messages, subjects
 from rise_contracts.records import JobRecord
 from rise_runtime import blobs, plan, streams
-from rise_runtime.buckets import Bucket
+from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus
 from rise_runtime.fences import Fences
 from rise_runtime.jobs import Held, Jobs
 
 log = logging.getLogger(__name__)
-
-_BEHIND_S: Final = 2.0
-_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +31,16 @@ class Kept:
 
 async def get(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
     """The ending and the bytes behind it, or None while the job has not ended."""
-    entry = await Bucket(bus, subjects.KV_RESULTS).get(job_id)
-    if entry is None or entry.value is None:
-        return None
-    return codec.decode_ending(entry.value)
+    return _decoded(await Bucket(bus, subjects.KV_RESULTS).get(job_id))
 
 
 async def known(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
-    """The same of a job that has ended, as its record says: a server that is behind is asked again for a while."""
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + _BEHIND_S
-    while (ended := await get(bus, job_id)) is None:
-        if loop.time() >= give_up:
-            return None
-        await asyncio.sleep(_AGAIN_S)
-    return ended
+    """The same of a job that has ended, as its record says; see `Bucket.known`."""
+    return _decoded(await Bucket(bus, subjects.KV_RESULTS).known(job_id))
+
+
+def _decoded(entry: Entry | None) -> tuple[messages.Ending, bytes] | None:
+    return None if entry is None else codec.decode_ending(entry.data)
 
 
 async def keep(bus: Bus, ending: messages.Ending, behind: bytes = b"") -> Kept:

@@ -16,6 +16,7 @@ from rise_runtime.bus import Bus
 from rise_runtime.outcasts import Outcasts
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Identity, StatusSource
+from rise_runtime.together import meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -141,15 +142,11 @@ class Workers:
 
     async def changes(self) -> AsyncIterator[tuple[messages.Heartbeat, ...]]:
         """The living workers, after each heartbeat or goodbye."""
-        watching = asyncio.create_task(self._outcasts.run())
-        try:
+        async with meanwhile(self._outcasts.run()):
             async for entry in self._bucket.watch():
                 if entry is not None:
                     self._take(entry.key, entry.value)
                 yield self.alive()
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
 
     async def until_ready(
         self, names: Collection[str], patience: float, hint: str, note: Callable[[str], None] = lambda _: None

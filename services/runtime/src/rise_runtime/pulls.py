@@ -20,6 +20,7 @@ from typing import Any, Final
 from rise_contracts import errors
 from rise_runtime import streams
 from rise_runtime.bus import Bus, Incoming, Subscription
+from rise_runtime.together import meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +80,8 @@ class Delivery:
                 await asyncio.sleep(every_s)
                 await self.in_progress()
 
-        keeping = asyncio.create_task(keep())
-        try:
+        async with meanwhile(keep()):
             yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
 
     async def term(self) -> None:
         """Never deliver it again."""

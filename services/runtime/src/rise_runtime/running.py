@@ -25,6 +25,7 @@ from rise_runtime.heartbeat import Heart
 from rise_runtime.pulls import Delivery
 from rise_runtime.reporter import Reporter
 from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult, Stuck
+from rise_runtime.together import meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -128,14 +129,8 @@ class Running:
 
     @contextlib.asynccontextmanager
     async def _kept_alive(self) -> AsyncIterator[None]:
-        keeping = (self._keep_alive(), self._watch_fence(), self._checkpoints.run())
-        keepers = [asyncio.create_task(keep) for keep in keeping]
-        try:
+        async with meanwhile(self._keep_alive(), self._watch_fence(), self._checkpoints.run()):
             yield
-        finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
 
     async def _keep_alive(self) -> None:
         while True:

@@ -1,10 +1,12 @@
-"""Running parts: those that belong together, of which the first to end ends all, and those that are kept up."""
+"""Running parts: those that belong together, of which the first to end ends all, those that go on beside a block, and
+those that are kept up."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from rise_contracts import errors
@@ -22,6 +24,18 @@ async def together(*parts: Coroutine[Any, Any, object]) -> None:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def meanwhile(*parts: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
+    """Run `parts` for the length of the block. How one ends does not matter: at the end all are cancelled."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        yield
     finally:
         for task in tasks:
             task.cancel()

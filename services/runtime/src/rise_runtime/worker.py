@@ -28,6 +28,7 @@ from rise_runtime.pulls import Consumer, Delivery
 from rise_runtime.reporter import reporter_of
 from rise_runtime.running import Bench, Running
 from rise_runtime.seam import Identity, StageHandler, StatusSource, Stopped, Stuck, WorkerStatus
+from rise_runtime.together import meanwhile
 
 log = logging.getLogger(__name__)
 
@@ -106,15 +107,13 @@ class _Worker:
         if not await self._found_queues():
             return
         await self._heart.beat()
-        beating = asyncio.create_task(self._heart.run())
-        log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
-        if on_ready is not None:
-            on_ready()
         try:
-            await self._loop()
+            async with meanwhile(self._heart.run()):
+                log.info("worker %s takes work of pool %s", self._identity.name, self._identity.pool)
+                if on_ready is not None:
+                    on_ready()
+                await self._loop()
         finally:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
             await cancels.stop()
             for consumer in self._consumers:
                 await consumer.stop(delete=consumer is self._own)

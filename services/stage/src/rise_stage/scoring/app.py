@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from rise_contracts import scorers
 from rise_contracts.errors import RiseError
-from rise_contracts.scorers import Chosen
+from rise_contracts.scorers import SCALES, Chosen, Scale
 from rise_runtime import beside
 from rise_runtime.bus import Bus
-from rise_stage.scoring.scorer import SCALES, Scale, Scorer
+from rise_stage.scoring.scorer import Scorer
 from rise_stage.scoring.service import Settings, run_scorer
 
 

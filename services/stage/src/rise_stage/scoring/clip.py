@@ -20,10 +20,9 @@ from PIL import Image
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.resources import Source
-from rise_contracts.scorers import FIELD, Chosen
+from rise_contracts.scorers import FIELD, SCALES, Chosen, Scale
 from rise_stage.engine.families.components import read_json, read_text_encoder, read_tokenizer
 from rise_stage.engine.families.sources import locate
-from rise_stage.scoring.scorer import SCALES, Scale
 
 log = logging.getLogger(__name__)
 
