@@ -43,7 +43,7 @@ class Asked:
 
 
 def family() -> ModelFamily:
-    """Two members on the edge, three on devices, six handoffs: 30 arms."""
+    """Two members on the edge, three on devices, the large one cut at six levels: 30 arms."""
     members = [
         {"name": "large", "parameters": 2_600_000_000, "defaultSteps": 24, "tier": "edge"},
         {"name": "medium", "parameters": 1_300_000_000, "defaultSteps": 24, "tier": "edge"},
@@ -51,7 +51,19 @@ def family() -> ModelFamily:
         {"name": "tiny", "parameters": 300_000_000, "defaultSteps": 16, "tier": "device"},
         {"name": "micro", "parameters": 100_000_000, "defaultSteps": 12, "tier": "device"},
     ]
-    spec = {"base": {"builtin": "rise-shapes"}, "members": members, "handoffs": [0.4, 0.6, 0.9, 1.3, 1.8, 2.5]}
+    cuts = {2.5: 7, 1.8: 9, 1.3: 10, 0.9: 11, 0.6: 13, 0.4: 14}
+    relays = [
+        {
+            "name": f"{tail}-{number}",
+            "stages": [
+                {"member": "large", "steps": steps, "untilSigma": sigma},
+                {"member": tail, "steps": 24 - steps},
+            ],
+        }
+        for number, (sigma, steps) in enumerate(cuts.items())
+        for tail in ("small", "tiny", "micro")
+    ]
+    spec = {"base": {"builtin": "rise-shapes"}, "members": members, "relays": relays}
     return ModelFamily.model_validate({"metadata": {"name": "bench"}, "spec": spec})
 
 

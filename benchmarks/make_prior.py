@@ -16,7 +16,8 @@ import rise_shapes
 from benchmarks._measured import Measured, load
 from rise_contracts.configuration import parse_arm
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import Arm, ArmPart, kind_of
+from rise_scheduler.arm import Arm, ArmPart
+from rise_scheduler.arm import arm_of as scheduler_arm
 from rise_scheduler.composed import knowledge_npz
 from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.features import design_for
@@ -29,8 +30,7 @@ FILE: Final = Path(rise_shapes.__file__).parent / "prior.npz"
 def arm_of(name: str, family: ModelFamily) -> Arm:
     """The arm that a row names; it need not be one of the family's own."""
     tiers = {member.name: member.tier for member in family.spec.members}
-    parts = tuple(ArmPart(stage.member, tiers[stage.member], *stage[1:]) for stage in parse_arm(name))
-    return Arm(kind_of([part.tier for part in parts]), parts, name)
+    return scheduler_arm([ArmPart(stage.member, tiers[stage.member], *stage[1:]) for stage in parse_arm(name)])
 
 
 def sums_of(rows: Iterable[Measured], family: ModelFamily) -> Ridge:

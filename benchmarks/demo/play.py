@@ -26,7 +26,7 @@ from rise_runtime import client
 from rise_runtime.bus import Bus
 from rise_runtime.heartbeat import Workers
 from rise_runtime.plan import edge_seconds
-from rise_scheduler.arms import base_member
+from rise_scheduler.arm import base_member
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.reward import failed_reward, reward
 from rise_shapes.judge import judge

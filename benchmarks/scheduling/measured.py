@@ -26,7 +26,8 @@ from benchmarks.scheduling.shifts import Options
 from benchmarks.scheduling.world import Prior, Profile, World
 from rise_contracts.configuration import parse_arm
 from rise_contracts.resources import ModelFamily, NamedRelay, StageSpec
-from rise_scheduler.arms import Arm, base_member, canonical_arms
+from rise_scheduler.arm import Arm, base_member
+from rise_scheduler.arms import canonical_arms
 from rise_scheduler.prompt import PromptFeatures, prompt_features
 
 LATENCY_FILE: Final = Path(__file__).parent.parent / "data" / "shapes-latency.json"

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.scheduling.seam import Asked, Chosen, News
 from benchmarks.scheduling.world import Prior, utilities
-from rise_scheduler.arms import Arm
+from rise_scheduler.arm import Arm
 
 
 class _Unmoved:

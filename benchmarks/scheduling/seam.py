@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import Arm
+from rise_scheduler.arm import Arm
 from rise_scheduler.context import FEATURES
 from rise_scheduler.fleet import Place
 from rise_scheduler.learned import Learned

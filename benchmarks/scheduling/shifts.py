@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rise_scheduler.arms import Arm
+from rise_scheduler.arm import Arm
 
 Span = tuple[float, float]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import Arm, canonical_arms
+from rise_scheduler.arm import Arm
+from rise_scheduler.arms import canonical_arms
 
 NAME = "synthetic"
 

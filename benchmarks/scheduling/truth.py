@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from scipy.special import ndtr
 
-from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm
+from rise_scheduler.arm import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm
 from rise_scheduler.prompt import PromptFeatures
 
 ARM_SD, WAVE_SD, UNSEEN_SD = 0.03, 0.03, 0.5

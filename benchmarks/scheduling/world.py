@@ -18,7 +18,7 @@ from benchmarks.scheduling import workload
 from benchmarks.scheduling.seam import Announced, Asked, Desk
 from benchmarks.scheduling.shifts import Options, Span
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import Arm, base_member
+from rise_scheduler.arm import Arm, base_member
 from rise_scheduler.prompt import PromptFeatures
 from rise_scheduler.reward import LATENCY_CAP
 

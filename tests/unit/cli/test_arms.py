@@ -127,3 +127,6 @@ def test_arms_are_described_for_people() -> None:
     assert arms.brief("large:20") == "large, 20 steps"
     assert arms.brief("large:6@1.2+finisher:6") == "large 6 + finisher 6 at sigma 1.2"
     assert arms.describe("large:1@1.2+finisher:6") == "large 1 step, then finisher 6 below sigma 1.2"
+    told = "large 6 steps, then finisher 6 below sigma 1.2, q8 on the wire"
+    assert arms.describe("large:6@1.2+finisher:6~q8") == told
+    assert arms.brief("large:6@1.2+finisher:6~q8") == "large 6 + finisher 6 at sigma 1.2 in q8"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rise_contracts import errors
-from rise_contracts.configuration import ArmStage, Configuration, Stage, arm_of, format_arm, parse_arm
+from rise_contracts.configuration import ArmStage, Configuration, Stage, arm_of, format_arm, parse_arm, wire_of
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,8 @@ def test_an_arm_is_read(text: str, stages: list[tuple[str, int, float | None]]) 
         ("large:6@-1+small:6", "member:steps"),
         ("large:6@nan+small:6", "member:steps"),
         ("large:6@1.2+", "member:steps"),
+        ("large:6@1.2+finisher:6~q4", "one of fp32, fp16, bf16, q8 after ~"),
+        ("large:6~q8@1.2+finisher:6", "one of fp32"),
     ],
 )
 def test_a_bad_arm_is_refused_with_what_is_wanted(text: str, wanted: str) -> None:
@@ -64,6 +66,13 @@ def arms(draw: st.DrawFn) -> tuple[ArmStage, ...]:
 @given(arms())
 def test_a_written_arm_reads_back_as_itself(arm: tuple[ArmStage, ...]) -> None:
     assert parse_arm(format_arm(arm)) == arm
+
+
+def test_the_dtype_on_the_wire_stands_after_the_stages() -> None:
+    text = format_arm([ArmStage("large", 6, 1.2), ArmStage("finisher", 6)], "q8")
+    assert text == "large:6@1.2+finisher:6~q8"
+    assert (parse_arm(text), wire_of(text)) == (parse_arm("large:6@1.2+finisher:6"), "q8")
+    assert wire_of("large:6@1.2+finisher:6") == ""
 
 
 @given(st.text(max_size=40))

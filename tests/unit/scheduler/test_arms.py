@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from rise_contracts.configuration import parse_arm
 from rise_contracts.errors import InvalidInput
-from rise_scheduler.arms import arms_for, base_member, canonical_arms
+from rise_scheduler.arm import base_member
+from rise_scheduler.arms import arms_for, canonical_arms
 from tests.unit.scheduler.builders import family
 
 PLAIN: dict[str, Any] = {"relays": [], "handoffs": [0.5, 2.0, 8.0]}
@@ -22,7 +23,7 @@ def test_relays_first_then_edge_then_device_at_several_step_counts() -> None:
     arms = canonical_arms(family())
     assert names(arms) == [
         "large:6@1.2+finisher:6",
-        "large:3@1.5+finisher:6",
+        "large:3@1.5+finisher:6~q8",
         "large:20",
         "large:10",
         "large:5",
@@ -49,14 +50,28 @@ def test_a_relay_may_state_other_tiers_than_its_members() -> None:
     assert [part.tier for part in arm.parts] == ["edge", "edge"]
 
 
-def test_without_relays_the_base_member_s_run_is_cut_at_each_handoff() -> None:
+def test_without_relays_the_handoffs_give_some() -> None:
     arms = [arm for arm in canonical_arms(family(**PLAIN)) if arm.kind == "relay"]
-    assert names(arms) == [
-        "large:2@8+small:18",
-        "large:7@2+small:13",
-        "large:11@0.5+small:9",
-        "large:11@0.5+finisher:9",
-    ]
+    assert {arm.parts[0].until_sigma for arm in arms} == set(PLAIN["handoffs"])
+    assert canonical_arms(family(handoffs=PLAIN["handoffs"])) == canonical_arms(family())
+
+
+def test_two_relays_that_differ_on_the_wire_alone_are_two_arms() -> None:
+    stages = [{"member": "large", "steps": 6, "untilSigma": 1.2}, {"member": "finisher", "steps": 6}]
+    relays = [{"name": "a", "stages": stages}, {"name": "b", "stages": stages, "wireDtype": "q8"}]
+    usual, eight = canonical_arms(family(relays=relays))[:2]
+    assert (usual.name, eight.name) == ("large:6@1.2+finisher:6", "large:6@1.2+finisher:6~q8")
+    assert (usual.wire_dtype, eight.wire_dtype) == (None, "q8")
+
+
+def test_the_dtype_that_a_job_states_is_every_relay_s_and_twins_are_one() -> None:
+    stages = [{"member": "large", "steps": 6, "untilSigma": 1.2}, {"member": "finisher", "steps": 6}]
+    relays = [{"name": "a", "stages": stages}, {"name": "b", "stages": stages, "wireDtype": "q8"}]
+    twins = family(relays=relays)
+    assert names(arms_for(twins, wire_dtype="q8"))[:2] == ["large:6@1.2+finisher:6~q8", "large:20"]
+    assert names(arms_for(twins, wire_dtype="fp16"))[:2] == ["large:6@1.2+finisher:6", "large:20"]
+    own = arms_for(twins, wire_dtype="fp32")[0]
+    assert (own.name, own.learns_as) == ("large:6@1.2+finisher:6~fp32", "large:6@1.2+finisher:6")
 
 
 def test_without_relays_and_handoffs_there_are_no_relays() -> None:
@@ -82,10 +97,10 @@ def test_an_arm_is_listed_once() -> None:
 
 def test_stated_steps_scale_relays_and_replace_the_ladders() -> None:
     arms = arms_for(family(), 10)
-    assert names(arms) == ["large:3@1.2+finisher:3", "large:2@1.5+finisher:3", "large:10", "small:10"]
+    assert names(arms) == ["large:3@1.2+finisher:3", "large:2@1.5+finisher:3~q8", "large:10", "small:10"]
     assert [arm.learns_as for arm in arms] == [
         "large:6@1.2+finisher:6",
-        "large:3@1.5+finisher:6",
+        "large:3@1.5+finisher:6~q8",
         "large:10",
         "small:10",
     ]

@@ -55,7 +55,7 @@ def test_without_devices_relays_and_device_only_are_masked_and_the_edge_does_it_
     record = decided(among=fleet(worker()))
     assert record.decision.arm == "large:20"
     assert set(masks(record).values()) == {"no device worker is ready"}
-    assert set(masks(record)) == {"large:6@1.2+finisher:6", "large:3@1.5+finisher:6", "small:20", "small:10"}
+    assert set(masks(record)) == {"large:6@1.2+finisher:6", "large:3@1.5+finisher:6~q8", "small:20", "small:10"}
 
 
 def test_without_edge_workers_a_device_does_it_alone() -> None:

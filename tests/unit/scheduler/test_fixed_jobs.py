@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rise_contracts.errors import InvalidInput, UnknownName
-from rise_scheduler.arms import Arm
+from rise_scheduler.arm import Arm
 from rise_scheduler.fixed_jobs import fixed_arm
 from tests.unit.scheduler.builders import family, fixed, question
 

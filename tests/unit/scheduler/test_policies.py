@@ -13,7 +13,7 @@ from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, edge_work
 from rise_scheduler.posterior import ArmSums, Posterior, Settled
 from tests.unit.scheduler.builders import decided, family, fleet, nothing_learned, question, worker
 
-CHEAP, BALANCED = "large:3@1.5+finisher:6", "large:6@1.2+finisher:6"
+CHEAP, BALANCED = "large:3@1.5+finisher:6~q8", "large:6@1.2+finisher:6"
 
 
 def taught(arm: str, reward: float, times: int = 20) -> Posterior:
@@ -88,7 +88,7 @@ def test_linucb_never_chooses_a_masked_arm() -> None:
 
 def test_a_scaled_arm_is_ranked_by_the_record_of_the_arm_it_comes_from() -> None:
     record = decided(question(steps=10), learned=Learned(taught(CHEAP, 0.9)), policy=LinUcbPolicy(alpha=0.0))
-    assert record.decision.arm == "large:2@1.5+finisher:3"
+    assert record.decision.arm == "large:2@1.5+finisher:3~q8"
 
 
 def test_drawn_choices_are_as_frequent_as_their_propensities() -> None:

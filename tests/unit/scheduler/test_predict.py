@@ -7,7 +7,7 @@ import pytest
 from rise_contracts.errors import InvalidInput
 from rise_contracts.messages import LinkQuality
 from rise_contracts.model import Tier
-from rise_scheduler.arms import ArmPart
+from rise_scheduler.arm import ArmPart
 from rise_scheduler.fleet import Place
 from rise_scheduler.pace import Load
 from rise_scheduler.predict import forecast, latent_bytes

@@ -5,10 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rise_scheduler.arms import Arm, arms_for, canonical_arms
+from rise_contracts.model import WireDtype
+from rise_scheduler.arm import Arm, ArmPart, arm_of
+from rise_scheduler.arms import arms_for, canonical_arms
 from rise_scheduler.posterior import ArmSums, Posterior, Settled
 from rise_scheduler.quality import expected_quality, prior_quality
 from tests.unit.scheduler.builders import family, nothing_learned
+
+WIRES: tuple[WireDtype | None, ...] = (None, "q8")
 
 
 def arm(name: str) -> Arm:
@@ -26,13 +30,30 @@ def test_more_steps_and_larger_members_promise_more() -> None:
 
 
 def test_a_relay_lies_between_its_members_and_a_longer_head_promises_more() -> None:
-    assert prior("small:20") < prior("large:3@1.5+finisher:6") < prior("large:6@1.2+finisher:6") < prior("large:20")
+    assert prior("small:20") < prior("large:3@1.5+finisher:6~q8") < prior("large:6@1.2+finisher:6") < prior("large:20")
 
 
 def test_a_later_cut_of_the_plain_relay_promises_more() -> None:
     plain = family(relays=[], handoffs=[0.5, 2.0, 8.0])
-    found = [prior_quality(arm, plain) for arm in canonical_arms(plain) if arm.parts[-1].member == "small"]
-    assert found[:3] == sorted(found[:3])
+    cuts = [(2, 8.0), (7, 2.0), (11, 0.5)]
+    arms = [arm_of([ArmPart("large", "edge", n, at), ArmPart("small", "device", 20 - n)]) for n, at in cuts]
+    found = [prior_quality(arm, plain) for arm in arms]
+    assert found == sorted(found)
+
+
+def test_where_early_levels_decide_more_a_large_head_is_worth_more() -> None:
+    large_first = arm_of([ArmPart("large", "edge", 7, 2.0), ArmPart("small", "device", 13)])
+    small_first = arm_of([ArmPart("small", "device", 7, 2.0), ArmPart("large", "edge", 13)])
+    rising = [prior_quality(large_first, family(), early) for early in (2.0, 1.0, 0.5)]
+    falling = [prior_quality(small_first, family(), early) for early in (2.0, 1.0, 0.5)]
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_eight_bits_on_the_wire_promise_a_little_less() -> None:
+    parts = [ArmPart("large", "edge", 7, 2.0), ArmPart("small", "device", 13)]
+    usual, eight = (prior_quality(arm_of(parts, wire_dtype=wire), family()) for wire in WIRES)
+    assert 0.99 * usual < eight < usual
 
 
 @given(st.integers(1, 200))

@@ -150,14 +150,16 @@ def warm_up(chosen: Sequence[str]) -> list[str]:
 
 
 def describe(arm: str) -> str:
-    """An arm in a person's words: "large alone, 20 steps" or "large 6 steps, then finisher 6 below sigma 1.2"."""
+    """An arm in a person's words: "large alone, 20 steps" or "large 6 steps, then finisher 6 below sigma 1.2", and the
+    dtype on the wire where the arm has its own."""
     stages = configuration.parse_arm(arm)
     if len(stages) == 1:
         return f"{stages[0].member} alone, {plural(stages[0].steps, 'step')}"
     text = f"{stages[0].member} {plural(stages[0].steps, 'step')}"
     for before, stage in itertools.pairwise(stages):
         text += f", then {stage.member} {stage.steps} below sigma {before.until_sigma:g}"
-    return text
+    wire = configuration.wire_of(arm)
+    return text + (f", {wire} on the wire" if wire else "")
 
 
 def brief(arm: str) -> str:
@@ -166,7 +168,9 @@ def brief(arm: str) -> str:
     if len(stages) == 1:
         return f"{stages[0].member}, {plural(stages[0].steps, 'step')}"
     sigmas = ", ".join(f"{stage.until_sigma:g}" for stage in stages[:-1])
-    return f"{' + '.join(f'{stage.member} {stage.steps}' for stage in stages)} at sigma {sigmas}"
+    wire = configuration.wire_of(arm)
+    text = f"{' + '.join(f'{stage.member} {stage.steps}' for stage in stages)} at sigma {sigmas}"
+    return text + (f" in {wire}" if wire else "")
 
 
 def plural(count: int, noun: str) -> str:

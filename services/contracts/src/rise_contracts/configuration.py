@@ -1,20 +1,22 @@
 """What the scheduler answers: the stages of one job, and the short names of such answers (arms).
 
 An arm is written ``member:steps[@sigma]`` per stage, joined by ``+``: ``large:6@1.2+finisher:6`` is six steps of
-`large` down to sigma 1.2, then six of `finisher` to the end. It says what is computed, not where.
+`large` down to sigma 1.2, then six of `finisher` to the end. ``~q8`` after it: with that dtype on the wire instead of
+the usual one. It says what is computed, not where.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
+import typing
 from collections.abc import Iterable
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
 from rise_contracts import errors, subjects
-from rise_contracts.model import Grid, Name, Part, Sigma, Solver, Tier, WireDtype
+from rise_contracts.model import DEFAULT_WIRE, Grid, Name, Part, Sigma, Solver, Tier, WireDtype
 
 
 class ArmStage(NamedTuple):
@@ -64,7 +66,7 @@ class Configuration(Part):
     solver: Solver = "euler"
     grid: Grid = "family"
     shared_grid: bool = False
-    wire_dtype: WireDtype = "fp16"
+    wire_dtype: WireDtype = DEFAULT_WIRE
 
     @model_validator(mode="after")
     def _stages_join(self) -> Self:
@@ -82,12 +84,16 @@ class Configuration(Part):
         return self
 
 
+_WIRE = "~"
 _STAGE = re.compile(r"(?P<member>[a-z0-9][a-z0-9-]*):(?P<steps>\d{1,3})(?:@(?P<sigma>\d+(?:\.\d+)?(?:e-?\d+)?))?")
 
 
 def parse_arm(text: str) -> tuple[ArmStage, ...]:
-    """Read an arm's name. Raises InvalidInput with the form that is wanted."""
-    stages = tuple(_parse_stage(part.strip(), text) for part in text.split("+"))
+    """The stages that an arm's name gives. Raises InvalidInput with the form that is wanted."""
+    named, mark, wire = text.partition(_WIRE)
+    if mark and wire.strip() not in typing.get_args(WireDtype):
+        raise _bad_arm(text, f"one of {', '.join(typing.get_args(WireDtype))} after {_WIRE}")
+    stages = tuple(_parse_stage(part.strip(), text) for part in named.split("+"))
     handoffs = [stage.until_sigma for stage in stages[:-1]]
     if stages[-1].until_sigma is not None or None in handoffs:
         raise _bad_arm(text, "a handoff sigma on every stage but the last")
@@ -97,9 +103,14 @@ def parse_arm(text: str) -> tuple[ArmStage, ...]:
     return stages
 
 
-def format_arm(stages: Iterable[ArmStage]) -> str:
-    """The name of an arm; the inverse of `parse_arm`."""
-    return "+".join(_format_stage(stage) for stage in stages)
+def wire_of(text: str) -> str:
+    """The dtype on the wire that an arm's name states, empty where it states none."""
+    return text.partition(_WIRE)[2].strip()
+
+
+def format_arm(stages: Iterable[ArmStage], wire_dtype: WireDtype | None = None) -> str:
+    """The name of an arm; the inverse of `parse_arm` and `wire_of`."""
+    return "+".join(_format_stage(stage) for stage in stages) + (f"{_WIRE}{wire_dtype}" if wire_dtype else "")
 
 
 def arm_of(configuration: Configuration) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -20,6 +20,8 @@ Solver = Literal["euler", "heun", "ddim", "dpmpp_2m", "unipc"]
 Grid = Literal["family", "trailing", "linspace", "leading", "karras", "logsnr", "beta"]
 """How the noise levels of a stage are spaced; "family" is as the family's scheduler_config.json says."""
 WireDtype = Literal["fp32", "fp16", "bf16", "q8"]
+DEFAULT_WIRE: Final = "fp16"
+"""What latents are handed over in where nobody says."""
 
 
 class Resource(BaseModel):

@@ -296,7 +296,7 @@ class ModelFamilySpec(Resource):
         default=(), description="Noise levels (sigma) at which the scheduler may cut a job, at most 32, all above 0."
     )
     relays: Annotated[tuple[NamedRelay, ...], Field(max_length=64)] = Field(
-        default=(), description="Relays the scheduler may choose beside those that the handoffs give, at most 64."
+        default=(), description="Relays the scheduler may choose, at most 64. None: those that the handoffs give."
     )
     solver: Solver = Field(default="euler", description="How a step is taken where neither job nor relay says.")
     grid: Grid = Field(default="family", description="How noise levels are spaced; family: as its own files say.")

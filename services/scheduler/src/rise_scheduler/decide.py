@@ -15,7 +15,8 @@ from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import Busy
 from rise_contracts.messages import Configure, Decision, Predictions
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import arms_for, base_member, canonical_arms
+from rise_scheduler.arm import base_member
+from rise_scheduler.arms import arms_for, canonical_arms
 from rise_scheduler.composed.observe import basis_of
 from rise_scheduler.composed.price import Pacer, edge_wait
 from rise_scheduler.context import context_of, vector
@@ -58,7 +59,7 @@ def decide(
     """
     spec = question.request.spec
     fixed = spec.relay.mode == "Fixed"
-    arms = (fixed_arm(spec, family),) if fixed else arms_for(family, spec.steps)
+    arms = (fixed_arm(spec, family),) if fixed else arms_for(family, spec.steps, spec.relay.wire_dtype)
     measured = _reference(family, fleet)
     reference_s = spec.images * (learned.posterior.reference_s or measured or default_reference_s)
     longest_load_s = reference_s if policy.weighs_seconds else 0.0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from rise_contracts.errors import UnknownName
 from rise_contracts.resources import ModelFamily, RelayJobSpec
-from rise_scheduler.arms import Arm, ArmPart, arm_name, check_sigmas, kind_of
+from rise_scheduler.arm import Arm, ArmPart, arm_of, check_sigmas
 
 _FIELD = "spec.relay.stages"
 
@@ -24,8 +24,8 @@ def fixed_arm(spec: RelayJobSpec, family: ModelFamily) -> Arm:
         if stage.member not in members:
             raise UnknownName("member", stage.member, members, f"{_FIELD}[{index}].member")
     check_sigmas(family, stages, _FIELD)
-    parts = tuple(
+    parts = [
         ArmPart(s.member, s.tier or members[s.member].tier, s.steps, s.until_sigma, movable=s.tier is None)
         for s in stages
-    )
-    return Arm(kind_of([part.tier for part in parts]), parts, arm_name(parts))
+    ]
+    return arm_of(parts, wire_dtype=spec.relay.wire_dtype)

@@ -8,9 +8,9 @@ from functools import partial
 
 from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.messages import Configure
-from rise_contracts.model import Tier, WireDtype
+from rise_contracts.model import DEFAULT_WIRE, Tier, WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
-from rise_scheduler.arms import Arm, ArmPart
+from rise_scheduler.arm import Arm, ArmPart
 from rise_scheduler.fleet import Fleet, Place
 from rise_scheduler.pace import load_prior
 from rise_scheduler.posterior import Posterior
@@ -122,7 +122,7 @@ def _placed(
 
 
 def _wire_dtype(arm: Arm, spec: RelayJobSpec) -> WireDtype:
-    return spec.relay.wire_dtype or arm.wire_dtype or "fp16"
+    return spec.relay.wire_dtype or arm.wire_dtype or DEFAULT_WIRE
 
 
 class _Finder:

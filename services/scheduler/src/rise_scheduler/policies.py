@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import base_member
+from rise_scheduler.arm import base_member
 from rise_scheduler.learned import Learned
 from rise_scheduler.linucb import ArmScore, score_arms
 from rise_scheduler.placing import Candidate

@@ -23,7 +23,7 @@ from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.messages import Predictions
 from rise_contracts.model import WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
-from rise_scheduler.arms import ArmPart
+from rise_scheduler.arm import ArmPart
 from rise_scheduler.fleet import Place
 
 _BYTES: dict[WireDtype, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "q8": 1}

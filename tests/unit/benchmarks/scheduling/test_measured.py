@@ -11,7 +11,7 @@ from benchmarks._measured import Measured
 from benchmarks.scheduling import measured
 from benchmarks.scheduling.shifts import Options
 from benchmarks.scheduling.world import World
-from rise_scheduler.arms import base_member
+from rise_scheduler.arm import base_member
 
 
 @cache

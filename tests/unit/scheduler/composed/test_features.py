@@ -64,7 +64,7 @@ def test_more_steps_are_more_effort_and_a_relay_has_a_share_of_each() -> None:
     assert relay["tail=finisher"] == 1.0
     assert 0 < relay["share:large"] < 1
     assert "hump" not in by_name["large:20"]
-    assert by_name["large:3@1.5+finisher:6"]["wire=q8"] == 1.0
+    assert by_name["large:3@1.5+finisher:6~q8"]["wire=q8"] == 1.0
 
 
 def test_features_are_of_a_size_that_one_prior_fits() -> None:

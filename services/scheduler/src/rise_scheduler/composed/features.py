@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, canonical_arms
+from rise_scheduler.arm import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm
+from rise_scheduler.arms import canonical_arms
 from rise_scheduler.memo import per_family
 from rise_scheduler.posterior import Array
 from rise_scheduler.prompt import PromptFeatures

@@ -7,7 +7,7 @@ import math
 from rise_contracts.decisions import Basis, DecisionRecord
 from rise_contracts.messages import Outcome
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arms import kind_of
+from rise_scheduler.arm import kind_of
 from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Knowledge, Observation
 from rise_scheduler.learn import fits, own_latency
