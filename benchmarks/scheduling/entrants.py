@@ -98,7 +98,7 @@ def _composed(
 
 
 _FEATURES = ("paper", "rich")
-_OURS_GRID = {"alpha": (0.05, 0.2, 1.0), "weight": (100.0, 500.0, 2500.0), "quality_memory": (500.0, 2000.0)}
+_OURS_GRID = {"alpha": (0.05, 0.2, 1.0), "weight": (100.0, 500.0, 2000.0), "quality_memory": (500.0, 2000.0)}
 
 ENTRANTS: dict[str, Entrant] = {
     item.name: item

@@ -57,7 +57,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser = argparse.ArgumentParser(prog="rise_scheduler", description="Answers jobs with relay configurations.")
     parser.add_argument("--nats-url", default=environment.get("RISE_NATS_URL", default.nats_url))
     parser.add_argument("--policy", choices=POLICIES, default=environment.get("RISE_POLICY", default.policy))
-    parser.add_argument("--alpha", type=float, help="weight of the width (linucb 0.02, composed 0.5)")
+    parser.add_argument("--alpha", type=float, help="weight of the width (linucb 0.02, composed 0.2)")
     parser.add_argument("--ridge", type=float, default=default.ridge, help="linucb: precision of the prior (1)")
     parser.add_argument(
         "--epsilon", type=float, default=default.epsilon, help="share of choices to draw in the band (0)"

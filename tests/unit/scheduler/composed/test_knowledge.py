@@ -251,6 +251,32 @@ def test_what_is_learned_under_a_wrong_prior_is_soon_what_would_be_learned_witho
     assert model.mean_of(seen().features) == pytest.approx(0.1, abs=0.01)
 
 
+def test_a_prior_that_was_disproved_stays_out_also_when_it_looks_right_for_a_while() -> None:
+    wrong = believing(0.2)
+    disproved = after((seen(f"a{i}", clock=i) for i in range(40)), wrong)
+    again = (seen(f"b{i}", clock=40 + i, quality=0.2) for i in range(200))
+    known = after(again, wrong, disproved)
+    assert known.trust(wrong) == 0.0
+
+
+def test_a_prior_survives_some_pictures_that_tell_against_it() -> None:
+    right = believing(0.8)
+    known = after((seen(f"a{i}", clock=i, quality=0.0) for i in range(2)), right)
+    known = after((seen(f"b{i}", clock=2 + i) for i in range(40)), right, known)
+    assert known.trust(right) == 1.0
+
+
+def test_what_no_quality_can_be_is_not_expected() -> None:
+    """However far a model is off, a right picture that was thought impossible is off by one and not by more."""
+    offline = Ridge()
+    for _ in range(100):
+        offline = offline.plus(seen().features, -5.0, 1.0)
+    wild = replace(QUIET, prior=Prior(offline, weight=100.0))
+    first = after([seen("a", quality=1.0)], wild)
+    second = after([seen("b", clock=1, quality=1.0)], wild, first)
+    assert second.noise.total - first.noise.total == pytest.approx(1.0, abs=0.01)
+
+
 def test_without_a_prior_there_is_nothing_to_trust() -> None:
     assert "prior" not in after([seen()]).levels
 

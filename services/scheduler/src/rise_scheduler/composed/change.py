@@ -11,8 +11,9 @@ from typing import Protocol
 
 from rise_scheduler.composed.evidence import Level
 
-NOISE_SD, NOISE_WEIGHT = 0.12, 20.0
-"""What is taken for the deviation of a judge's word before it is measured, and how many measurements that is worth."""
+NOISE_SD, NOISE_WEIGHT = 0.2, 20.0
+"""What is taken for the deviation of a judge's word before it is measured, between that of a scale and that of right or
+wrong, and how many measurements that is worth."""
 
 
 class Limits(Protocol):

@@ -21,6 +21,9 @@ SETTLED_KEPT, LEVELS_KEPT = 256, 256
 """Jobs may name arms of their own, so levels are as many as these at most: those longest untouched go first."""
 PRIOR, BELIEVED = "prior", 2.0
 """The level of how much better the prior foretells than nothing does, and the logarithm of its odds before any news."""
+DISPROVED, OUT = -4.0, -1e9
+"""A prior whose odds have come to exp(DISPROVED) is out for good: told of choices made without it, it looks right again
+now and then, and a wrong one that is believed anew costs more than a right one that is lost."""
 NOTHING = Ridge()
 
 
@@ -102,9 +105,7 @@ class Knowledge:
     def trust(self, how: Learning) -> float:
         """How far the prior's offline sums are to be trusted, 0..1 in steps (so that few solutions are made): the
         probability that they foretell qualities better than sizes and steps alone do, as the judged pictures say."""
-        told = self.level(PRIOR, how)
-        odds = BELIEVED + told.total / (2.0 * noise_variance(self.noise))
-        return round(1.0 / (1.0 + math.exp(min(-odds, 50.0))), 1)
+        return round(1.0 / (1.0 + math.exp(min(-_odds(self.level(PRIOR, how), self.noise), 50.0))), 1)
 
     def level(self, name: str, how: Learning) -> Level:
         """A level as of now."""
@@ -145,7 +146,8 @@ def _timed(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
 def _judged(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
     assert seen.quality is not None
     above = seen.quality - seen.base_quality
-    expected = solved(known.quality, known.quality.names, how.prior, known.trust(how)).mean_of(seen.features)
+    model = solved(known.quality, known.quality.names, how.prior, known.trust(how))
+    expected = _possible(model.mean_of(seen.features), seen)
     ridge = known.quality.at(known.clock, how.quality_memory)
     ridge = ridge.plus(seen.features, above, faded(known.clock - seen.clock, how.quality_memory))
     noise = known.noise.at(known.clock, how.quality_memory).plus((above - expected) ** 2, 1.0)
@@ -154,11 +156,21 @@ def _judged(known: Knowledge, seen: Observation, how: Learning) -> Knowledge:
         ridge = widened(ridge, member, how, known.trust(how))
     levels = dict(known.levels)
     if how.prior.offline.names:
-        foretold = solved(NOTHING, how.prior.offline.names, how.prior).mean_of(seen.features)
-        better = above**2 - (above - foretold) ** 2
+        foretold = _possible(solved(NOTHING, how.prior.offline.names, how.prior).mean_of(seen.features), seen)
         weight = faded(known.clock - seen.clock, how.quality_memory)
-        levels[PRIOR] = known.level(PRIOR, how).plus(better, weight)
+        told = known.level(PRIOR, how).plus(above**2 - (above - foretold) ** 2, weight)
+        levels[PRIOR] = replace(told, total=OUT) if _odds(told, noise) < DISPROVED else told
     return replace(known, quality=ridge, drifts=drifts, noise=noise, levels=levels)
+
+
+def _possible(above: float, seen: Observation) -> float:
+    """What a model expects of a quality above the base, within what a quality can be."""
+    return min(max(above, -seen.base_quality), 1.0 - seen.base_quality)
+
+
+def _odds(told: Level, noise: Level) -> float:
+    """The logarithm of those that the prior foretells better than nothing does."""
+    return BELIEVED + told.total / (2.0 * noise_variance(noise))
 
 
 def widened(ridge: Ridge, member: str, how: Learning, trust: float = 1.0) -> Ridge:

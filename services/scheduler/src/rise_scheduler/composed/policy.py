@@ -74,7 +74,7 @@ class ComposedPolicy:
     """See the module. ``epsilon`` and ``band`` spread choices for off-policy estimates, as those of LinUcbPolicy do."""
 
     learning: Learning = field(default_factory=Learning)
-    alpha: float = 0.5
+    alpha: float = 0.2
     margin: float = 0.2
     epsilon: float = 0.0
     band: float = 0.05

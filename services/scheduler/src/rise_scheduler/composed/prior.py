@@ -29,7 +29,7 @@ class Prior:
     most; A0's diagonal is ``precision`` times what ``precisions`` says of a feature's first word, or 1."""
 
     offline: Ridge = field(default_factory=Ridge)
-    weight: float = 500.0
+    weight: float = 2000.0
     precision: float = 0.3
     precisions: Mapping[str, float] = field(default_factory=lambda: QUALITY)
 
