@@ -133,6 +133,22 @@ async def test_a_fence_is_raised_although_its_replica_knows_of_none(bus: Bus) ->
         assert await Fences(bus).is_current("job-1", 2)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["knows of none", "knows an older one"])
+async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> None:
+    fences = Fences(bus)
+    await fences.admit("job-1", 1)
+    async with behind(bus, subjects.KV_FENCES) as replica:
+        if known:
+            await replica.remember("job-1")
+            await fences.admit("job-1", 2)
+        replica.behind = 1_000_000
+        async with asyncio.timeout(10):
+            await fences.close("job-1", 2)
+        replica.behind = 0
+        assert not await fences.is_current("job-1", 1)
+        assert not await fences.is_current("job-1", 2)
+
+
 async def test_a_record_is_changed_although_its_replica_knows_an_older_one(bus: Bus) -> None:
     jobs = Jobs(bus)
     request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=0.0)
