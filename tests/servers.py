@@ -39,6 +39,8 @@ class Server:
         self.locks = locks if locks is not None else f'authorization {{ token: "{self.token}" }}'
         self._folder = folder
         self._max_payload, self._jetstream = max_payload, jetstream
+        self.key = ""
+        """What the store is encrypted with; empty: it is not."""
         self._port = -1
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -69,7 +71,8 @@ class Server:
 
     def _configure(self) -> Path:
         config = self._folder / "nats.conf"
-        store = f'jetstream {{ store_dir: "{self._folder / "store"}" }}' if self._jetstream else ""
+        key = f'cipher: chachapoly, key: "{self.key}",' if self.key else ""
+        store = f'jetstream {{ {key} store_dir: "{self._folder / "store"}" }}' if self._jetstream else ""
         config.write_text(
             f'host: "127.0.0.1"\nport: {self._port}\nports_file_dir: "{self._folder}"\n'
             f"max_payload: {self._max_payload}\n{self.locks}\n{store}\n"

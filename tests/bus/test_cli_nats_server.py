@@ -12,8 +12,11 @@ import pytest
 from rise_cli.local import nats_server, platform
 from rise_cli.local.platform import Plan
 from rise_cli.local.supervisor import Supervisor
-from rise_contracts import errors
+from rise_contracts import errors, subjects
 from rise_runtime import bus as buses
+from rise_runtime import layout
+from rise_runtime.buckets import Bucket
+from tests.servers import Server
 
 
 async def test_it_listens_on_loopback_and_wants_its_token(tmp_path: Path) -> None:
@@ -60,6 +63,28 @@ def test_a_disk_without_room_is_told_before_the_server_starts(tmp_path: Path) ->
     assert platform.roomy(tmp_path / "js", least=0).is_dir()
     with pytest.raises(errors.DiskFull, match="MiB of room for the queues, got"):
         platform.roomy(tmp_path / "js", least=2**62)
+
+
+async def test_a_store_that_was_written_with_a_key_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """nats-server starts on it, and throws away what it cannot read where it is to be made."""
+    server = Server(tmp_path)
+    server.key = "one"
+    server.start()
+    async with buses.connect(server.url, server.token, patience=10.0) as bus:
+        await layout.ensure(bus)
+        await Bucket(bus, subjects.KV_JOBS).put("job-1", b"1")
+    server.kill()
+    supervisor = Supervisor()
+    try:
+        with pytest.raises(errors.InvalidInput, match="the store: wanted what was written without a key, got"):
+            await platform.start_nats(Plan(), supervisor, tmp_path, server.store, tmp_path)
+        assert supervisor.pids() == {}
+        server.start()
+        async with buses.connect(server.url, server.token, patience=10.0) as bus:
+            assert await Bucket(bus, subjects.KV_JOBS).is_there("job-1")
+    finally:
+        server.stop()
+        await supervisor.stop(10.0)
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ asyncio.run(main())
 """
 
 
-def program(tmp_path: Path, code: str, name: str = "child", *, last: bool = False) -> Program:
-    return Program(name, (sys.executable, "-c", code), tmp_path / f"{name}.log", last=last)
+def program(tmp_path: Path, code: str, name: str = "child", *, last: bool = False, needed: bool = True) -> Program:
+    return Program(name, (sys.executable, "-c", code), tmp_path / f"{name}.log", last=last, needed=needed)
 
 
 async def said(file: Path, word: str, times: int = 1) -> None:
@@ -128,10 +128,50 @@ async def test_what_dies_is_started_again(tmp_path: Path) -> None:
     assert supervisor.pids() == {}
 
 
-async def test_what_fails_at_the_start_is_not_tried_again(tmp_path: Path) -> None:
+KEEPS_DYING = """
+import sys, time
+from pathlib import Path
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+sys.exit("no weights")
+"""
+
+
+@pytest.mark.parametrize("needed", [True, False])
+async def test_what_keeps_dying_ends_the_platform_only_where_a_job_needs_it(needed: bool, tmp_path: Path) -> None:
+    told: list[str] = []
+    supervisor = Supervisor(told.append)
+    bad, log = tmp_path / "bad", tmp_path / "scorer.log"
+    scorer = Program("scorer", (sys.executable, "-c", KEEPS_DYING, str(bad)), log, needed=needed)
+    await supervisor.add(program(tmp_path, SLEEPER, "worker"))
+    await supervisor.add(scorer)
+    supervisor.keep()
+    bad.touch()
+    broken = asyncio.create_task(supervisor.until_broken())
+    await said(log, "no weights", times=6)
+    if needed:
+        with pytest.raises(errors.WorkerLost, match="scorer: ended with exit code 1: no weights"):
+            await asyncio.wait_for(broken, PATIENCE)
+    else:
+        async with asyncio.timeout(PATIENCE):
+            while len(told) < 6:
+                await asyncio.sleep(0.01)
+        end = "scorer ended with exit code 1: no weights;"
+        assert told == [
+            *[f"{end} it is started again"] * 5,
+            f"{end} it keeps dying and is left out, jobs go on; see {log}",
+        ]
+        assert list(supervisor.pids()) == ["worker"]
+        assert not broken.done()
+    await supervisor.stop(1.0)
+    await asyncio.gather(broken, return_exceptions=True)
+
+
+@pytest.mark.parametrize("needed", [True, False])
+async def test_what_fails_at_the_start_is_not_tried_again(needed: bool, tmp_path: Path) -> None:
     supervisor = Supervisor()
     code = 'import sys; sys.stderr.write(\'{"message": "no such model"}\\n\'); sys.exit(2)'
-    await supervisor.add(program(tmp_path, code))
+    await supervisor.add(program(tmp_path, code, needed=needed))
     with pytest.raises(errors.WorkerLost, match="child: ended with exit code 2: no such model"):
         await asyncio.wait_for(supervisor.until_broken(), PATIENCE)
     await supervisor.stop(1.0)

@@ -19,6 +19,7 @@ from rise_contracts.messages import StageTask
 from rise_contracts.resources import Member, ModelFamily, Source
 from rise_runtime.seam import Handoff, Identity, Pictures, StageContext
 from rise_stage.engine import Engine
+from rise_stage.engine.families import sizes
 from rise_stage.handler import Handler
 from tests.model.conftest import folder_of
 from tests.model.test_handler import Seen, head_of, task
@@ -90,8 +91,55 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "a web page": one_file_of(b"<!doctype html><title>404</title>" + bytes(500)),
     "a pointer to a large file": one_file_of(b"version https://git-lfs.github.com/spec/v1\nsize 9\n"),
     "nothing": one_file_of(b""),
+    "JSON without an end in depth": lambda folder: (folder / "unet" / "config.json").write_text("[" * 10**6),
     "a folder that is gone": shutil.rmtree,
 }
+
+
+def of_nothing(name: str, nbytes: int) -> Callable[[Path], object]:
+    """A file of that size, with nothing in it: on a disk it takes no room."""
+
+    def make(folder: Path) -> None:
+        (folder / name).unlink(missing_ok=True)
+        with (folder / name).open("wb") as file:
+            file.truncate(nbytes)
+
+    return make
+
+
+def a_header_of(nbytes: int) -> Callable[[Path], object]:
+    def make(folder: Path) -> None:
+        of_nothing(f"unet/{WEIGHTS}", 2 * nbytes)(folder)
+        with (folder / "unet" / WEIGHTS).open("r+b") as file:
+            file.write(nbytes.to_bytes(8, "little"))
+
+    return make
+
+
+def a_device(folder: Path) -> None:
+    (folder / "unet" / "config.json").unlink()
+    (folder / "unet" / "config.json").symlink_to("/dev/zero")
+
+
+HUGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a configuration": (of_nothing("unet/config.json", sizes.CONFIG_BYTES + 1), "at most 4 MiB at .*config.json"),
+    "an index": (of_nothing(f"unet/{INDEX}", sizes.CONFIG_BYTES + 1), "at most 4 MiB at .*index.json"),
+    "a scheduler": (of_nothing("scheduler/scheduler_config.json", 2**40), "at most 4 MiB at .*scheduler_config.json"),
+    "words": (of_nothing("tokenizer/vocab.json", sizes.WORDS_BYTES + 1), "at most 64 MiB at .*vocab.json"),
+    "merges": (of_nothing("tokenizer/merges.txt", 2**40), "at most 64 MiB at .*merges.txt"),
+    "a header": (a_header_of(sizes.HEADER_BYTES + 1), "a header of at most 16 MiB at .*safetensors"),
+    "a device": (a_device, "a file at .*config.json, got 'c"),
+}
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_what_is_larger_than_any_real_model_has_is_not_read(case: str, sd: ModelFamily, copy: Path) -> None:
+    damage, why = HUGE[case]
+    damage(copy)
+    base = sd.model_copy(update={"spec": sd.spec.model_copy(update={"base": Source(path=str(copy))})})
+    with pytest.raises(InvalidInput, match=why) as caught:
+        Handler([base], Engine.load)(of(base, "large"), b"", Seen().context())
+    assert_a_line(str(caught.value))
 
 
 @pytest.mark.parametrize("case", BROKEN)

@@ -18,21 +18,23 @@ import pytest
 from rise_contracts import errors, messages, subjects
 from rise_contracts.records import JobRecord, JobState
 from rise_contracts.resources import RelayJobSpec
-from rise_runtime import blobs, client, endings, layout, streams
+from rise_runtime import blobs, client, endings, layout, plan, streams, tasks
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, Incoming
+from rise_runtime.driving import Hands
 from rise_runtime.fences import Fences
-from rise_runtime.jobs import Jobs
+from rise_runtime.jobs import Held, Jobs
 from rise_runtime.sweeping import run_sweep
+from tests.bus.runtime import small
 
 LOOKS = 6
 
 
 class Replica:
-    """Answers reads of a bucket: `behind` of them as it was at the beginning, all others as it is."""
+    """Answers reads of a stream: `behind` of them as it was at the beginning, all others as it is."""
 
-    def __init__(self, bus: Bus, bucket: str, behind: int) -> None:
-        self._bus, self._stream, self.behind = bus, f"KV_{bucket}", behind
+    def __init__(self, bus: Bus, stream: str, behind: int) -> None:
+        self._bus, self._stream, self.behind = bus, stream, behind
         self._address = f"$JS.API.DIRECT.GET.{self._stream}."
         self._old: dict[str, dict[str, str]] = {}
 
@@ -82,7 +84,7 @@ async def _layout(bus: Bus) -> None:
 
 
 def behind(bus: Bus, bucket: str) -> contextlib.AbstractAsyncContextManager[Replica]:
-    return Replica(bus, bucket, LOOKS).answering()
+    return Replica(bus, f"KV_{bucket}", LOOKS).answering()
 
 
 def cancelled(at: float) -> messages.JobCancelled:
@@ -133,6 +135,22 @@ async def test_a_fence_is_raised_although_its_replica_knows_of_none(bus: Bus) ->
         assert await Fences(bus).is_current("job-1", 2)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["knows of none", "knows an older one"])
+async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> None:
+    fences = Fences(bus)
+    await fences.admit("job-1", 1)
+    async with behind(bus, subjects.KV_FENCES) as replica:
+        if known:
+            await replica.remember("job-1")
+            await fences.admit("job-1", 2)
+        replica.behind = 1_000_000
+        async with asyncio.timeout(10):
+            await fences.close("job-1", 2)
+        replica.behind = 0
+        assert not await fences.is_current("job-1", 1)
+        assert not await fences.is_current("job-1", 2)
+
+
 async def test_a_record_is_changed_although_its_replica_knows_an_older_one(bus: Bus) -> None:
     jobs = Jobs(bus)
     request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=0.0)
@@ -151,6 +169,42 @@ async def test_the_job_that_has_the_key_is_found(bus: Bus) -> None:
     first = await jobs.create(JobRecord(request=request))
     async with behind(bus, subjects.KV_JOBS):
         assert await jobs.create(JobRecord(request=request, attempt=2)) == first
+
+
+async def under_way(bus: Bus) -> tuple[Hands, Held]:
+    """A job that runs, and whose work is nowhere, with the driver's hands for it."""
+    jobs = Jobs(bus)
+    decision = messages.Decision(id="d", job_id="job-1", arm=small.RELAY.arm, configuration=small.RELAY, policy="fixed")
+    request = messages.JobRequest(job_id="job-1", spec=small.spec(), seed=1, accepted_at=1.0)
+    held = await jobs.create(JobRecord(request=request, state=JobState.RUNNING, decision=decision))
+    await Fences(bus).admit("job-1", 1)
+    await layout.ensure_pool(bus, "edge")
+    return Hands(bus, jobs, small.QUICK_DRIVER), held
+
+
+async def test_a_job_whose_work_is_nowhere_gets_another_attempt(bus: Bus) -> None:
+    hands, held = await under_way(bus)
+    after = await hands.verify(held)
+    assert after is not None
+    assert (after.record.attempt, after.record.failures[0].reason) == (2, "WorkLost")
+
+
+async def test_no_job_is_done_again_of_whose_end_a_replica_does_not_know(bus: Bus) -> None:
+    hands, held = await under_way(bus)
+    await endings.keep(bus, cancelled(2.0))
+    async with behind(bus, subjects.KV_RESULTS) as replica:
+        replica.behind = 1_000_000
+        after = await hands.verify(held)
+    assert after is not None
+    assert (after.record.attempt, after.record.state) == (1, JobState.CANCELLED)
+
+
+async def test_no_job_is_done_again_whose_task_a_replica_does_not_see(bus: Bus) -> None:
+    hands, held = await under_way(bus)
+    await tasks.send(bus, plan.head_task(held.record))
+    async with Replica(bus, subjects.work_stream("edge"), 1_000_000).answering():
+        assert await hands.verify(held) is None
+    assert await Jobs(bus).get("job-1") == held
 
 
 async def complete(bus: Bus) -> tuple[messages.JobDone, bytes]:

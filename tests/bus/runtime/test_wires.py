@@ -35,6 +35,24 @@ async def test_a_server_that_is_away_is_told_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("other", ["another", ""], ids=["another key", "no key"])
+async def test_a_store_of_another_key_is_not_told_as_a_full_disk_alone(tmp_path: Path, other: str) -> None:
+    server = Server(tmp_path)
+    server.key = "one"
+    server.start()
+    async with connect(server.url, server.token, patience=10.0) as bus:
+        await streams.ensure(bus, "WORK", ("work.>",))
+    server.kill()
+    server.key = other
+    server.start()
+    try:
+        async with connect(server.url, server.token, patience=10.0) as bus:
+            with pytest.raises(errors.DiskFull, match=r"STREAM\.CREATE\.WORK: .* written with another key, stop it"):
+                await streams.ensure(bus, "WORK", ("work.>",))
+    finally:
+        server.stop()
+
+
 async def test_secrets_in_an_address_are_not_told() -> None:
     with pytest.raises(errors.BusUnavailable) as caught:
         await open_bus(f"nats://me:secret@127.0.0.1:{free_port()}")

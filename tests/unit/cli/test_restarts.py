@@ -16,6 +16,12 @@ TABLE = {
 }
 
 
+def test_what_no_job_needs_is_given_up_although_it_takes_its_time_to_die() -> None:
+    deaths = [100.0 * number for number in range(1, 7)]
+    assert restarts.next_delay(deaths, deaths[-1]) == 0.25
+    assert restarts.next_delay(deaths, deaths[-1], restarts.HELPERS_WINDOW_S) is None
+
+
 @pytest.mark.parametrize("case", TABLE)
 def test_next_delay(case: str) -> None:
     deaths, now, want = TABLE[case]

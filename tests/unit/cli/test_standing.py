@@ -58,3 +58,10 @@ def test_secrets_go_by_the_environment_and_everything_else_by_flags(tmp_path: Pa
     scheduler, judge = programs.scheduler(where, "linucb"), programs.judge(where)
     assert not any("hush" in part for part in (*program.command, *scheduler.command, *judge.command))
     assert scheduler.env["RISE_POLICY"] == "linucb"
+
+
+def test_no_job_needs_those_who_only_say_how_good_pictures_are(tmp_path: Path) -> None:
+    where = Surroundings(Server("nats://127.0.0.1:4222"), tmp_path, tmp_path / "tmp")
+    needed = [programs.scheduler(where), programs.worker("edge-1", "edge", where)]
+    helpers = [programs.judge(where), programs.scorer(where, "clipscore:/x", 0.5), programs.auditor(where, 0.1)]
+    assert [program.needed for program in (*needed, *helpers)] == [True, True, False, False, False]

@@ -219,9 +219,14 @@ class WorkerLost(RiseError):
 class DiskFull(RiseError):
     exit_code = 9
 
-    def __init__(self, path: str, message: str = "no room or no right to write") -> None:
+    def __init__(
+        self,
+        path: str,
+        message: str = "no room or no right to write",
+        hint: str = "free some space or choose another folder",
+    ) -> None:
         self.path = path
-        super().__init__(_one_line(f"cannot write {path}: {message}", "free some space or choose another folder"))
+        super().__init__(_one_line(f"cannot write {path}: {message}", hint))
 
 
 class RemoteError(RiseError):

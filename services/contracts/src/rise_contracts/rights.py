@@ -147,7 +147,7 @@ def _submits() -> Iterable[str]:
     """A front door's part: records, and endings before their time."""
     yield from (f"$KV.{bucket}.>" for bucket in (subjects.KV_JOBS, subjects.KV_RESULTS, subjects.KV_FENCES))
     yield from (subjects.event("*", "job-cancelled"), "rise.cancel.*", f"{_API}.STREAM.PURGE.*")
-    yield _reads(_BUCKETS + subjects.KV_FENCES)
+    yield from (_reads(_BUCKETS + subjects.KV_FENCES), f"{_API}.STREAM.MSG.GET.{_BUCKETS}{subjects.KV_FENCES}")
 
 
 def _device(me: Principal) -> Iterable[str]:

@@ -91,10 +91,16 @@ class Bucket:
             await asyncio.sleep(_AGAIN_S)
         return entry
 
-    async def is_there(self, key: str) -> bool:
-        """Whether the key is there for certain: `get` may be answered by a server that is behind."""
+    async def certain(self, key: str) -> Entry | None:
+        """`get`, as the bucket's leader says it: `get` may be answered by a server that is behind."""
         message = await streams.leading(self._bus, self._stream, self._prefix + key)
-        return message is not None and message.headers.get(_OPERATION) not in _REMOVED
+        if message is None or message.headers.get(_OPERATION) in _REMOVED:
+            return None
+        return Entry(key, message.data, message.sequence)
+
+    async def is_there(self, key: str) -> bool:
+        """Whether the key is there for certain."""
+        return await self.certain(key) is not None
 
     async def put(self, key: str, value: bytes, *, patience: float = 15.0) -> int:
         """Write whatever is there; the new revision."""

@@ -85,14 +85,15 @@ class Hands:
         """Look where the job's work is. At every moment a job under way has a task in a queue, an offer that nobody has
         looked at, or an ending.
 
-        Work that a fence has cut off is dropped wherever it turns up, and another attempt is made. The record as it is
+        Work that a fence has cut off is dropped wherever it turns up, and another attempt is made. That something is
+        not there is asked of who leads: a server that is behind would have a job done twice. The record as it is
         afterwards, where this changed it.
         """
         record = held.record
         past = record.decision is not None and await self._fences.is_past(record.job_id, record.attempt)
         if not past and await self._is_at_work(record):
             return None
-        ended = await endings.get(self._bus, record.job_id)
+        ended = await endings.certain(self._bus, record.job_id)
         if ended is not None:
             return await self.conclude(held, ended[0])  # whoever stored it died before saying so
         if past:
@@ -179,7 +180,9 @@ class Hands:
         return await streams.count(self._bus, subjects.STREAM_OFFERS, subjects.offers_of_job(job_id)) > 0
 
     async def _is_queued(self, pool: str, subject: str) -> bool:
+        stream = subjects.work_stream(pool)
         try:
-            return await streams.last(self._bus, subjects.work_stream(pool), subject) is not None
+            queued = await streams.last(self._bus, stream, subject) or await streams.leading(self._bus, stream, subject)
         except errors.NoResponder:
             return False  # the pool has no queue (yet)
+        return queued is not None

@@ -39,6 +39,11 @@ async def known(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
     return _decoded(await Bucket(bus, subjects.KV_RESULTS).known(job_id))
 
 
+async def certain(bus: Bus, job_id: str) -> tuple[messages.Ending, bytes] | None:
+    """The same where None means that the job has not ended, for certain; see `Bucket.certain`."""
+    return _decoded(await Bucket(bus, subjects.KV_RESULTS).certain(job_id))
+
+
 def _decoded(entry: Entry | None) -> tuple[messages.Ending, bytes] | None:
     return None if entry is None else codec.decode_ending(entry.data)
 

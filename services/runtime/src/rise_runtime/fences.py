@@ -34,9 +34,8 @@ class Fences:
 
     async def close(self, job_id: str, attempt: int) -> None:
         """Nothing is wanted any more, of this attempt or another."""
-        entry = await self._bucket.get(job_id)
-        if entry is not None:
-            await self._advance(entry, messages.Fence(attempt=attempt, over=True))
+        entry = await self._bucket.get(job_id) or await self._bucket.certain(job_id)
+        await self._advance(entry, messages.Fence(attempt=attempt, over=True))
 
     async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
         """Whether work for `attempt` is still wanted: old attempts write nothing."""
@@ -71,15 +70,15 @@ class Fences:
         entry = await self._bucket.get(job_id, patience=patience)
         return None if entry is None or entry.value is None else codec.decode(messages.Fence, entry.value)
 
-    async def _advance(self, entry: Entry, wanted: messages.Fence) -> None:
+    async def _advance(self, entry: Entry | None, wanted: messages.Fence) -> None:
         """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
-        while entry.value is not None:
-            there = codec.decode(messages.Fence, entry.value)
+        while entry is not None:
+            there = codec.decode(messages.Fence, entry.data)
             if (there.over, there.attempt) >= (wanted.over, wanted.attempt):
                 return
             try:
                 await self._bucket.update(entry.key, codec.encode(wanted), entry.revision)
             except WrongRevision:
-                entry = await self._bucket.instead(entry.key, entry.revision)
+                entry = await self._bucket.certain(entry.key)
             else:
                 return

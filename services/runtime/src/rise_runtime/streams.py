@@ -21,9 +21,15 @@ _NAME_IN_USE: Final = 10058
 _NO_PEERS: Final = frozenset({10005, 10074})
 """Too few servers for so many copies, or one that is in no cluster."""
 _NO_ROOM: Final = frozenset({10023, 10028, 10047})
-_NO_DISK: Final = ("no space left", "error creating store")
+_NO_DISK: Final = "no space left"
+_NOT_MADE: Final = 10049
+"""In the very same words for a full disk, for one that may not be written, and for files of another key."""
 _STORE_FAILED: Final = 10077
 _SECOND: Final = 1_000_000_000
+_SEE_ITS_LOG: Final = (
+    "its log says why: make room on its disk, or give it the right to write; where the store was written with another "
+    "key, stop it at once and give it that one, for it throws away what it cannot read"
+)
 PATIENCE_S: Final = 15.0
 """A server that is away for less than this is waited for."""
 _LISTED_WITHIN_S: Final = 20.0
@@ -275,8 +281,10 @@ def _error(what: str, error: dict[str, Any]) -> errors.RiseError:
     description = str(error.get("description", "unknown"))
     if err_code in _WRONG_LAST:
         return WrongRevision(what, code, err_code, description)
-    if err_code in _NO_ROOM or any(words in description for words in _NO_DISK):
+    if err_code in _NO_ROOM or _NO_DISK in description:
         return errors.DiskFull("the NATS store", description)
+    if err_code == _NOT_MADE:
+        return errors.DiskFull("the NATS store", f"{what}: {description}", _SEE_ITS_LOG)
     if err_code == _STORE_FAILED:
         return errors.Busy(f"{what}: the queue is full ({description}); try again when some work is done")
     return JetStreamError(what, code, err_code, description)

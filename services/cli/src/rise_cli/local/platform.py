@@ -29,6 +29,8 @@ Tell = Callable[[str], None]
 START_S = 300.0
 """Loading large members from a slow disk takes its time; the embedded family needs a few seconds."""
 GRACE_S = 3.0
+_KEYS = "jetstream/*/streams/*/meta.key"
+"""What nats-server leaves beside a stream that it encrypts: accounts, and their streams."""
 LEAST_ROOM = 64 * 2**20
 """Below this a store is as good as full: JetStream refuses to make streams, in words that name no disk."""
 
@@ -118,7 +120,7 @@ async def unless_broken(supervisor: Supervisor, work: Awaitable[T]) -> T:
 
 async def start_nats(plan: Plan, supervisor: Supervisor, folder: Path, store: Path, logs: Path) -> Server:
     binary = nats_server.find_binary()
-    settings = nats_server.Settings(folder, roomy(store), logs, secrets.token_urlsafe(24), plan.port)
+    settings = nats_server.Settings(folder, readable(roomy(store)), logs, secrets.token_urlsafe(24), plan.port)
     await supervisor.add(nats_server.prepare(settings, binary))
     try:
         url = await unless_broken(supervisor, _until_listening(folder, 10.0))
@@ -143,6 +145,15 @@ def roomy(store: Path, least: int = LEAST_ROOM) -> Path:
     free = shutil.disk_usage(_writable(store)).free
     if free < least:
         raise errors.DiskFull(str(store), f"wanted {least >> 20} MiB of room for the queues, got {free >> 20} MiB")
+    return store
+
+
+def readable(store: Path) -> Path:
+    """The folder, unless it has what was written with a key. Our server has none, would start all the same, and throw
+    away each stream that is to be made and is there in this way. Raises InvalidInput."""
+    if any(store.glob(_KEYS)):
+        hint = "move the folder away; or start a nats-server that has the key on it, and name that with --nats"
+        raise errors.InvalidInput("the store", "what was written without a key", str(store), hint)
     return store
 
 

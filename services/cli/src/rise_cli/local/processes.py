@@ -27,6 +27,8 @@ class Program:
     env: Mapping[str, str] = field(default_factory=dict)
     last: bool = False
     """Stopped only when the others are gone: they need it to say goodbye."""
+    needed: bool = True
+    """Jobs need it. Without one that they do not need, the platform goes on."""
 
 
 class Child:

@@ -57,20 +57,25 @@ def scheduler(where: Surroundings, policy: str | None = None) -> Program:
 
 def judge(where: Surroundings) -> Program:
     """Who looks at the pictures that nobody waits for; see `rise_cli.judge`."""
-    return Program("judge", (sys.executable, "-m", "rise_cli.judge"), where.logs / "judge.log", where.env())
+    return _helper("judge", (sys.executable, "-m", "rise_cli.judge"), where)
 
 
 def scorer(where: Surroundings, chosen: str, share: float, scale: tuple[float, float] | None = None) -> Program:
     """Who scores a share of the jobs that no program can judge; see `rise_stage.scoring`."""
     marks = ("--range", *(repr(mark) for mark in scale)) if scale else ()
     command = (sys.executable, "-m", "rise_stage.scoring", chosen, "--share", f"{share:g}", *marks)
-    return Program("scorer", command, where.logs / "scorer.log", where.env())
+    return _helper("scorer", command, where)
 
 
 def auditor(where: Surroundings, share: float) -> Program:
     """Who holds a share of the jobs against the base member; see `rise_cli.audit`."""
     command = (sys.executable, "-m", "rise_cli.audit", "--share", f"{share:g}")
-    return Program("auditor", command, where.logs / "auditor.log", where.env())
+    return _helper("auditor", command, where)
+
+
+def _helper(name: str, command: tuple[str, ...], where: Surroundings) -> Program:
+    """What only says how good pictures are: no job needs it."""
+    return Program(name, command, where.logs / f"{name}.log", where.env(), needed=False)
 
 
 def worker(

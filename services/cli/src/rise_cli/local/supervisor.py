@@ -1,4 +1,7 @@
-"""Keeps child processes running: starts again what dies, gives up on what keeps dying, stops all at the end."""
+"""Keeps child processes running: starts again what dies, gives up on what keeps dying, stops all at the end.
+
+What jobs need ends the platform where it cannot be kept running; anything else is left out.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class Supervisor:
         self._stopping = False
         self._started = False
         self.broken: asyncio.Future[errors.WorkerLost] = asyncio.get_running_loop().create_future()
-        """Set once, with the reason, when a program cannot be kept running."""
+        """Set once, with the reason, when a program that is needed cannot be kept running."""
 
     async def add(self, program: Program) -> None:
         """Start `program` and keep it running from now on."""
@@ -55,7 +58,7 @@ class Supervisor:
         self.broken.cancel()
 
     async def until_broken(self) -> None:
-        """Return never; raises WorkerLost when a program cannot be kept running."""
+        """Return never; raises WorkerLost when a program that is needed cannot be kept running."""
         raise await asyncio.shield(self.broken)
 
     async def _watch(self, program: Program, child: Child) -> None:
@@ -63,9 +66,12 @@ class Supervisor:
         while True:
             code = await child.wait()
             deaths.append(time.monotonic())
-            wait = restarts.next_delay(deaths, deaths[-1]) if self._started else None
+            wait = restarts.next_delay(deaths, deaths[-1], _window(program)) if self._started else None
             words = processes.last_words(program.log)
             told = f"ended {_how(code)}" + (f": {words}" if words else "")
+            if wait is None and self._started and not program.needed:
+                self._tell(f"{program.name} {told}; it keeps dying and is left out, jobs go on; see {program.log}")
+                return
             if wait is None or self._stopping:
                 if not self.broken.done():
                     self.broken.set_result(errors.WorkerLost(program.name, told))
@@ -75,6 +81,10 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 child = await processes.start(program)
                 self._children[program.name] = child
+
+
+def _window(program: Program) -> float:
+    return restarts.WINDOW_S if program.needed else restarts.HELPERS_WINDOW_S
 
 
 def _how(code: int) -> str:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from rise_contracts.errors import InvalidInput
+from rise_stage.engine.families.sizes import check_file, check_folder
 
 UNET_WEIGHTS = "diffusion_pytorch_model"
 TEXT_WEIGHTS = "model"
@@ -23,10 +24,11 @@ FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises InvalidInput where the file is missing, unreadable or no object."""
+    """A JSON object. Raises InvalidInput where the file is missing, unreadable, too large or no object."""
     try:
+        check_file(path)
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InvalidInput(path.name, f"a readable JSON file at {path}", _why(error)) from error
     if not isinstance(value, dict):
         raise InvalidInput(path.name, f"a JSON object at {path}", type(value).__name__)
@@ -148,6 +150,10 @@ def _check_folder(folder: Path, subfolder: str) -> None:
     if not (folder / subfolder).is_dir():
         found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
         raise InvalidInput(subfolder, f"a folder {subfolder!r} in {folder}", found, "is this a whole diffusers folder?")
+    try:
+        check_folder(folder / subfolder)
+    except OSError as error:  # a link to nowhere
+        raise _broken(folder / subfolder, error) from error
 
 
 def _check_files(folder: Path, subfolder: str, stem: str, variant: str | None) -> None:
