@@ -182,8 +182,13 @@ async def test_a_scorer_does_its_work_with_the_judges_key(server: Server, people
 
 
 async def _looked_at(bus: Bus, durable: str) -> int:
-    """Events that a consumer has acknowledged."""
-    told = await streams.api(bus, f"CONSUMER.INFO.{subjects.STREAM_EVENTS}.{durable}")
+    """Events that a consumer has acknowledged; none before it is made."""
+    try:
+        told = await streams.api(bus, f"CONSUMER.INFO.{subjects.STREAM_EVENTS}.{durable}")
+    except streams.JetStreamError as error:
+        if error.code != 404:
+            raise
+        return 0
     return int(told["ack_floor"]["consumer_seq"])
 
 
