@@ -93,7 +93,7 @@ class Rendered:
 
     def manifests(self) -> list[Object]:
         """What the ConfigMaps hold for the operator to apply."""
-        held = [body["data"].get("manifest.yaml") for body in self.all("ConfigMap")]
+        held = [body.get("data", {}).get("manifest.yaml") for body in self.all("ConfigMap")]
         return [yaml.safe_load(text) for text in held if text is not None]
 
 

@@ -26,6 +26,8 @@ PLACED: Object = {
     "podAnnotations": {"note": "yes"},
 }
 
+SCORER: Object = {"enabled": True, "name": "pickscore", "weights": "/models/pickscore", "existingClaim": "weights"}
+
 VALUES: dict[str, Object] = {
     "defaults": {},
     "external-nats": {
@@ -54,6 +56,7 @@ VALUES: dict[str, Object] = {
         "scheduler": {"http": {"enabled": True, "accounts": ["studio/asker"]}},
         "metrics": {"existingSecret": "scraping", "accounts": ["monitoring/prometheus", "monitoring/agent.a"]},
     },
+    "scorer-of-the-hub": {"scorer": {"enabled": True, "name": "clipscore", "weights": "openai/clip-vit-large-patch14"}},
     "everything-off": {
         "crds": {"install": False},
         "nats": {
@@ -74,6 +77,7 @@ VALUES: dict[str, Object] = {
         "nats": {**PLACED, "persistence": {"storageClassName": "fast", "retain": False}},
         "pools": {"edge": {"tier": "edge", "replicas": 2, "resources": {"limits": {"nvidia.com/gpu": "1"}}}},
         "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
+        "scorer": {**PLACED, **SCORER, "range": [16, 25.5], "share": 1},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     },
 }

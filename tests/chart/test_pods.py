@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_the_operator_watches_its_own_namespace_whatever_it_is_told(renderings: 
 def test_the_scheduler_reads_what_the_chart_tells_it(renderings: dict[str, Rendered]) -> None:
     container = renderings["everything-on"].pod("Deployment/rise-scheduler").main()
     told = scheduler_settings.read(container["args"], {**environment_of(container), **UNMOUNTED})
-    assert told.policy == "linucb" and told.patience == 300
+    assert told.policy == "linucb" and told.patience == 300 and told.prior_folder == Path("/etc/rise/priors")
 
 
 def test_http_is_served_where_it_is_wanted_and_opened_by_a_secret(renderings: dict[str, Rendered]) -> None:

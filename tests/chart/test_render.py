@@ -120,8 +120,9 @@ def test_workers_reach_nats_from_the_watched_namespaces_alone(renderings: dict[s
 
 
 def test_health_is_for_everybody_unless_the_values_say_who(renderings: dict[str, Rendered]) -> None:
-    for name in ("rise-operator", "rise-scheduler", "rise-stage"):
-        assert peers(renderings["defaults"].one("NetworkPolicy", name)) == []
+    for name in ("rise-operator", "rise-scheduler", "rise-stage", "rise-scorer"):
+        if name != "rise-scorer":
+            assert peers(renderings["defaults"].one("NetworkPolicy", name)) == []
         (peer,) = peers(renderings["everything-on"].one("NetworkPolicy", name))
         assert peer == {"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}
 
@@ -184,19 +185,19 @@ def test_the_default_pools_are_what_the_contracts_know(plain: Rendered) -> None:
 
 
 def test_the_operator_applies_every_manifest_before_it_starts(rendered: Rendered) -> None:
-    held = {body["metadata"]["name"] for body in rendered.all("ConfigMap") if "manifest.yaml" in body["data"]}
+    held = {body["metadata"]["name"] for body in rendered.all("ConfigMap") if "manifest.yaml" in body.get("data", {})}
     applying = rendered.pod("Deployment/rise-operator").spec.get("initContainers", [])
     assert {name for container in applying for name in container["args"]} == held
 
 
-def test_a_packed_chart_holds_the_kinds_and_the_family(tmp_path: Path) -> None:
+def test_a_packed_chart_holds_the_kinds_and_the_family_with_its_prior(tmp_path: Path) -> None:
     helm("package", str(CHART), "--destination", str(tmp_path))
     (packed,) = tmp_path.glob("rise-*.tgz")
     with tarfile.open(packed) as archive:
         assert all(member.isfile() for member in archive.getmembers())
         names = set(archive.getnames())
     assert {f"rise/files/crds/{path.name}" for path in (ROOT / "crds").glob("*.yaml")} <= names
-    assert "rise/files/family.yaml" in names
+    assert {"rise/files/family.yaml", "rise/files/prior.npz"} <= names
     again = helm("template", RELEASE, str(packed), "--namespace", NAMESPACE)
     assert len(Rendered(again).objects) == len(render().objects)
 

@@ -37,6 +37,13 @@ WRONG = {
     "scheduler.http.enabled=true": "scheduler.http.existingSecret: wanted the name of a Secret",
     "scheduler.http.accounts={asker}": "'/scheduler/http/accounts/0': 'asker' does not match",
     "metrics.accounts={a/b/c}": "'/metrics/accounts/0': 'a/b/c' does not match",
+    "scorer.name=best": "'/scorer/name': value must be one of '', 'clipscore', 'hpsv2', 'pickscore'",
+    "scorer.weights=../weights": "'/scorer/weights': '../weights' does not match",
+    "scorer.share=2": "'/scorer/share': maximum: got 2, want 1",
+    "scorer.range={15}": "'/scorer/range': minItems: got 1, want 2",
+    "scorer.enabled=true": "scorer: wanted the name of a scorer and its weights",
+    "scorer.enabled=true,scorer.name=hpsv2,scorer.weights=/models/a": "scorer.existingClaim: wanted a claim",
+    "scorer.enabled=true,scorer.name=hpsv2,scorer.weights=a/b,scorer.existingClaim=c": 'got "c" for "a/b"',
     "nats.enabled=false": "nats.url: wanted the URL of a NATS server",
     "nats.enabled=false,nats.url=nats://bus:4222": "nats.existingSecret: wanted the name of a Secret",
 }

@@ -80,6 +80,8 @@ def test_an_installation_draws_a_picture_and_goes_without_a_trace_of_work(
     assert "StagePool edge is as the chart has it" in bring_defaults(release)
     assert kubectl.get("stagepool", "edge")["spec"]["drainSeconds"] == 10
 
+    assert "begins with the prior of rise-shapes" in logs(nodes, "scheduler")
+
     # All of that with the chart's rights, and without a word of the API server's against it.
     assert "leads (lease rise-system/rise-operator)" in logs(nodes, "operator")
     assert "forbidden" not in logs(nodes, "operator").lower()

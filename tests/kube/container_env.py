@@ -45,24 +45,26 @@ async def environment(
 
 
 async def mounted(api: Api, pod: Json, spec: Json, home: Path) -> dict[str, Path]:
-    """Where the files of the Secrets are that the container mounts, by the path where it looks for them."""
+    """Where the files of the Secrets and ConfigMaps are that the container mounts, by the path where it looks for them.
+    A volume that holds anything else, such as a token of the API server's, is left out."""
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
     found: dict[str, Path] = {}
     for mount in spec.get("volumeMounts", ()):
         volume = volumes[mount["name"]]
-        sources = [source["secret"] for source in volume.get("projected", {}).get("sources", ()) if "secret" in source]
-        if not sources:
+        sources = volume.get("projected", {}).get("sources", ())
+        if not sources or any(source.keys() - {"secret", "configMap"} for source in sources):
             continue
         folder = found[mount["mountPath"]] = home / mount["name"]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for source in sources:
-            held = await _data(api, pod, "secretRef", source)
-            wanted = {item["key"]: item["path"] for item in source.get("items", ())} or {key: key for key in held}
+            ((kind, named),) = source.items()
+            held = await _files(api, pod, f"{kind}Ref", named)
+            wanted = {item["key"]: item["path"] for item in named.get("items", ())} or {key: key for key in held}
             for key, path in wanted.items():
                 if key in held:
                     file = folder / path
                     file.touch(mode=0o600)
-                    file.write_text(held[key])
+                    file.write_bytes(held[key])
     return found
 
 
@@ -86,18 +88,31 @@ async def _value(api: Api, pod: Json, node: str, entry: Json, env: Mapping[str, 
 
 async def _data(api: Api, pod: Json, kind: str, named: Json) -> dict[str, str]:
     """The texts of a ConfigMap or Secret; empty where it is optional and missing."""
+    return {key: data.decode() for key, data in _texts(kind, await _held(api, pod, kind, named)).items()}
+
+
+async def _files(api: Api, pod: Json, kind: str, named: Json) -> dict[str, bytes]:
+    """What a volume of a ConfigMap or Secret holds, those of its keys that are no texts, too."""
+    held = await _held(api, pod, kind, named)
+    return _texts(kind, held) | {key: base64.b64decode(text) for key, text in held.get("binaryData", {}).items()}
+
+
+def _texts(kind: str, held: Json) -> dict[str, bytes]:
+    """Those of a Secret are in base64."""
+    encoded = KINDS[kind] == "secrets"
+    return {key: base64.b64decode(text) if encoded else text.encode() for key, text in held.get("data", {}).items()}
+
+
+async def _held(api: Api, pod: Json, kind: str, named: Json) -> Json:
+    """The object itself; empty where it is optional and missing."""
     try:
-        held = await api.call("GET", f"/api/v1/namespaces/{pod['metadata']['namespace']}/{KINDS[kind]}/{named['name']}")
+        return await api.call("GET", f"/api/v1/namespaces/{pod['metadata']['namespace']}/{KINDS[kind]}/{named['name']}")
     except Refused as error:
         if error.status == 404 and named.get("optional"):
             return {}
         raise _wrong(str(error)) from error
     except Unreachable as error:
         raise _wrong(repr(error)) from error
-    data: dict[str, str] = held.get("data", {})
-    if KINDS[kind] == "secrets":
-        return {key: base64.b64decode(text).decode() for key, text in data.items()}
-    return data
 
 
 def _wrong(message: str) -> CannotStart:

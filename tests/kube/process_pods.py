@@ -1,6 +1,7 @@
 """The life of one pod whose containers are processes: start, probe, restart, end, and say so.
 
-Of volumes there are projected Secrets alone: a variable that names where one is mounted names the pod's own folder.
+Of volumes there are projected Secrets and ConfigMaps alone: a variable that names where one is mounted names the pod's
+own folder.
 Left out, for nothing of Rise asks it of a test: init containers, other volumes, preStop hooks, TCP and gRPC probes.
 """
 

@@ -125,6 +125,19 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* The roles that NATS knows, each with a Secret of its own. A scorer is a judge there. */}}
+{{- define "rise.natsRoles" -}}
+{{- $roles := list "operator" "scheduler" "edge" "device" "user" -}}
+{{- toJson (ternary (append $roles "judge") $roles .Values.scorer.enabled) -}}
+{{- end -}}
+
+{{/* The processes of the chart that have nothing to do with the API. */}}
+{{- define "rise.processes" -}}
+{{- $names := list "scheduler" "stage" -}}
+{{- $names = ternary (append $names "nats") $names .Values.nats.enabled -}}
+{{- toJson (ternary (append $names "scorer") $names .Values.scorer.enabled) -}}
+{{- end -}}
+
 {{/* The namespaces that the operator cares for, comma-separated; empty is all. Its own, with the default pools, is always
 among them. */}}
 {{- define "rise.watchNamespaces" -}}

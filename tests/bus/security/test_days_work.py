@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from tests.bus.runtime import small
 from tests.bus.security.days import Day, day
 from tests.bus.security.matrix import AUDITOR, DEVICE, EDGE, JUDGE, OPERATOR, OTHER, PRIVATE, SCHEDULER, USER
 from tests.bus.security.people import People
+from tests.kube.children import Child
 from tests.pictures import WIDTH
 from tests.servers import Server
 
@@ -129,6 +132,34 @@ async def test_judge_and_auditor_do_their_work(server: Server, people: People, t
             await asyncio.gather(*parts, return_exceptions=True)
 
 
+@pytest.mark.parametrize(("module", "who"), [("rise_cli.judge", JUDGE), ("rise_cli.audit", AUDITOR)])
+async def test_a_process_beside_the_platform_begins_with_its_own_key(
+    server: Server, people: People, tmp_path: Path, module: str, who: Principal
+) -> None:
+    """Who is not of the platform may make nothing there, and waits for those who may."""
+    command = [sys.executable, "-m", module, *(("--share", "1") if who == AUDITOR else ())]
+    url = server.url.replace("nats://", "tls://")
+    environment = {**os.environ, **people.environment(who), "RISE_NATS_URL": url}
+    beside = Child(who.role, command, tmp_path / "beside.log", environment)
+    beside.start()
+    try:
+        beside.wait_until(lambda: "waiting for the platform" in beside.tail(), 60, "wait for a platform")
+        async with day(server, people, tmp_path, EDGE, DEVICE, size=32 * WIDTH) as today:
+            await Families(today.buses[SCHEDULER]).publish(family())
+            done = (await today.made(7)).done
+            audits = Bucket(today.buses[USER], subjects.KV_AUDITS)
+            async with asyncio.timeout(60):
+                if who == JUDGE:
+                    while await _looked_at(today.buses[OPERATOR], subjects.DURABLE_JUDGE) == 0:
+                        await asyncio.sleep(0.02)
+                else:
+                    while await audits.get(done.job_id) is None:
+                        await asyncio.sleep(0.02)
+    finally:
+        beside.kill()
+    assert "violation" not in beside.log.read_text().lower()
+
+
 class Half:
     """Every picture is worth a half."""
 
@@ -151,8 +182,13 @@ async def test_a_scorer_does_its_work_with_the_judges_key(server: Server, people
 
 
 async def _looked_at(bus: Bus, durable: str) -> int:
-    """Events that a consumer has acknowledged."""
-    told = await streams.api(bus, f"CONSUMER.INFO.{subjects.STREAM_EVENTS}.{durable}")
+    """Events that a consumer has acknowledged; none before it is made."""
+    try:
+        told = await streams.api(bus, f"CONSUMER.INFO.{subjects.STREAM_EVENTS}.{durable}")
+    except streams.JetStreamError as error:
+        if error.code != 404:
+            raise
+        return 0
     return int(told["ack_floor"]["consumer_seq"])
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+import rise_shapes
 from rise_contracts.errors import InvalidInput
 from rise_runtime.guard import Guard
-from rise_scheduler.app import main, read_prior
+from rise_scheduler.app import main, read_prior, read_priors
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.policies import FixedPolicy, LinUcbPolicy
@@ -89,6 +91,33 @@ def test_priors_are_named_by_family() -> None:
     for wrong in ("x.npz", "=x.npz", "a="):
         with pytest.raises(InvalidInput, match="FAMILY=FILE"):
             read(["--prior", wrong], {})
+
+
+def test_a_folder_of_priors_is_read_by_the_names_of_its_files(tmp_path: Path) -> None:
+    """As a kubelet lays it out: what it keeps for itself begins with a dot, and the rest are links."""
+    (tmp_path / "..1").mkdir()
+    (tmp_path / "..data").symlink_to("..1")
+    for name in ("sdxl", "rise-shapes"):
+        shutil.copy(rise_shapes.prior_file(), tmp_path / "..1" / f"{name}.npz")
+        (tmp_path / f"{name}.npz").symlink_to(Path("..data") / f"{name}.npz")
+    assert read_priors(read([], {"RISE_PRIORS": str(tmp_path)})).keys() == {"rise-shapes", "sdxl"}
+    assert read_priors(read([], {"RISE_PRIORS": ""})) == {}
+
+
+def test_a_prior_that_is_named_counts_before_that_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "sdxl.npz").write_bytes(b"no sums")
+    named = f"sdxl={rise_shapes.prior_file()}"
+    assert read_priors(read(["--priors", str(tmp_path), "--prior", named], {})).keys() == {"sdxl"}
+
+
+def test_a_folder_of_something_else_ends_with_one_line_and_the_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--priors", str(tmp_path / "none")]) == 2
+    (tmp_path / "sdxl").write_bytes(b"")
+    assert main(["--priors", str(tmp_path)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rise_scheduler: --priors")]
+    assert "a folder that can be read" in lines[0] and "files called FAMILY.npz" in lines[1]
 
 
 def test_a_prior_that_cannot_be_read_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -97,11 +97,13 @@ def queue(bus: Bus, pool: str, worker: str | None, *, ack_wait_s: float = ACK_WA
     )
 
 
-async def until_made(bus: Bus) -> None:
-    """Wait until somebody who may has made it: what is asked for here is the last that `ensure` makes."""
+async def until_made(bus: Bus, *buckets: str) -> None:
+    """Wait until somebody who may has made it: `buckets` are the last that `ensure` makes of those that the caller may
+    read, here those of a device."""
+    last = buckets or (subjects.KV_FAMILIES, subjects.KV_FENCES)
     while not bus.closed.is_set():
         try:
-            await asyncio.gather(*(Bucket(bus, name).get("any") for name in (subjects.KV_FAMILIES, subjects.KV_FENCES)))
+            await asyncio.gather(*(Bucket(bus, name).get("any") for name in last))
         except (errors.NotFound, errors.Waited, errors.BusUnavailable):
             await asyncio.sleep(_AGAIN_S)
         else:

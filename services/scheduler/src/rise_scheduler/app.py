@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,7 +30,11 @@ from rise_scheduler.service import Scheduler
 from rise_scheduler.settings import Settings
 from rise_scheduler.state import StateRefused
 
+log = logging.getLogger(__name__)
+
 ME = Principal("scheduler")
+PRIOR = ".npz"
+"""What the name of a family is followed by in that of its prior."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,14 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         telemetry.configure_logging()
         chosen = settings_module.read(sys.argv[1:] if arguments is None else arguments, os.environ)
         families = [_read_family(path) for path in chosen.families]
-        asyncio.run(run(chosen, families))
+        asyncio.run(run(chosen, families, Learning(priors=read_priors(chosen))))
     except RiseError as error:
         sys.stderr.write(f"rise_scheduler: {error}\n")
         return error.exit_code
     return 0
 
 
-async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
+async def run(chosen: Settings, families: Sequence[ModelFamily], learning: Learning) -> None:
     """Serve until SIGTERM or SIGINT."""
     stop = stop_on_signals()
     ready = asyncio.Event()
@@ -59,7 +64,6 @@ async def run(chosen: Settings, families: Sequence[ModelFamily]) -> None:
         connect(chosen.nats_url, chosen.access, name="rise-scheduler", inbox=ME.inbox, patience=chosen.patience) as bus,
     ):
         await layout.ensure(bus)
-        learning = Learning(priors={name: read_prior(path) for name, path in chosen.priors.items()})
         policy, reference_s = chosen.make_policy(learning), chosen.reference_seconds
         scheduler = Scheduler(bus, policy, default_reference_s=reference_s, learning=learning)
         for family in families:
@@ -86,6 +90,27 @@ async def _served_http(chosen: Settings, scheduler: Scheduler, ready: Callable[[
     app = routes.application(scheduler, guard=chosen.http_guard, ready=ready)
     async with server.served(app, chosen.http):
         yield
+
+
+def read_priors(chosen: Settings) -> dict[str, Prior]:
+    """What is known of the qualities of families before any outcome, by family. Raises InvalidInput."""
+    files = {**(_priors_in(chosen.prior_folder) if chosen.prior_folder else {}), **chosen.priors}
+    priors = {family: read_prior(path) for family, path in sorted(files.items())}
+    for family, prior in priors.items():
+        log.info("begins with the prior of %s, worth %g pictures", family, min(prior.offline.n, prior.weight))
+    return priors
+
+
+def _priors_in(folder: Path) -> dict[str, Path]:
+    """The files of a folder by family. What a kubelet keeps there for itself begins with a dot."""
+    try:
+        found = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise InvalidInput("--priors", "a folder that can be read", str(folder), str(error)) from error
+    for path in found:
+        if path.suffix != PRIOR:
+            raise InvalidInput("--priors", f"files called FAMILY{PRIOR}, and no others", str(path), "name it so")
+    return {path.stem: path for path in found}
 
 
 def read_prior(path: Path) -> Prior:

@@ -23,7 +23,8 @@ from rise_scheduler.policies import FixedPolicy, LinUcbPolicy, Policy
 class Settings:
     """``access`` and ``http_guard`` come from the environment only: every user of the machine sees command lines.
 
-    ``http`` is where HTTP is served, (host, port); None: nowhere.
+    ``http`` is where HTTP is served, (host, port); None: nowhere. ``prior_folder`` holds files such as those of
+    ``priors``, each called like its family; where both have one, that of ``priors`` counts.
     """
 
     nats_url: str = "nats://127.0.0.1:4222"
@@ -36,6 +37,7 @@ class Settings:
     reference_seconds: float = 5.0
     families: tuple[Path, ...] = ()
     priors: Mapping[str, Path] = field(default_factory=dict)
+    prior_folder: Path | None = None
     patience: float = 10.0
     http: tuple[str, int] | None = None
     http_guard: Guard = OPEN
@@ -73,6 +75,9 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
     parser.add_argument(
         "--prior", action="append", default=[], help="FAMILY=FILE: what is known of its qualities before any outcome"
     )
+    parser.add_argument(
+        "--priors", default=environment.get("RISE_PRIORS", ""), help="a folder of such files, each called FAMILY.npz"
+    )
     parser.add_argument("--patience", type=float, default=default.patience, help="seconds to wait for NATS (10)")
     parser.add_argument("--http", default=environment.get("RISE_HTTP", ""), help="serve HTTP too, at port or host:port")
     given = parser.parse_args(list(arguments))
@@ -87,6 +92,7 @@ def read(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
         reference_seconds=_in_range("reference-seconds", given.reference_seconds, 1e-6, 1e6),
         families=tuple(given.family),
         priors=dict(_named_file(text) for text in given.prior),
+        prior_folder=Path(given.priors) if given.priors else None,
         patience=_in_range("patience", given.patience, 0.0, 3600.0),
         http=telemetry.read_address("RISE_HTTP", given.http),
         http_guard=guard.read("RISE_HTTP", environment),
