@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from rise_contracts import codec
-from rise_contracts.messages import Configure, Decision, Outcome
+from rise_contracts.messages import Configure, Decision, Outcome, UserAct
 from tests.bus.scheduler_world import PATIENCE_S, process
 from tests.servers import Server
 from tests.unit.scheduler.builders import question
@@ -28,7 +28,7 @@ class Running:
     port: int
     said: list[str]
 
-    async def post(self, path: str, message: Configure | Outcome) -> httpx.Response:
+    async def post(self, path: str, message: Configure | Outcome | UserAct) -> httpx.Response:
         return await self.http.post(path, content=codec.encode(message), headers=JSON)
 
     async def decided(self, asked: Configure | None = None) -> Decision:

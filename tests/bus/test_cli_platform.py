@@ -90,6 +90,20 @@ def test_a_picture_that_nobody_waits_for_is_judged_too(home: cli.Home) -> None:
     assert settlement(home, job) == {"quality": 1.0, "final": True}
 
 
+def test_what_a_user_does_with_a_picture_reaches_the_scheduler(home: cli.Home) -> None:
+    """Of prompts that no program can judge."""
+    kept = submitted(home, "the feeling of a sunday afternoon", "--seed", "7")
+    assert home.rise("watch", kept).code == 0
+    said = home.rise("keep", kept)
+    assert (said.code, said.out.strip()) == (0, f"{kept}: kept"), said.err
+    assert settlement(home, kept) == {"quality": 1.0, "final": True}
+    again = home.rise("regenerate", kept, "--json").json()
+    assert again["request"]["job_id"] != kept
+    assert again["request"]["seed"] != 7
+    assert again["request"]["spec"]["prompt"] == "the feeling of a sunday afternoon"
+    assert settlement(home, kept) == {"quality": 1.0, "final": True}, "the first word counts"
+
+
 def test_the_policy_is_shown_and_its_decisions_are_drawn(home: cli.Home) -> None:
     job = home.run(PROMPT, "--json").json()["runs"][0]["job"]
     told = home.rise("policy", "--json").json()

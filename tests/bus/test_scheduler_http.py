@@ -12,7 +12,7 @@ import pytest
 
 from rise_contracts import codec, subjects
 from rise_contracts.decisions import DecisionRecord
-from rise_contracts.messages import Problem
+from rise_contracts.messages import Problem, UserAct
 from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
@@ -45,6 +45,24 @@ async def test_what_is_decided_and_learned_over_http_is_on_the_bus(nats_server: 
         record = codec.decode(DecisionRecord, (await scheduler.http.get(f"/v1/decisions/{decision.id}")).content)
         assert record.settlement is not None and record.settlement.final
         assert record.outcome is not None and record.outcome.quality == 0.8
+
+
+async def test_a_picture_that_a_user_keeps_is_learned_from_once(nats_server: Server, bus: Bus) -> None:
+    await prepare(bus)
+    async with running(nats_server) as scheduler:
+        await beat(bus, worker(), worker("device-0", "device"))
+        decision = await scheduler.decided()
+        kept = UserAct(decision_id=decision.id, act="keep")
+        assert problem(await scheduler.post("/v1/acts", kept), 503).retriable
+        await scheduler.post("/v1/outcomes", outcome_of(decision))
+        for verdict in ("corrected", "replayed"):
+            receipt = codec.decode(OutcomeReceipt, (await scheduler.post("/v1/acts", kept)).content)
+            assert receipt.verdict == verdict
+        record = codec.decode(DecisionRecord, (await scheduler.http.get(f"/v1/decisions/{decision.id}")).content)
+        assert record.outcome is not None
+        assert (record.outcome.quality, record.outcome.judged_by) == (1.0, "user")
+        unknown = UserAct(decision_id="never-made", act="regenerate")
+        assert problem(await scheduler.post("/v1/acts", unknown), 404).problem == "UnknownDecision"
 
 
 async def test_an_outcome_that_came_over_the_bus_is_only_a_replay_over_http(nats_server: Server, bus: Bus) -> None:

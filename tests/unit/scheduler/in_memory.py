@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import UnknownName
-from rise_contracts.messages import Configure, Decision, Outcome
+from rise_contracts.messages import Configure, Decision, Outcome, UserAct
 from rise_contracts.reports import FleetReport, PolicyReport
 from rise_contracts.resources import ModelFamily
 from rise_scheduler import reports
@@ -14,7 +14,7 @@ from rise_scheduler.composed.knowledge import Learning, learned
 from rise_scheduler.composed.observe import observed
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
-from rise_scheduler.learn import Verdict, settle
+from rise_scheduler.learn import Verdict, outcome_of_act, settle
 from rise_scheduler.learned import Learned
 from rise_scheduler.policies import LinUcbPolicy, Policy
 from rise_scheduler.store import UnknownDecision
@@ -49,7 +49,11 @@ class InMemory:
         seen = observed(record, outcome)
         composed = self.learned.composed
         self.learned = Learned(posterior, composed if seen is None else learned(composed, seen, Learning()))
+        self.log[outcome.decision_id] = record.model_copy(update={"outcome": record.outcome or outcome})
         return verdict
+
+    async def act(self, said: UserAct) -> Verdict:
+        return await self.learn(outcome_of_act(await self.decision(said.decision_id), said, AT))
 
     async def decision(self, decision_id: str) -> DecisionRecord:
         if decision_id not in self.log:

@@ -26,7 +26,7 @@ from rise_contracts.errors import (
     RiseError,
     UnknownName,
 )
-from rise_contracts.messages import Configure, Decision, Outcome, Problem
+from rise_contracts.messages import Configure, Decision, Outcome, Problem, UserAct
 from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
 from rise_runtime.guard import Guard
 from rise_scheduler.fleet import Fleet
@@ -296,13 +296,24 @@ async def test_a_path_or_method_that_is_not_there_is_a_typed_problem(http: httpx
 async def test_the_document_has_the_contracts_own_models(http: httpx.AsyncClient) -> None:
     document = (await http.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
-    for kind in (Configure, Outcome, Decision, DecisionRecord, Problem, FleetReport, PolicyReport, OutcomeReceipt):
+    for kind in (
+        Configure,
+        Outcome,
+        UserAct,
+        Decision,
+        DecisionRecord,
+        Problem,
+        FleetReport,
+        PolicyReport,
+        OutcomeReceipt,
+    ):
         own = kind.model_json_schema(ref_template="#/components/schemas/{model}")
         own.pop("$defs", None)
         assert schemas[kind.__name__] == own
     assert set(document["paths"]) == {
         "/v1/configurations",
         "/v1/outcomes",
+        "/v1/acts",
         "/v1/fleet",
         "/v1/policy",
         "/v1/decisions/{decision_id}",

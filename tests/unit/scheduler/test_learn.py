@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from rise_contracts.decisions import DecisionRecord, Settlement
-from rise_contracts.messages import Outcome
+from rise_contracts.errors import Busy, InvalidInput
+from rise_contracts.messages import Act, Outcome, UserAct
 from rise_scheduler.context import FEATURES, vector
-from rise_scheduler.learn import Verdict, own_latency, settle, settlement_of
+from rise_scheduler.learn import Verdict, outcome_of_act, own_latency, settle, settlement_of
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.reward import failed_reward, reward
 from tests.unit.scheduler.builders import decided, fixed, fleet, nothing_learned, outcome_of, question, worker
@@ -67,6 +68,32 @@ def test_a_quality_that_comes_late_gives_what_it_would_have_given_at_once() -> N
     late = settled(record, bare, judged)
     same(late, settled(record, judged))
     assert learn(settled(record, bare), record, judged)[1] is Verdict.CORRECTED
+
+
+@pytest.mark.parametrize(("act", "quality"), [("keep", 1.0), ("regenerate", 0.0)])
+def test_what_a_user_does_with_a_picture_is_its_quality(act: Act, quality: float) -> None:
+    record = decided()
+    bare = outcome_of(record, 1.5)
+    said = UserAct(decision_id="d1", act=act)
+    told = outcome_of_act(record.model_copy(update={"outcome": bare}), said, 77.0)
+    assert (told.quality, told.judged_by, told.at) == (quality, "user", 77.0)
+    same(settled(record, bare, told), settled(record, outcome_of(record, 1.5, quality=quality)))
+
+
+def test_a_judge_s_word_stays_whatever_a_user_does() -> None:
+    record = decided()
+    judged = outcome_of(record, 1.5, quality=0.2)
+    told = outcome_of_act(record.model_copy(update={"outcome": judged}), UserAct(decision_id="d1", act="keep"), 77.0)
+    assert learn(settled(record, judged), record, told)[1] is Verdict.REPLAYED
+
+
+def test_an_act_waits_for_the_outcome_and_needs_a_picture() -> None:
+    record, said = decided(), UserAct(decision_id="d1", act="keep")
+    with pytest.raises(Busy, match="d1 is not known yet; say it again"):
+        outcome_of_act(record, said, 77.0)
+    failed = outcome_of(record, 1.5, failed=True)
+    with pytest.raises(InvalidInput, match="ended with a picture"):
+        outcome_of_act(record.model_copy(update={"outcome": failed}), said, 77.0)
 
 
 def test_any_order_and_any_number_of_repeats_give_the_same() -> None:

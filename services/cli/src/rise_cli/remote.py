@@ -98,6 +98,20 @@ async def cancel(job: str, nats: str | None, *, as_json: bool) -> None:
         print(f"{record.job_id}: {record.state}")
 
 
+async def keep(job: str | None, nats: str | None) -> None:
+    async with _bus(nats) as bus:
+        record = await client.report_act(bus, await find(bus, job), "keep")
+    print(f"{record.job_id}: kept")
+
+
+async def regenerate(job: str | None, nats: str | None, *, as_json: bool) -> None:
+    async with _bus(nats) as bus:
+        before = await client.report_act(bus, await find(bus, job), "regenerate")
+        spec = before.request.spec.model_copy(update={"seed": None, "idempotency_key": None})
+        record = await client.submit(bus, spec, preview=before.request.preview)
+    print(record.model_dump_json(indent=2) if as_json else record.job_id)
+
+
 async def explain(job: str | None, nats: str | None, *, as_json: bool) -> None:
     async with _bus(nats) as bus:
         record = await client.get_job(bus, await find(bus, job))

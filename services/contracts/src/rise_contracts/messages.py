@@ -5,7 +5,8 @@ Where a message carries bytes (a latent, pictures), they follow its JSON; see `r
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -314,11 +315,24 @@ class Outcome(Message):
     load_seconds: tuple[Seconds, ...] = Field(default=(), description="by stage: of its seconds, those of loading")
     quality: float | None = None
     judged_by: str = Field(
-        default="", pattern=r"^[a-z0-9-]{0,63}$", description="who says so: judge, fidelity, or a scorer's name"
+        default="", pattern=r"^[a-z0-9-]{0,63}$", description="who says so: judge, fidelity, user, or a scorer's name"
     )
     bytes_handed: int = Field(default=0, ge=0)
     failed: bool = False
     at: float = 0.0
+
+
+Act = Literal["keep", "regenerate"]
+"""What somebody does with a picture that they got: keep it, or have another made of the same words."""
+ACT_QUALITY: Final[Mapping[Act, float]] = {"keep": 1.0, "regenerate": 0.0}
+"""What that says of its quality: right or wrong, as a judge's verdict does."""
+
+
+class UserAct(Message):
+    """What was done with the picture of a decision's job."""
+
+    decision_id: str
+    act: Act
 
 
 class Problem(Message):

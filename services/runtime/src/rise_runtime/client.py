@@ -222,6 +222,19 @@ async def report_quality(
         await streams.store(bus, subjects.OUTCOMES, codec.encode(judged), msg_id=f"{judged.decision_id}.quality")
 
 
+async def report_act(bus: Bus, job_id: str, act: messages.Act) -> JobRecord:
+    """Tell the scheduler what somebody did with the job's pictures; the job's record. Raises NotFound, Busy where it
+    has not ended, JobEndedBadly where there are no pictures."""
+    record = await get_job(bus, job_id)
+    if not record.finished:
+        raise errors.Busy(f"job {job_id} is {record.state}; wait for it with: rise watch {job_id}")
+    ending = await wait(bus, job_id)
+    if not isinstance(ending, messages.JobDone):
+        raise errors.JobEndedBadly(job_id, ending.kind, "it has no picture to keep or to make again")
+    await report_quality(bus, record, ending, messages.ACT_QUALITY[act], judged_by="user")
+    return record
+
+
 async def ensure_platform(bus: Bus) -> None:
     """Make what the platform keeps on the bus."""
     await layout.ensure(bus)

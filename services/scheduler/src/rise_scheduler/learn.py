@@ -12,7 +12,8 @@ import math
 from enum import StrEnum
 
 from rise_contracts.decisions import DecisionRecord, Settlement
-from rise_contracts.messages import Outcome
+from rise_contracts.errors import Busy, InvalidInput
+from rise_contracts.messages import ACT_QUALITY, Outcome, UserAct
 from rise_scheduler.context import vector
 from rise_scheduler.posterior import ArmSums, Posterior, Settled
 from rise_scheduler.reward import failed_reward, reward
@@ -77,6 +78,17 @@ def _reward(posterior: Posterior, record: DecisionRecord, outcome: Outcome, qual
     reference = posterior.reference_s * record.images
     latency = own_latency(record, outcome)
     return reward(quality, latency, preference=record.preference, reference_s=reference)
+
+
+def outcome_of_act(record: DecisionRecord, said: UserAct, at: float) -> Outcome:
+    """The decision's outcome with the quality that a user's act tells. Raises Busy while the outcome is not there, and
+    InvalidInput where it is no picture's."""
+    outcome = record.outcome
+    if outcome is None:
+        raise Busy(f"the outcome of decision {said.decision_id} is not known yet; say it again when its job has ended")
+    if outcome.failed:
+        raise InvalidInput("decision_id", "a decision whose job ended with a picture", said.decision_id)
+    return outcome.model_copy(update={"quality": ACT_QUALITY[said.act], "judged_by": "user", "at": at})
 
 
 def own_latency(record: DecisionRecord, outcome: Outcome) -> float:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from rise_contracts import codec, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import InvalidInput, RiseError
-from rise_contracts.messages import Configure, Decision, Outcome
+from rise_contracts.messages import Configure, Decision, Outcome, UserAct
 from rise_contracts.reports import AskPolicy, FleetReport, PolicyReport
 from rise_runtime import services
 from rise_runtime.bus import Announcement, Bus
@@ -27,7 +27,7 @@ from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.price import Pacer
 from rise_scheduler.decide import decide
 from rise_scheduler.fleet import Fleet
-from rise_scheduler.learn import Verdict
+from rise_scheduler.learn import Verdict, outcome_of_act
 from rise_scheduler.policies import Policy
 from rise_scheduler.reckoning import Reckoning
 from rise_scheduler.state import StateRefused
@@ -125,6 +125,12 @@ class Scheduler:
             metrics.note_error(record, outcome)
         log.info("outcome of decision %s: %s", outcome.decision_id, verdict)
         return verdict
+
+    async def act(self, said: UserAct) -> Verdict:
+        """Learn from what a user did with a picture that nobody has judged. Raises UnknownDecision, and what
+        ``outcome_of_act`` does."""
+        _check_id(said.decision_id)
+        return await self.learn(outcome_of_act(await self._store.decision(said.decision_id), said, time.time()))
 
     async def decision(self, decision_id: str) -> DecisionRecord:
         """Why a job got its configuration, and what came of it. Raises UnknownDecision."""

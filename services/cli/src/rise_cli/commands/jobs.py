@@ -1,4 +1,4 @@
-"""The commands for jobs on a platform that is up: submit, get, watch, result, cancel, explain."""
+"""The commands for jobs on a platform that is up: submit, get, watch, result, cancel, keep, regenerate, explain."""
 
 from __future__ import annotations
 
@@ -79,6 +79,20 @@ def cancel(job: options.Job, nats: options.Nats = None, json: options.Json = Fal
     from rise_cli import interrupts, remote
 
     interrupts.run(remote.cancel(job, nats, as_json=json))
+
+
+def keep(job: options.JobOrNewest = None, nats: options.Nats = None) -> None:
+    """Say that a job's pictures are good: the scheduler learns from it."""
+    from rise_cli import interrupts, remote
+
+    interrupts.run(remote.keep(job, nats))
+
+
+def regenerate(job: options.JobOrNewest = None, nats: options.Nats = None, json: options.Json = False) -> None:
+    """Say that a job's pictures are not good, and hand it in again with another seed; prints the new job's id."""
+    from rise_cli import interrupts, remote
+
+    interrupts.run(remote.regenerate(job, nats, as_json=json))
 
 
 def explain(job: options.JobOrNewest = None, nats: options.Nats = None, json: options.Json = False) -> None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from rise_contracts import codec
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import InvalidInput, NotFound, RiseError, StageFailed, Waited
-from rise_contracts.messages import Configure, Decision, Outcome, Problem
+from rise_contracts.messages import Configure, Decision, Outcome, Problem, UserAct
 from rise_contracts.reports import FleetReport, OutcomeReceipt, PolicyReport
 from rise_runtime import telemetry
 from rise_runtime.guard import OPEN, Guard
@@ -38,6 +38,8 @@ class Answers(Protocol):
     async def configure(self, question: Configure) -> Decision: ...
 
     async def learn(self, outcome: Outcome) -> Verdict: ...
+
+    async def act(self, said: UserAct) -> Verdict: ...
 
     async def decision(self, decision_id: str) -> DecisionRecord: ...
 
@@ -77,6 +79,7 @@ def application(answers: Answers, *, guard: Guard = OPEN, ready: Callable[[], bo
 
     path("POST", "/v1/configurations", works.configure, Decision, Configure)
     path("POST", "/v1/outcomes", works.learn, OutcomeReceipt, Outcome)
+    path("POST", "/v1/acts", works.act, OutcomeReceipt, UserAct)
     path("GET", "/v1/fleet", works.fleet, FleetReport)
     path("GET", "/v1/policy", works.policy, PolicyReport)
     path("GET", "/v1/decisions/{decision_id}", works.decision, DecisionRecord)
@@ -103,7 +106,12 @@ class _Works:
         if verdict is Verdict.REFUSED:
             wanted = "job, arm and numbers that fit the decision"
             raise InvalidInput("outcome", wanted, outcome.decision_id, f"GET /v1/decisions/{outcome.decision_id}")
-        return OutcomeReceipt(decision_id=outcome.decision_id, verdict=metrics.word(verdict), explanation=str(verdict))
+        return _receipt(outcome.decision_id, verdict)
+
+    async def act(self, request: Request) -> OutcomeReceipt:
+        """Learn from what a user did with a picture, where nobody judged it before: keep it, or have another made."""
+        said = codec.decode(UserAct, await gate.body_of(request), extra="forbid")
+        return _receipt(said.decision_id, await self._answers.act(said))
 
     async def decision(self, request: Request) -> DecisionRecord:
         """Why a job got its configuration: each candidate as it was seen, or why it was left out."""
@@ -116,6 +124,10 @@ class _Works:
     async def policy(self, request: Request) -> PolicyReport:
         """How an ordinary job would be answered now, and what was learned of each arm, by family."""
         return await self._answers.policy()
+
+
+def _receipt(decision_id: str, verdict: Verdict) -> OutcomeReceipt:
+    return OutcomeReceipt(decision_id=decision_id, verdict=metrics.word(verdict), explanation=str(verdict))
 
 
 async def _answered(request: Request, work: Work, guard: Guard) -> Response:
@@ -162,7 +174,7 @@ def _unknown(request: Request) -> NotFound:
     return NotFound("path", f"{request.method} {request.url.path[:200]}", "GET /openapi.json lists those there are")
 
 
-_MESSAGES = (Configure, Outcome, Decision, DecisionRecord, FleetReport, PolicyReport, OutcomeReceipt, Problem)
+_MESSAGES = (Configure, Outcome, UserAct, Decision, DecisionRecord, FleetReport, PolicyReport, OutcomeReceipt, Problem)
 _USUAL = (HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 _OF_BODIES = (
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
