@@ -151,6 +151,20 @@ async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> 
         assert not await fences.is_current("job-1", 2)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["knows of no fence", "knows an older one"])
+async def test_work_is_wanted_although_the_worker_s_replica(known: bool, bus: Bus) -> None:
+    """It was dropped, and missed by its driver only some ten seconds later."""
+    fences = Fences(bus)
+    await fences.admit("job-1", 1)
+    async with behind(bus, subjects.KV_FENCES) as replica:
+        if known:
+            await replica.remember("job-1")
+        await fences.admit("job-1", 2)
+        replica.behind = LOOKS
+        assert await fences.is_current("job-1", 2)
+        assert replica.behind < 0
+
+
 async def test_a_record_is_changed_although_its_replica_knows_an_older_one(bus: Bus) -> None:
     jobs = Jobs(bus)
     request = messages.JobRequest(job_id="job-1", spec=RelayJobSpec(prompt="a"), seed=1, accepted_at=0.0)

@@ -7,9 +7,11 @@ attempts work for.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Final
 
 from rise_contracts import codec, messages, subjects
 from rise_runtime.buckets import Bucket, Entry
@@ -17,6 +19,9 @@ from rise_runtime.bus import Bus
 from rise_runtime.streams import WrongRevision
 
 log = logging.getLogger(__name__)
+
+_BEHIND_S: Final = 1.0
+_AGAIN_S: Final = 0.05
 
 
 class Fences:
@@ -38,9 +43,20 @@ class Fences:
         await self._advance(entry, messages.Fence(attempt=attempt, over=True))
 
     async def is_current(self, job_id: str, attempt: int, *, patience: float = 0.0) -> bool:
-        """Whether work for `attempt` is still wanted: old attempts write nothing."""
-        fence = await self._get(job_id, patience)
-        return fence is not None and not fence.over and fence.attempt == attempt
+        """Whether work for `attempt` is still wanted: old attempts write nothing.
+
+        A task comes after its fence. Where that is not there, or is not as far, the job is gone, or the server that
+        answered is behind: it is asked again for a moment, for a worker may not ask the leader.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _BEHIND_S
+        while True:
+            fence = await self._get(job_id, patience)
+            if fence is not None and (fence.over or fence.attempt >= attempt):
+                return not fence.over and fence.attempt == attempt
+            if loop.time() >= give_up:
+                return False
+            await asyncio.sleep(_AGAIN_S)
 
     async def is_past(self, job_id: str, attempt: int) -> bool:
         """Whether a later attempt than this one is wanted: nothing that is done for it counts any more."""
