@@ -68,11 +68,11 @@ def relays_of_handoffs(family: ModelFamily, others: Sequence[Arm]) -> list[Arm]:
         return []
     best = utilities([*possible, *others], family).max(axis=0)
     lucky = utilities(possible, family, LUCK)
-    ranked, first = [], 0
-    for cut in cuts:
-        chosen = cover(lucky[first : first + len(cut)], best)
-        ranked += [(place, -gain, first + index) for place, (index, gain) in enumerate(chosen)]
-        first += len(cut)
+    ranked = [
+        (place, -gain, start + index)
+        for start, end in itertools.pairwise(itertools.accumulate(map(len, cuts), initial=0))
+        for place, (index, gain) in enumerate(cover(lucky[start:end], best))
+    ]
     # Every cut comes to its first relay before any has a second.
     return [possible[index] for index in sorted(index for _, _, index in sorted(ranked)[:MOST])]
 
