@@ -135,13 +135,21 @@ async def test_a_fence_is_raised_although_its_replica_knows_of_none(bus: Bus) ->
         assert await Fences(bus).is_current("job-1", 2)
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["knows of none", "knows an older one"])
-async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> None:
-    fences = Fences(bus)
-    await fences.admit("job-1", 1)
+@contextlib.asynccontextmanager
+async def one_fence_behind(bus: Bus, known: bool) -> AsyncIterator[Replica]:
+    """The first attempt is admitted, and the replica knows of it, or of no fence."""
+    await Fences(bus).admit("job-1", 1)
     async with behind(bus, subjects.KV_FENCES) as replica:
         if known:
             await replica.remember("job-1")
+        yield replica
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["knows of none", "knows an older one"])
+async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> None:
+    fences = Fences(bus)
+    async with one_fence_behind(bus, known) as replica:
+        if known:
             await fences.admit("job-1", 2)
         replica.behind = 1_000_000
         async with asyncio.timeout(10):
@@ -155,10 +163,7 @@ async def test_a_fence_is_closed_although_its_replica(known: bool, bus: Bus) -> 
 async def test_work_is_wanted_although_the_worker_s_replica(known: bool, bus: Bus) -> None:
     """It was dropped, and missed by its driver only some ten seconds later."""
     fences = Fences(bus)
-    await fences.admit("job-1", 1)
-    async with behind(bus, subjects.KV_FENCES) as replica:
-        if known:
-            await replica.remember("job-1")
+    async with one_fence_behind(bus, known) as replica:
         await fences.admit("job-1", 2)
         replica.behind = LOOKS
         assert await fences.is_current("job-1", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -81,13 +81,21 @@ class Bucket:
         entry = await self._last(key, patience)
         return entry if entry is not None and entry.value is not None else None
 
-    async def known(self, key: str) -> Entry | None:
-        """`get` of a key that has to be there: a server that is behind is asked again for a while."""
+    async def known(
+        self,
+        key: str,
+        enough: Callable[[Entry | None], bool] = lambda entry: entry is not None,
+        *,
+        patience: float = 0.0,
+        behind_s: float = _BEHIND_S,
+    ) -> Entry | None:
+        """`get` of what has to be there, and to be `enough`: a server that is behind is asked again for `behind_s`, and
+        its last word counts."""
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + _BEHIND_S
-        while (entry := await self.get(key)) is None:
+        give_up = loop.time() + behind_s
+        while not enough(entry := await self.get(key, patience=patience)):
             if loop.time() >= give_up:
-                return None
+                break
             await asyncio.sleep(_AGAIN_S)
         return entry
 

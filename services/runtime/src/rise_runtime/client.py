@@ -143,6 +143,12 @@ async def fetch_result(bus: Bus, job_id: str) -> Result:
 
     Raises JobEndedBadly, Cancelled, NotFound (no such job, or no result yet), HandoffRefused where bytes are damaged.
     """
+    done, behind = await _done(bus, job_id)
+    return Result(done, await endings.pictures(bus, done, behind))
+
+
+async def _done(bus: Bus, job_id: str) -> tuple[messages.JobDone, bytes]:
+    """How a job ended that ended well, and the bytes behind it. Raises JobEndedBadly, Cancelled, NotFound."""
     ended = await endings.get(bus, job_id)
     if ended is None:
         record = await get_job(bus, job_id)
@@ -154,7 +160,7 @@ async def fetch_result(bus: Bus, job_id: str) -> Result:
         raise errors.JobEndedBadly(job_id, ending.reason, ending.message)
     if isinstance(ending, messages.JobCancelled):
         raise errors.Cancelled(job_id)
-    return Result(ending, await endings.pictures(bus, ending, behind))
+    return ending, behind
 
 
 async def wait(bus: Bus, job_id: str) -> messages.Ending:
@@ -223,15 +229,11 @@ async def report_quality(
 
 
 async def report_act(bus: Bus, job_id: str, act: messages.Act) -> JobRecord:
-    """Tell the scheduler what somebody did with the job's pictures; the job's record. Raises NotFound, Busy where it
-    has not ended, JobEndedBadly where there are no pictures."""
+    """Tell the scheduler what somebody did with the job's pictures; the job's record. Raises what `fetch_result` does
+    where there are none."""
+    done, _ = await _done(bus, job_id)
     record = await get_job(bus, job_id)
-    if not record.finished:
-        raise errors.Busy(f"job {job_id} is {record.state}; wait for it with: rise watch {job_id}")
-    ending = await wait(bus, job_id)
-    if not isinstance(ending, messages.JobDone):
-        raise errors.JobEndedBadly(job_id, ending.kind, "it has no picture to keep or to make again")
-    await report_quality(bus, record, ending, messages.ACT_QUALITY[act], judged_by="user")
+    await report_quality(bus, record, done, messages.ACT_QUALITY[act], judged_by="user")
     return record
 
 

@@ -7,7 +7,6 @@ attempts work for.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,7 +20,7 @@ from rise_runtime.streams import WrongRevision
 log = logging.getLogger(__name__)
 
 _BEHIND_S: Final = 1.0
-_AGAIN_S: Final = 0.05
+"""A worker waits so long over a job that is gone."""
 
 
 class Fences:
@@ -48,19 +47,17 @@ class Fences:
         A task comes after its fence. Where that is not there, or is not as far, the job is gone, or the server that
         answered is behind: it is asked again for a moment, for a worker may not ask the leader.
         """
-        loop = asyncio.get_running_loop()
-        give_up = loop.time() + _BEHIND_S
-        while True:
-            fence = await self._get(job_id, patience)
-            if fence is not None and (fence.over or fence.attempt >= attempt):
-                return not fence.over and fence.attempt == attempt
-            if loop.time() >= give_up:
-                return False
-            await asyncio.sleep(_AGAIN_S)
+
+        def as_far(entry: Entry | None) -> bool:
+            fence = _decoded(entry)
+            return fence is not None and (fence.over or fence.attempt >= attempt)
+
+        fence = _decoded(await self._bucket.known(job_id, as_far, patience=patience, behind_s=_BEHIND_S))
+        return fence is not None and not fence.over and fence.attempt == attempt
 
     async def is_past(self, job_id: str, attempt: int) -> bool:
         """Whether a later attempt than this one is wanted: nothing that is done for it counts any more."""
-        fence = await self._get(job_id)
+        fence = _decoded(await self._bucket.get(job_id))
         return fence is not None and not fence.over and fence.attempt > attempt
 
     async def remove(self, job_id: str) -> None:
@@ -82,10 +79,6 @@ class Fences:
                 await self._bucket.remove(job_id, revision)
                 log.info("job %s: a fence without a job goes", job_id)
 
-    async def _get(self, job_id: str, patience: float = 0.0) -> messages.Fence | None:
-        entry = await self._bucket.get(job_id, patience=patience)
-        return None if entry is None or entry.value is None else codec.decode(messages.Fence, entry.value)
-
     async def _advance(self, entry: Entry | None, wanted: messages.Fence) -> None:
         """Write `wanted` over a fence that is not as far. One that is gone stays gone: the job was removed."""
         while entry is not None:
@@ -98,3 +91,7 @@ class Fences:
                 entry = await self._bucket.certain(entry.key)
             else:
                 return
+
+
+def _decoded(entry: Entry | None) -> messages.Fence | None:
+    return None if entry is None else codec.decode(messages.Fence, entry.data)

@@ -78,7 +78,7 @@ def each_once(arms: Iterable[Arm]) -> tuple[Arm, ...]:
 
 def share_of(above: float | None, below: float | None) -> float:
     """The share, 0..1, of the range of log-noise that lies between two levels; None is the range's own end."""
-    top = LOG_SIGMA_TOP if above is None else math.log(above)
+    top = LOG_SIGMA_TOP if above is None else min(math.log(above), LOG_SIGMA_TOP)
     bottom = LOG_SIGMA_BOTTOM if below is None else math.log(below)
     return min(max((top - bottom) / (LOG_SIGMA_TOP - LOG_SIGMA_BOTTOM), 0.0), 1.0)
 

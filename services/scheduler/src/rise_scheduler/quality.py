@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 from rise_contracts.resources import Member, ModelFamily
-from rise_scheduler.arm import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm, base_member
+from rise_scheduler.arm import Arm, base_member, share_of
 from rise_scheduler.memo import per_family
 from rise_scheduler.posterior import Posterior
 
@@ -46,17 +46,16 @@ def prior_quality(arm: Arm, family: ModelFamily, early: float = 1.0) -> float:
     more than their share of the range, above 1 for less."""
     members = {member.name: member for member in family.spec.members}
     base = base_member(family)
-    total, start, worth, done = 0.0, LOG_SIGMA_TOP, 0.0, 0.0
+    total, above, worth, done = 0.0, None, 0.0, 0.0
     for part in arm.parts:
         member = members[part.member]
-        end = LOG_SIGMA_BOTTOM if part.until_sigma is None else math.log(part.until_sigma)
-        share = min(max((start - end) / (LOG_SIGMA_TOP - LOG_SIGMA_BOTTOM), 0.0), 1.0)
+        share = share_of(above, part.until_sigma)
         finishing = member.sigma_max is not None
         worth = worth * _FINISHING if finishing and worth else _worth(member, base)
         usual = member.default_steps * (1.0 if finishing else max(share, 1e-3))
         weight, done = (done + share) ** early - done**early, done + share
         total += weight * worth * (1.0 - math.exp(-4.0 * part.steps / usual))
-        start = min(start, end)
+        above = part.until_sigma
     return min(max(total * (_IN_8_BITS if arm.wire_dtype == "q8" else 1.0), 0.0), 1.0)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.arm import LOG_SIGMA_BOTTOM, LOG_SIGMA_TOP, Arm
+from rise_scheduler.arm import Arm, share_of
 from rise_scheduler.arms import canonical_arms
 from rise_scheduler.memo import per_family
 from rise_scheduler.posterior import Array
@@ -28,8 +28,7 @@ def arm_features(arm: Arm, family: ModelFamily) -> dict[str, float]:
     """The features of an arm, whatever the prompt; those that are 0 are left out."""
     head, tail = arm.parts[0], arm.parts[-1]
     usual = {member.name: member.default_steps for member in family.spec.members}
-    cut = LOG_SIGMA_BOTTOM if head.until_sigma is None else math.log(head.until_sigma)
-    share = min(max((LOG_SIGMA_TOP - cut) / (LOG_SIGMA_TOP - LOG_SIGMA_BOTTOM), 0.0), 1.0)
+    share = share_of(None, head.until_sigma)
     steps = sum(part.steps for part in arm.parts)
     found = {"one": 1.0, f"head={head.member}": 1.0, f"share:{head.member}": share, "few": math.exp(-steps / 6.0)}
     found[f"effort:{head.member}"] = _effort(head.steps, usual[head.member] * max(share, 0.05))
