@@ -169,7 +169,9 @@ class Desk:
         waits = tuple(told.edge_backlog_s if place.tier == "edge" else told.device_backlog_s for place in where)
         moves = (told.rtt_s + self._bytes / told.rate,) * (len(parts) - 1)
         edge = sum(seconds for seconds, place in zip(stages, where, strict=True) if place.tier == "edge")
-        seen = Forecast(stages, waits, moves, sum(stages) + sum(waits) + sum(moves), edge)
+        beside = sum(waits) + sum(moves)
+        nothing = (0.0,) * len(parts)  # to load, and nothing is old
+        seen = Forecast(stages, waits, moves, sum(stages) + beside, edge, nothing, 0.0, 0.0, nothing, beside)
         return Candidate(self.arms[index], where, seen, self.expected[index])
 
     def _places(self, told: Announced) -> dict[str, Place]:

@@ -57,13 +57,14 @@ def questions(world: World, count: int, arms: int | None = None) -> list[Questio
         spec = RelayJobSpec(family=family.metadata.name, prompt=text, preference=asked.question.preference)
         request = JobRequest(job_id=f"j{asked.job}", spec=spec, seed=asked.job, accepted_at=asked.at)
         configure = Configure(request=request, attempt=1)
+        prompt = prompt_features(text)
         candidates, _ = place_arms(world.desk.arms, configure, family, fleet, asked.question.learned.posterior)
         found.append(
             replace(
                 asked.question,
                 candidates=candidates[:arms],
-                x=vector(context_of(spec, fleet)),
-                prompt=prompt_features(text),
+                x=vector(context_of(prompt, spec.preference, fleet)),
+                prompt=prompt,
                 draw=f"{asked.job}",
             )
         )

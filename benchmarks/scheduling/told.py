@@ -95,7 +95,7 @@ class Platform:
             device_pool=workload.DEVICES[seen.pool],
             device_slowness=workload.SLOWNESS[seen.pool],
         )
-        x = vector(context_of(question.request.spec, fleet))
+        x = vector(context_of(seen.features, seen.preference, fleet))
         return self._desk.put(seen.index, seen.at, seen.features, seen.preference, candidates, indices, told, x)
 
     def sent(self, seen: Seen, asked: Asked, place: int) -> None:

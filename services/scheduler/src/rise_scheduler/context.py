@@ -8,15 +8,14 @@ import math
 
 import numpy as np
 
-from rise_contracts.resources import RelayJobSpec
 from rise_scheduler.fleet import Fleet
 from rise_scheduler.posterior import Array
-from rise_scheduler.prompt import prompt_features
+from rise_scheduler.prompt import PromptFeatures
 
 FEATURES = ("bias", "complexity", "preference", "log_bandwidth", "edge_load", "device_load")
 
 
-def context_of(spec: RelayJobSpec, fleet: Fleet) -> dict[str, float]:
+def context_of(prompt: PromptFeatures, preference: float, fleet: Fleet) -> dict[str, float]:
     """The features by name, each within -1..1. The bandwidth is log10(MB/s) / 3, cut to that range; 0 where none was
     measured.
     """
@@ -24,8 +23,8 @@ def context_of(spec: RelayJobSpec, fleet: Fleet) -> dict[str, float]:
     bandwidth = 0.0 if rate is None else math.log10(rate / 1e6) / 3.0
     return {
         "bias": 1.0,
-        "complexity": prompt_features(spec.prompt).complexity,
-        "preference": spec.preference,
+        "complexity": prompt.complexity,
+        "preference": preference,
         "log_bandwidth": min(max(bandwidth, -1.0), 1.0),
         "edge_load": fleet.load("edge"),
         "device_load": fleet.load("device"),

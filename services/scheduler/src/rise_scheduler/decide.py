@@ -66,7 +66,8 @@ def decide(
     candidates, masked = place_arms(arms, question, family, fleet, learned.posterior, longest_load_s=longest_load_s)
     if not candidates:
         raise Busy(_nobody(family.metadata.name, masked))
-    context, prompt = context_of(spec, fleet), prompt_features(spec.prompt)
+    prompt = prompt_features(spec.prompt)
+    context = context_of(prompt, spec.preference, fleet)
     pacer = pacer.after(edge_wait(candidates, reference_s))
     choice = Choice(0)
     if not fixed:

@@ -206,8 +206,10 @@ def _queue(pool: Iterable[Heartbeat]) -> int:
 
 def _has_labels(worker: Heartbeat, selector: Mapping[str, str] | None) -> bool:
     """By what the worker says of itself, and by its name and pool, which its key proves, whatever it says."""
+    if not selector:
+        return True
     labels = {**worker.labels, WORKER_LABEL: worker.worker, POOL_LABEL: worker.pool}
-    return all(labels.get(key) == value for key, value in (selector or {}).items())
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _labels_text(selector: Mapping[str, str] | None) -> str:

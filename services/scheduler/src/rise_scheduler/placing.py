@@ -34,18 +34,21 @@ class Candidate:
     tiers: tuple[Tier, ...] = field(init=False)
     stages: tuple[tuple[str, Tier, float | None, float], ...] = field(init=False)
     wait_key: str = field(init=False)
-    rest_key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        both = tuple(zip(self.arm.parts, self.places, strict=True))
-        put = partial(object.__setattr__, self)
-        put("cold", next((part.member for part, place in both if not place.loaded), ""))
-        put("keys", tuple(f"{place.pool}/{part.member}" for part, place in both))
-        put("tiers", tuple(place.tier for place in self.places))
+        cold, keys, tiers = "", [], []
+        for part, place in zip(self.arm.parts, self.places, strict=True):
+            keys.append(f"{place.pool}/{part.member}")
+            tiers.append(place.tier)
+            if not place.loaded:
+                cold = cold or part.member
         seen = self.forecast
-        put("stages", tuple(zip(self.keys, self.tiers, seen.stage_seconds, seen.spreads, strict=True)))
+        put = partial(object.__setattr__, self)
+        put("cold", cold)
+        put("keys", tuple(keys))
+        put("tiers", tuple(tiers))
+        put("stages", tuple(zip(keys, tiers, seen.stage_seconds, seen.spreads, strict=True)))
         put("wait_key", f"wait/{self.places[0].pool}")
-        put("rest_key", f"rest/{self.arm.kind}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -36,8 +36,7 @@ class Forecast:
     ``waits`` is what each stage waits for others' work (0 where its own seconds are unknown), ``moves`` what each
     handoff takes: one less than stages. ``loads`` is what loading each stage's member takes, ``edge_load_s`` that at
     the edge, ``load_variance`` the variance of all (seconds squared). ``spreads`` by stage is the variance of the
-    logarithm of its pace. Empty: nothing to load, and nothing old. ``beside`` the stages there are waits, moves and
-    loads together.
+    logarithm of its pace. ``beside`` the stages there are waits, moves and loads together.
     """
 
     stage_seconds: tuple[float | None, ...]
@@ -45,16 +44,11 @@ class Forecast:
     moves: tuple[float, ...]
     latency_s: float | None
     edge_s: float | None
-    loads: tuple[float, ...] = ()
-    edge_load_s: float = 0.0
-    load_variance: float = 0.0
-    spreads: tuple[float, ...] = ()
-    beside: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "beside", sum(self.waits) + sum(self.moves) + sum(self.loads))
-        if not self.spreads:
-            object.__setattr__(self, "spreads", (0.0,) * len(self.stage_seconds))
+    loads: tuple[float, ...]
+    edge_load_s: float
+    load_variance: float
+    spreads: tuple[float, ...]
+    beside: float
 
     def predictions(self, quality: float, latency_s: float | None = None) -> Predictions:
         """The message form, with the latency that somebody learned better than the formula knows, if one did."""
@@ -87,22 +81,35 @@ def forecast(parts: Sequence[ArmPart], places: Sequence[Place], images: int, han
     """Predict a job of ``images`` that runs ``parts`` at ``places``, with ``handoff_bytes`` between stages that are
     apart.
     """
-    stages = tuple(
-        None if place.seconds_per_step is None else part.steps * place.seconds_per_step * images
-        for part, place in zip(parts, places, strict=True)
+    stages: list[float | None] = []
+    waits, denoising, edge, edge_load, measured = [], 0.0, 0.0, 0.0, True
+    for part, place in zip(parts, places, strict=True):
+        pace = place.seconds_per_step
+        seconds = None if pace is None else part.steps * pace * images
+        stages.append(seconds)
+        waits.append(_wait(place, seconds))
+        if seconds is None:
+            measured = False
+            seconds = 0.0
+        denoising += seconds
+        if place.tier == "edge":
+            edge += seconds
+            edge_load += place.load.seconds
+    moves = [_transfer(sender, receiver, handoff_bytes) for sender, receiver in pairwise(places)]
+    loads = [place.load.seconds for place in places]
+    beside = sum(waits) + sum(moves) + sum(loads)
+    return Forecast(
+        stage_seconds=tuple(stages),
+        waits=tuple(waits),
+        moves=tuple(moves),
+        latency_s=beside + denoising if measured else None,
+        edge_s=edge_load + edge if measured else None,
+        beside=beside,
+        loads=tuple(loads),
+        edge_load_s=edge_load,
+        load_variance=sum([place.load.variance for place in places]),
+        spreads=tuple([place.pace_variance for place in places]),
     )
-    waits = tuple(_wait(place, seconds) for place, seconds in zip(places, stages, strict=True))
-    moves = tuple(_transfer(a, b, handoff_bytes) for a, b in pairwise(places))
-    loads = tuple(place.load.seconds for place in places)
-    spreads = tuple(place.pace_variance for place in places)
-    loading = sum(load for place, load in zip(places, loads, strict=True) if place.tier == "edge")
-    variance = sum(place.load.variance for place in places)
-    known = [seconds for seconds in stages if seconds is not None]
-    total = edge = None
-    if len(known) == len(stages):
-        total = sum(waits) + sum(loads) + sum(known) + sum(moves)
-        edge = loading + sum(seconds for place, seconds in zip(places, known, strict=True) if place.tier == "edge")
-    return Forecast(stages, waits, moves, total, edge, loads, loading, variance, spreads)
 
 
 def _wait(place: Place, seconds: float | None) -> float:
@@ -113,6 +120,9 @@ def _wait(place: Place, seconds: float | None) -> float:
 def _transfer(sender: Place, receiver: Place, nbytes: int) -> float:
     """Seconds for a handoff over the bus: a round trip on either side, and the bytes at the rate of whichever side
     knows one. 0 for what nobody has measured."""
-    links = [place.link for place in (sender, receiver) if place.link is not None]
-    rates = [link.bytes_per_s for link in links if link.bytes_per_s is not None]
-    return sum(link.rtt_s for link in links) + (nbytes / rates[0] if rates else 0.0)
+    seconds, rate = 0.0, None
+    for link in (sender.link, receiver.link):
+        if link is not None:
+            seconds += link.rtt_s
+            rate = rate or link.bytes_per_s
+    return seconds + nbytes / rate if rate else seconds

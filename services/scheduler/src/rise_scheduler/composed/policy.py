@@ -18,11 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from rise_scheduler.composed.change import noise_variance
-from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Learning
 from rise_scheduler.composed.latency import latencies, slowness_of
-from rise_scheduler.composed.prior import solved
+from rise_scheduler.composed.qualities import qualities
 from rise_scheduler.composed.seconds import NOISE_SD
 from rise_scheduler.linucb import ArmScore
 from rise_scheduler.policies import Choice, Question, drawn
@@ -96,7 +94,8 @@ class ComposedPolicy:
         """What is thought of each candidate, and which of them may be chosen (K,), at least one."""
         known, w, reference = question.learned.composed, question.preference, question.reference_s
         how = self.learning.of(question.family.metadata.name)
-        quality, quality_sd = _qualities(question, how)
+        arms = [candidate.arm for candidate in question.candidates]
+        quality, quality_sd = qualities(arms, question.family, question.prompt, known, how)
         latency, variance, edge = latencies(question.candidates, known, how, reference)
         slowness = latency / reference
         mean = w * quality - (1.0 - w) * 0.5 * np.minimum(slowness, LATENCY_CAP)
@@ -107,7 +106,7 @@ class ComposedPolicy:
         width = np.sqrt((w * quality_sd) ** 2 + by_time**2 * variance)
         price = question.price * np.minimum(edge / reference, 1.0)
         scores = Scores(
-            tuple(candidate.arm.name for candidate in question.candidates),
+            tuple([arm.name for arm in arms]),
             mean,
             width,
             mean + self.alpha * width - price,
@@ -127,15 +126,6 @@ class ComposedPolicy:
         kept = ndtr((math.log(max(question.deadline_s, 1e-3)) - np.log(scores.latency_s)) / spread)
         in_time: Mask = kept >= IN_TIME * kept.max()
         return allowed & in_time if (allowed & in_time).any() else in_time
-
-
-def _qualities(question: Question, how: Learning) -> tuple[Array, Array]:
-    design, known = design_for(question.family), question.learned.composed
-    static, base = design.rows_of([candidate.arm for candidate in question.candidates])
-    x = design.matrix(static, question.prompt)
-    model = solved(known.quality, design.names, how.prior, known.trust(how))
-    variance = np.einsum("kd,kd->k", x @ model.inverse, x)
-    return np.minimum(np.maximum(base + x @ model.theta, 0.0), 1.0), np.sqrt(variance * noise_variance(known.noise))
 
 
 def _failing(question: Question, how: Learning) -> Array | None:

@@ -58,7 +58,7 @@ def _kind(name: str) -> str:
     return name.replace("=", ".").partition(".")[0]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Solved:
     """The model over ``names``: coefficients ``theta`` (d,) and ``inverse`` (d, d) of A, made anew from the sums each
     time and never updated in place."""
