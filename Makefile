@@ -4,6 +4,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
+# Most tests wait for a server or a process, so two files at a time are done in little more than half the time.
+PROCESSES ?= 2
 
 # What is slow and does not depend on the clone is kept outside it, by version.
 CACHE := $(or $(RISE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rise)
@@ -23,8 +25,8 @@ setup: ## Make .venv from the locked requirements (needs Python >= 3.11; quick w
 run: setup ## Draw one picture with two processes: the whole relay, on this machine
 	$(BIN)/rise run -f examples/relayjob.yaml $(ARGS)
 
-test: setup ## Run every ring of tests that this machine can run, and name those it cannot
-	$(BIN)/pytest $(ARGS)
+test: setup ## Run every ring of tests that this machine can run, and name those it cannot (PROCESSES=1: one after another)
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-nodes: setup ## The nodes ring alone: kubelets and containers on this machine, as root (PREPARE=1 installs what it lacks)
 	@if [ -n "$(PREPARE)" ]; then tests/nodes/prepare; fi

@@ -13,10 +13,12 @@ import shutil
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +110,7 @@ class Tally:
 
 
 TALLY = pytest.StashKey[Tally]()
+LEFT_OUT = "rise_left_out"
 
 
 def ring_of(path: Path) -> str:
@@ -150,7 +153,31 @@ def pytest_configure(config: pytest.Config) -> None:
         required = required_rings(os.environ.get("RISE_REQUIRE", ""))
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[TALLY] = Tally(required)
+    config.stash[TALLY] = tally = Tally(required)
+    if not _is_one_of_several(config):
+        config.pluginmanager.register(_Counting(tally))
+
+
+def _is_one_of_several(config: pytest.Config) -> bool:
+    """Whether this process runs some of the tests for another (pytest -n), which says what came of all."""
+    return hasattr(config, "workeroutput")
+
+
+@dataclass(frozen=True, eq=False)
+class _Counting:
+    """Counts, in the process that says what came of the run."""
+
+    tally: Tally
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test for its ring once it was called, unless it skipped itself."""
+        if report.when == "call" and not report.skipped:
+            self.tally.ran[ring_of(TESTS.parent / report.nodeid.partition("::")[0])] += 1
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a process of several has left out; one that died has said nothing, and fails the run."""
+        self.tally.left_out.update(getattr(node, "workeroutput", {}).get(LEFT_OUT, {}))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -166,24 +193,31 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test the mark of its ring, so that `-m bus` and the like choose among them."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give every test the mark of its ring, so that `-m bus` and the like choose among them.
+
+    A folder that is named on the command line is never ignored, so what cannot run there is left out here.
+    """
+    lacking = {folder: find() for folder, find in NEEDS.items() if any(_is_below(item, folder) for item in items)}
+    left_out = {folder: what for folder, what in lacking.items() if what}
+    config.stash[TALLY].left_out.update(left_out)
+    lacks = [any(_is_below(item, folder) for folder in left_out) for item in items]
+    config.hook.pytest_deselected(items=list(compress(items, lacks)))
+    items[:] = [item for item, without in zip(items, lacks, strict=True) if not without]
     for item in items:
         item.add_marker(ring_of(item.path))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count a test for its ring once it was called, unless it skipped itself."""
-    report = yield
-    if report.when == "call" and not report.skipped:
-        item.config.stash[TALLY].ran[ring_of(item.path)] += 1
-    return report
+def _is_below(item: pytest.Item, folder: str) -> bool:
+    return item.path.is_relative_to(TESTS / folder)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail a run that did not run what it had to."""
     tally = session.config.stash[TALLY]
+    if _is_one_of_several(session.config):
+        session.config.workeroutput[LEFT_OUT] = tally.left_out  # type: ignore[attr-defined]
+        return
     if session.config.option.collectonly or session.exitstatus == pytest.ExitCode.INTERRUPTED:
         return
     if unmet(tally.required, tally.ran, tally.left_out):
@@ -194,7 +228,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say last which rings ran and which did not."""
     tally = config.stash.get(TALLY, None)
-    if tally is None or config.option.collectonly or not (tally.ran or tally.left_out or tally.required):
+    if tally is None or config.option.collectonly or _is_one_of_several(config):
+        return
+    if not tally.ran and not tally.left_out and not tally.required:
         return
     for reason in unmet(tally.required, tally.ran, tally.left_out):
         print(f"FAILED: {reason}")

@@ -83,13 +83,13 @@ def test_the_last_line_names_what_ran_and_what_is_missing(
     assert rings.closing_line(ran, left_out) == want
 
 
-def run_one_file(require: str) -> subprocess.CompletedProcess[str]:
+def run_one_file(require: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """A real run of one small file of this folder, with `RISE_REQUIRE` set."""
     target = Path(__file__).with_name("test_locks.py")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(target)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options, str(target)],
         cwd=rings.TESTS.parent,
-        env={**os.environ, "RISE_REQUIRE": require},
+        env={**os.environ, "RISE_REQUIRE": require, **environ},
         capture_output=True,
         text=True,
         timeout=120,
@@ -117,3 +117,25 @@ def test_a_misspelt_ring_ends_the_run_before_it_starts() -> None:
     done = run_one_file("uint")
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert f"RISE_REQUIRE: wanted some of {', '.join(rings.RINGS)}, got 'uint'" in done.stderr
+
+
+def test_a_run_in_several_processes_counts_what_all_of_them_ran() -> None:
+    alone, several = run_one_file("unit"), run_one_file("unit", "-n", "2")
+    assert several.returncode == 0, several.stdout
+    assert several.stdout.splitlines()[-1] == alone.stdout.splitlines()[-1]
+
+
+def test_a_folder_that_is_named_is_left_out_where_it_cannot_run() -> None:
+    done = run_one_file("", str(rings.TESTS / "nodes"), RISE_NODES="")
+    assert done.returncode == 0, done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert (last.startswith("rings run: unit "), "nodes lacks RISE_NODES=1" in last) == (True, True)
+
+
+def test_what_the_processes_left_out_is_missing_from_the_run() -> None:
+    folder = rings.TESTS / "nodes"
+    done = run_one_file("unit,nodes", "-n", "2", str(folder), RISE_NODES="")
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    last = done.stdout.splitlines()[-2:]
+    assert last[0].startswith("FAILED: nodes is required, but nodes lacks RISE_NODES=1")
+    assert last[1].startswith("rings run: unit ")
