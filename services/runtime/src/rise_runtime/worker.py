@@ -156,8 +156,10 @@ class _Worker:
             while not self._is_over:
                 if self._free > 0:
                     own = await self._own.waiting()
-                    for delivery in [own] if own is not None else await self._take():
-                        self._begin(delivery)
+                    if own is not None:
+                        self._begin(own)
+                    else:
+                        await self._take()
                 else:
                     await self._until_changed()
         finally:
@@ -212,31 +214,30 @@ class _Worker:
             work.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    async def _take(self) -> list[Delivery]:
-        """The next task of either queue, of both where there are slots for both, or none when told to stop.
+    async def _take(self) -> None:
+        """Begin the next task of either queue, of both where there are slots for both, or none when told to stop.
 
         What waits in the worker's own queue was looked for before: were both asked while both are full, one of two
         tasks would be given back each time, and in the end be taken for one that nobody survives.
         """
-        waits = {asyncio.create_task(consumer.next()): consumer for consumer in self._consumers}
+        waits = [asyncio.create_task(consumer.next()) for consumer in self._consumers]
         events = (self._stop, self._broken, self._bus.closed)
         signals = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait([*waits, *signals], return_when=asyncio.FIRST_COMPLETED)
         for signal in signals:
             signal.cancel()
-        chosen: list[Delivery] = []
-        for wait, consumer in waits.items():
+        for wait in waits:
             wait.cancel()
             await asyncio.gather(wait, return_exceptions=True)
             delivery = None if wait.cancelled() else wait.result()
-            if delivery is not None and len(chosen) < self._free and not self._is_over:
-                chosen.append(delivery)
+            if delivery is not None and self._free > 0 and not self._is_over and not self._bus.closed.is_set():
+                self._begin(delivery)
             elif delivery is not None:
                 await delivery.nak()
-            await consumer.pause()
+        # Not before: it is at work meanwhile.
+        await asyncio.gather(*(consumer.pause() for consumer in self._consumers))
         if self._bus.closed.is_set():
             raise errors.BusUnavailable(self._bus.url, "the connection was closed for good")
-        return chosen
 
     async def _work(self, delivery: Delivery) -> None:
         """Work off one delivery, unless there is nothing to work off."""
