@@ -14,7 +14,6 @@ from PIL import Image
 
 from rise_cli import fidelity
 from rise_cli.audit import Settings, run_auditor
-from rise_cli.judge import run_judge
 from rise_contracts import codec, errors, manifest, messages, subjects
 from rise_contracts.audits import Audit, is_audit, key_of
 from rise_contracts.decisions import DecisionRecord
@@ -27,6 +26,7 @@ from rise_runtime.seam import Handoff, Picture, Pictures, StageContext, StageRes
 from rise_runtime.worker import run_worker
 from rise_scheduler.composed.policy import ComposedPolicy
 from rise_scheduler.service import Scheduler
+from rise_stage.judge import run_judge
 from tests.bus import cli, cli_stage
 from tests.bus.runtime import small
 

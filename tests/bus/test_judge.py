@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from rise_cli.judge import run_judge
 from rise_contracts import codec, messages, subjects
 from rise_contracts.resources import RelayJobSpec
 from rise_runtime import client, layout
@@ -16,6 +16,7 @@ from rise_runtime.bus import Bus
 from rise_runtime.pulls import Consumer
 from rise_runtime.seam import Handoff, Identity, Picture, Pictures, StageContext, StageResult
 from rise_runtime.worker import run_worker
+from rise_stage.judge import run_judge
 from tests.bus import cli_stage
 from tests.bus.runtime import small
 
@@ -55,7 +56,7 @@ async def _platform(bus: Bus) -> AsyncIterator[None]:
         yield
 
 
-async def done(bus: Bus, prompt: str, **more: int) -> str:
+async def done(bus: Bus, prompt: str, **more: Any) -> str:
     """A job that has ended; its id."""
     record = await client.submit(bus, RelayJobSpec(prompt=prompt, seed=1, **more))
     assert isinstance(await client.wait(bus, record.job_id), messages.JobDone)
@@ -97,6 +98,7 @@ async def test_a_job_of_several_pictures_is_worth_their_mean(bus: Bus) -> None:
 async def test_what_no_program_can_judge_is_let_go_and_the_next_is_judged(bus: Bus) -> None:
     async with task(asyncio.ensure_future(run_judge(bus))):
         await done(bus, "the feeling of a sunday afternoon")
+        await done(bus, RIGHT, family="painted")
         job = await done(bus, RIGHT)
         assert await judged(bus, 1) == {job: 1.0}
 

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from rise_cli import audit
-from rise_cli.judge import run_judge
 from rise_contracts import messages, subjects
 from rise_contracts.rights import Principal
 from rise_runtime import client, layout, streams
@@ -22,6 +21,7 @@ from rise_runtime.bus import Bus
 from rise_runtime.families import Families
 from rise_runtime.heartbeat import Workers
 from rise_shapes import family
+from rise_stage.judge import run_judge
 from rise_stage.scoring.service import Settings, run_scorer
 from tests.bus.runtime import small
 from tests.bus.security.days import Day, day
@@ -132,7 +132,7 @@ async def test_judge_and_auditor_do_their_work(server: Server, people: People, t
             await asyncio.gather(*parts, return_exceptions=True)
 
 
-@pytest.mark.parametrize(("module", "who"), [("rise_cli.judge", JUDGE), ("rise_cli.audit", AUDITOR)])
+@pytest.mark.parametrize(("module", "who"), [("rise_stage.judge", JUDGE), ("rise_cli.audit", AUDITOR)])
 async def test_a_process_beside_the_platform_begins_with_its_own_key(
     server: Server, people: People, tmp_path: Path, module: str, who: Principal
 ) -> None:

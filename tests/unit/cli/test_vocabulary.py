@@ -21,15 +21,7 @@ def test_an_unknown_word_is_named_once_with_the_nearest_known() -> None:
 def test_known_words_that_make_no_sentence_cannot_be_judged() -> None:
     (said,) = vocabulary.warnings("circle red", "rise-shapes")
     assert said.startswith("the picture can't be judged: wanted a colour")
-    assert vocabulary.scene_of("circle red", "rise-shapes") is None
-
-
-def test_a_sentence_gives_its_scene() -> None:
-    scene = vocabulary.scene_of("a red circle", "rise-shapes")
-    assert scene is not None
-    assert scene.things[0].shape == "circle"
 
 
 def test_other_families_read_any_text() -> None:
     assert vocabulary.warnings("an astronaut riding a horse", "sdxl") == []
-    assert vocabulary.scene_of("a red circle", "sdxl") is None

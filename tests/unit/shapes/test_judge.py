@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
 from dataclasses import replace
@@ -9,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from rise_shapes.grammar import parse
-from rise_shapes.judge import judge
+from rise_shapes.judge import judge, verdict
 from rise_shapes.render import render
 from rise_shapes.scene import COLOURS, SHAPES, Ground, Placed, Scene, Thing, draw_scene
 
@@ -47,6 +49,17 @@ def test_the_asked_for_picture_is_right_in_every_part() -> None:
     assert verdict.reasons == []
     assert all(verdict.parts.values())
     assert verdict.cleanness > 0.85
+
+
+def test_of_a_file_it_says_nothing_where_no_program_can_tell() -> None:
+    def file(side: int) -> bytes:
+        stream = io.BytesIO()
+        Image.fromarray(picture(PROMPT)).resize((side, side)).save(stream, "PNG")
+        return stream.getvalue()
+
+    assert verdict(file(64), PROMPT) == judge(picture(PROMPT), parse(PROMPT))
+    assert verdict(file(128), PROMPT) is None
+    assert verdict(file(64), "an astronaut on a horse") is None
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rise_shapes.scene import Scene
 
 EMBEDDED = "rise-shapes"
 
@@ -26,18 +22,6 @@ def warnings(prompt: str, family: str) -> list[str]:
     except grammar.NotInGrammar as error:
         return [f"the picture can't be judged: {error}"]
     return []
-
-
-def scene_of(prompt: str, family: str) -> Scene | None:
-    """The scene the prompt asks for; None where no program can judge a picture of it."""
-    if family != EMBEDDED:
-        return None
-    from rise_shapes import grammar
-
-    try:
-        return grammar.parse(prompt)
-    except grammar.NotInGrammar:
-        return None
 
 
 def _unknown(word: str, known: frozenset[str]) -> str:

@@ -50,21 +50,12 @@ def previews(made: Made, out: Path) -> tuple[tuple[messages.HandoffSent, Path | 
 
 def verdict(png: bytes, prompt: str, family: str) -> reports.Verdict | None:
     """Whether the picture shows what the prompt says; None where no program can tell."""
-    scene = vocabulary.scene_of(prompt, family)
-    if scene is None:
+    if family != vocabulary.EMBEDDED:
         return None
-    import numpy as np
-    from PIL import Image
+    from rise_shapes import judge
 
-    from rise_shapes.judge import judge
-    from rise_shapes.scene import CANVAS
-
-    with Image.open(io.BytesIO(png)) as opened:
-        image = np.asarray(opened.convert("RGB"))
-    if image.shape[:2] != (CANVAS, CANVAS):
-        return None  # the judge knows how large things are at the size the family was made for
-    found = judge(image, scene)
-    return reports.Verdict(ok=found.ok, reasons=tuple(found.reasons))
+    found = judge.verdict(png, prompt)
+    return None if found is None else reports.Verdict(ok=found.ok, reasons=tuple(found.reasons))
 
 
 def sheet(prompt: str, runs: Sequence[reports.Run], path: Path) -> Path:

@@ -6,14 +6,17 @@ read the fill, the relations and the ground, and compare with what the prompt sa
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy import ndimage
 
+from rise_shapes.grammar import NotInGrammar, parse
 from rise_shapes.render import GROUNDS, PALETTE, TINT, coverage, fill_mask, ground_mask
 from rise_shapes.scene import CANVAS, FILLABLE, FILLS, PATTERNS, RADIUS, SHAPES, SIZES, TONES, Scene, Thing, holds
 
@@ -59,6 +62,17 @@ class Verdict:
     reasons: list[str]
     cleanness: float
     parts: dict[str, bool] = field(default_factory=dict)
+
+
+def verdict(png: bytes, prompt: str) -> Verdict | None:
+    """Judge a PNG file by its prompt; None where no program can tell: the prompt is no sentence of the grammar, or the
+    picture has another size than the family was made for, at which alone the judge knows how large things are."""
+    try:
+        scene = parse(prompt)
+    except NotInGrammar:
+        return None
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
+        return judge(np.asarray(opened.convert("RGB")), scene) if opened.size == (CANVAS, CANVAS) else None
 
 
 def judge(image: NDArray[np.uint8], scene: Scene) -> Verdict:

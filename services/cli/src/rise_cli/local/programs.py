@@ -56,8 +56,8 @@ def scheduler(where: Surroundings, policy: str | None = None) -> Program:
 
 
 def judge(where: Surroundings) -> Program:
-    """Who looks at the pictures that nobody waits for; see `rise_cli.judge`."""
-    return _helper("judge", (sys.executable, "-m", "rise_cli.judge"), where)
+    """Who looks at the pictures that nobody waits for; see `rise_stage.judge`."""
+    return _helper("judge", (sys.executable, "-m", "rise_stage.judge"), where)
 
 
 def scorer(where: Surroundings, chosen: str, share: float, scale: tuple[float, float] | None = None) -> Program:
