@@ -77,6 +77,7 @@ VALUES: dict[str, Object] = {
         "nats": {**PLACED, "persistence": {"storageClassName": "fast", "retain": False}},
         "pools": {"edge": {"tier": "edge", "replicas": 2, "resources": {"limits": {"nvidia.com/gpu": "1"}}}},
         "networkPolicy": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
+        "judge": PLACED,
         "scorer": {**PLACED, **SCORER, "range": [16, 25.5], "share": 1},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     },

@@ -21,14 +21,14 @@ from rise_runtime.access import Access
 from rise_runtime.bus import connect
 from tests.bus.runtime import small
 from tests.bus.security import matrix
-from tests.bus.security.matrix import DEVICE, EDGE, OPERATOR, PRIVATE, SCHEDULER, USER, name_of
+from tests.bus.security.matrix import DEVICE, EDGE, JUDGE, OPERATOR, PRIVATE, SCHEDULER, USER, name_of
 from tests.chart import rights_file
 from tests.chart.charts import Rendered, render
 from tests.chart.conftest import TOKEN
 from tests.chart.nats_pod import NatsPod, entered, held, written
 
-ROLES = ("operator", "scheduler", "edge", "device", "user")
-EVERYBODY = (OPERATOR, SCHEDULER, EDGE, DEVICE, USER)
+ROLES = ("operator", "scheduler", "judge", "edge", "device", "user")
+EVERYBODY = (OPERATOR, SCHEDULER, JUDGE, EDGE, DEVICE, USER)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_devices_of_the_cluster_and_somebodys_own_are_in_accounts_of_their
     async with contextlib.AsyncExitStack() as stack:
         buses = {who: await stack.enter_async_context(entered(rendered, tmp_path, url, who)) for who in EVERYBODY}
         own = await stack.enter_async_context(connect(url, Access(nkey=mine), inbox=PRIVATE.inbox))
-        assert (await stack.enter_async_context(connect(url, Access(nkey=theirs), inbox=matrix.JUDGE.inbox))).connected
+        assert (await stack.enter_async_context(connect(url, Access(nkey=theirs), inbox=JUDGE.inbox))).connected
         await layout.ensure(buses[OPERATOR])
         lane = small.stage(1, "device", last=True, worker=PRIVATE.name)
         relay = small.RELAY.model_copy(update={"stages": (small.RELAY.stages[0], lane)})
@@ -163,6 +163,7 @@ def secrets_of(spec: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(("pod", "mounted", "told"), [
     ("Deployment/rise-operator", "rise-nats-operator", ["rise-metrics"]),
     ("Deployment/rise-scheduler", "rise-nats-scheduler", ["rise-metrics"]),
+    ("Deployment/rise-judge", "rise-nats-judge", []),
     ("StatefulSet/rise-nats", "rise-nats-users", ["rise-nats-encryption"]),
     ("Job/rise-test", "rise-nats-user", []),
 ])  # fmt: skip

@@ -14,6 +14,7 @@ from tests.chart.charts import NAMESPACE, RELEASE, Object, Pod, Rendered, enviro
 from tests.chart.conftest import DIGEST
 
 PROCESSES = ("Deployment/rise-operator", "Deployment/rise-scheduler")
+JUDGE = "Deployment/rise-judge"
 UNMOUNTED = {"RISE_NATS_ACCESS": ""}
 """What is mounted in a pod is not here."""
 OLDER = {
@@ -25,12 +26,12 @@ OLDER = {
 
 
 def test_the_pods_of_the_chart_are_these(plain: Rendered) -> None:
-    assert {pod.name for pod in plain.pods()} == {*PROCESSES, "StatefulSet/rise-nats", "Job/rise-test"}
+    assert {pod.name for pod in plain.pods()} == {*PROCESSES, JUDGE, "StatefulSet/rise-nats", "Job/rise-test"}
 
 
 def test_no_server_comes_along_where_another_is_named(renderings: dict[str, Rendered]) -> None:
     external = renderings["external-nats"]
-    assert {pod.name for pod in external.pods()} == {*PROCESSES, "Job/rise-test"}
+    assert {pod.name for pod in external.pods()} == {*PROCESSES, JUDGE, "Job/rise-test"}
     assert [body["metadata"]["name"] for body in external.all("Secret")] == ["rise-metrics"]
     for pod in external.pods():
         environment = environment_of(pod.main())
@@ -81,7 +82,7 @@ def test_every_server_says_how_it_is(rendered: Rendered) -> None:
             assert pod.main()[probe]["httpGet"]["port"] in ports, pod.name
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize("name", [*PROCESSES, JUDGE])
 def test_our_processes_are_asked_where_they_answer(plain: Rendered, name: str) -> None:
     container = plain.pod(name).main()
     assert container["ports"] == [{"name": "health", "containerPort": 8080}]
@@ -187,6 +188,7 @@ def test_a_digest_wins_over_a_tag_and_a_registry_is_before_our_own(renderings: d
     assert images == {
         "Deployment/rise-operator": {f"{ours}/rise-operator@{DIGEST}"},
         "Deployment/rise-scheduler": {f"{ours}/rise-scheduler@{DIGEST}"},
+        JUDGE: {f"{ours}/rise-stage@{DIGEST}"},
         "Job/rise-test": {f"{ours}/rise-stage@{DIGEST}"},
         "StatefulSet/rise-nats": {f"docker.io/nats@{DIGEST}", f"docker.io/natsio/nats-server-config-reloader@{DIGEST}"},
     }

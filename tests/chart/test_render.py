@@ -104,7 +104,7 @@ def test_nats_takes_all_that_have_business_with_it_and_calls_nobody(plain: Rende
     clients = [
         pod for pod in plain.pods() if any(item["name"] == "RISE_NATS_URL" for item in pod.main().get("env", ()))
     ]
-    assert len(clients) == 3
+    assert len(clients) == 4
     for labels in (*(pod.labels for pod in clients), STAGE):
         assert any(selects(peer["podSelector"], labels) for peer in peers(policy)), labels
     for labels in ({"app": "somebody"}, plain.pod("StatefulSet/rise-nats").labels):
@@ -120,7 +120,7 @@ def test_workers_reach_nats_from_the_watched_namespaces_alone(renderings: dict[s
 
 
 def test_health_is_for_everybody_unless_the_values_say_who(renderings: dict[str, Rendered]) -> None:
-    for name in ("rise-operator", "rise-scheduler", "rise-stage", "rise-scorer"):
+    for name in ("rise-operator", "rise-scheduler", "rise-stage", "rise-judge", "rise-scorer"):
         if name != "rise-scorer":
             assert peers(renderings["defaults"].one("NetworkPolicy", name)) == []
         (peer,) = peers(renderings["everything-on"].one("NetworkPolicy", name))

@@ -142,7 +142,7 @@ def test_the_operator_may_do_this_and_nothing_else(release: Release) -> None:
     assert release.rights("rise-operator", "default") == everywhere
 
 
-@pytest.mark.parametrize("account", ["rise-scheduler", "rise-stage", "rise-nats"])
+@pytest.mark.parametrize("account", ["rise-scheduler", "rise-judge", "rise-stage", "rise-nats"])
 def test_the_other_processes_may_do_nothing(release: Release, account: str) -> None:
     assert release.rights(account, release.namespace) == {}
 

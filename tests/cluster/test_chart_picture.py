@@ -6,12 +6,20 @@ real nats-server beside the cluster, for the containers of NATS need what proces
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rise_contracts import codec, messages, subjects
+from rise_contracts.decisions import DecisionRecord
+from rise_contracts.resources import RelayJobSpec
+from rise_runtime import client
+from rise_runtime.buckets import Bucket
+from rise_runtime.bus import connect
+from rise_stage.smoke import RELAY
 from tests.cluster.conftest import IMAGES
 from tests.cluster.installed import OPERATOR, Release, bring_defaults, pool_is, values, written
 from tests.kube import assets
@@ -47,6 +55,17 @@ def logs(nodes: list[ProcessNode], container: str) -> str:
     return "\n".join(path.read_text() for node in nodes for path in node.folder.glob(f"**/{container}.*.log"))
 
 
+async def judged(server: Server, spec: RelayJobSpec) -> messages.Outcome:
+    """What the scheduler knows of a picture for which nobody waits, once somebody has judged it."""
+    async with asyncio.timeout(120), connect(server.url, server.token, name="test", patience=30.0) as bus:
+        job = await client.submit(bus, spec)
+        async for entry in Bucket(bus, subjects.KV_DECISIONS).watch():
+            outcome = codec.decode(DecisionRecord, entry.value).outcome if entry and entry.value else None
+            if outcome is not None and outcome.job_id == job.job_id and outcome.quality is not None:
+                return outcome
+    raise AssertionError("the watch ended")
+
+
 def test_an_installation_draws_a_picture_and_goes_without_a_trace_of_work(
     release: Release, nodes: list[ProcessNode], nats_server: Server, tmp_path: Path
 ) -> None:
@@ -66,6 +85,10 @@ def test_an_installation_draws_a_picture_and_goes_without_a_trace_of_work(
     made = json.loads(line)
     assert made["ok"] is True and made["prompt"] == "a large red circle"
     assert {stage["worker"].split("-")[1] for stage in made["stages"]} <= {"edge", "device"}
+
+    # Nobody but the chart's judge looks at a picture that nobody waits for.
+    outcome = asyncio.run(judged(nats_server, RelayJobSpec(prompt=made["prompt"], seed=7, relay=RELAY)))
+    assert (outcome.judged_by, outcome.quality) == ("judge", 1.0)
 
     # What a person has set stays when the operator starts anew; what is taken out of the values goes.
     kubectl.run("scale", "stagepool", "edge", "--replicas=0")

@@ -124,6 +124,7 @@ class Installed:
             "operator": {**of["operator"], **on_edge},
             "scheduler": {**of["scheduler"], **on_edge},
             "stage": of["stage"],
+            "judge": on_edge,
             "nats": {
                 "image": {"registry": "localhost", **of["nats"]["image"]},
                 "persistence": {"enabled": False},

@@ -125,17 +125,29 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* Who says what pictures are worth, as a list of components: a judge where a pool draws with the embedded family, which
+is the only one that it knows, and a scorer where one is wanted. */}}
+{{- define "rise.judges" -}}
+{{- $names := ternary (list "scorer") list .Values.scorer.enabled -}}
+{{- range .Values.pools -}}
+{{- if and $.Values.judge.enabled . (eq (dig "family" "rise-shapes" .) "rise-shapes") -}}
+{{- $names = append $names "judge" | uniq | sortAlpha -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end -}}
+
 {{/* The roles that NATS knows, each with a Secret of its own. A scorer is a judge there. */}}
 {{- define "rise.natsRoles" -}}
 {{- $roles := list "operator" "scheduler" "edge" "device" "user" -}}
-{{- toJson (ternary (append $roles "judge") $roles .Values.scorer.enabled) -}}
+{{- toJson (ternary (append $roles "judge") $roles (ne (include "rise.judges" .) "[]")) -}}
 {{- end -}}
 
 {{/* The processes of the chart that have nothing to do with the API. */}}
 {{- define "rise.processes" -}}
 {{- $names := list "scheduler" "stage" -}}
 {{- $names = ternary (append $names "nats") $names .Values.nats.enabled -}}
-{{- toJson (ternary (append $names "scorer") $names .Values.scorer.enabled) -}}
+{{- concat $names (include "rise.judges" . | fromJsonArray) | toJson -}}
 {{- end -}}
 
 {{/* The namespaces that the operator cares for, comma-separated; empty is all. Its own, with the default pools, is always
