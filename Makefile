@@ -66,7 +66,7 @@ chart-rights: setup ## Write the chart's lists of rights on NATS anew from rise_
 	$(BIN)/python -m tests.chart.rights_file
 
 kind-up: ## A kind cluster (one edge node, one device node) with Rise on it, and one picture drawn there
-	@charts/kind/up
+	@charts/kind/up $(ARGS)
 
 kind-down: ## Delete that cluster
 	@charts/kind/down

@@ -16,6 +16,15 @@ from tests.locks import ROOT
 
 SCRIPTS = ROOT / "charts" / "kind"
 PLAIN = ("sh", "dirname", "basename", "grep", "cat")
+RECORDING = """#!/bin/sh
+echo "${0##*/} $*" >> "$HOME/calls"
+case "$*" in
+"get clusters") cat "$HOME/clusters" ;;
+"config get-contexts"*) echo kind-rise ;;
+*jobId*) echo 3f1c ;;
+esac
+"""
+"""What stands for docker, kind, kubectl and helm: writes down how it was called, and says what the test laid there."""
 
 
 @pytest.fixture
@@ -43,8 +52,10 @@ def kubeconfig(tmp_path: Path) -> Path:
     return file
 
 
-def run(script: str, tools: Path, kubeconfig: Path, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": str(tools), "KUBECONFIG": str(kubeconfig), "HOME": str(tools)}
+def run(
+    script: str, tools: Path, kubeconfig: Path, arguments: Sequence[str] = (), **more: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": str(tools), "KUBECONFIG": str(kubeconfig), "HOME": str(tools), **more}
     command = [str(SCRIPTS / script), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -82,6 +93,32 @@ def test_a_docker_that_does_not_answer_is_named(tools: Path, kubeconfig: Path) -
         (tools / name).symlink_to(false)
     done = run("up", tools, kubeconfig)
     assert done.returncode == 1 and "wanted a Docker engine that answers" in done.stderr
+
+
+def brought_up(tools: Path, kubeconfig: Path, *arguments: str, there: str = "", **more: str) -> str:
+    """What a `kind-up` called, line by line, beside the clusters that are there."""
+    for name in ("docker", "kind", "kubectl", "helm"):
+        (tools / name).unlink(missing_ok=True)
+        (tools / name).write_text(RECORDING)
+        (tools / name).chmod(0o755)
+    (tools / "calls").unlink(missing_ok=True)
+    (tools / "clusters").write_text(there)
+    done = run("up", tools, kubeconfig, arguments, **more)
+    assert done.returncode == 0, done.stderr
+    return (tools / "calls").read_text()
+
+
+def test_a_cluster_that_is_there_is_not_made_again(tools: Path, kubeconfig: Path) -> None:
+    assert "kind create cluster" in brought_up(tools, kubeconfig, there="riser\nother\n")
+    assert "kind create cluster" not in brought_up(tools, kubeconfig, there="other\nrise\n")
+
+
+def test_the_image_of_the_nodes_and_the_base_of_ours_can_be_named(tools: Path, kubeconfig: Path) -> None:
+    plain = brought_up(tools, kubeconfig)
+    assert "BASE_IMAGE" not in plain and plain.count("docker build") == 3
+    calls = brought_up(tools, kubeconfig, "--image", "local/node:v1", BASE_IMAGE="local/python:3.11")
+    assert "kind create cluster --config charts/kind/cluster.yaml --wait 120s --image local/node:v1\n" in calls
+    assert calls.count("--build-arg BASE_IMAGE=local/python:3.11 ") == 3
 
 
 def test_the_kind_cluster_has_a_node_for_each_tier() -> None:
