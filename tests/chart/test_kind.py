@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,11 +16,12 @@ from tests.kube import assets
 from tests.locks import ROOT
 
 SCRIPTS = ROOT / "charts" / "kind"
-PLAIN = ("sh", "dirname", "basename", "grep", "cat")
+PLAIN = ("sh", "dirname", "basename", "grep", "cat", "cksum", "cut")
 RECORDING = """#!/bin/sh
 echo "${0##*/} $*" >> "$HOME/calls"
 case "$*" in
 "get clusters") cat "$HOME/clusters" ;;
+"image inspect"*) cat "$HOME/built" ;;
 "config get-contexts"*) echo kind-rise ;;
 *jobId*) echo 3f1c ;;
 esac
@@ -95,17 +97,35 @@ def test_a_docker_that_does_not_answer_is_named(tools: Path, kubeconfig: Path) -
     assert done.returncode == 1 and "wanted a Docker engine that answers" in done.stderr
 
 
-def brought_up(tools: Path, kubeconfig: Path, *arguments: str, there: str = "", **more: str) -> str:
-    """What a `kind-up` called, line by line, beside the clusters that are there."""
+def brought_up(
+    tools: Path, kubeconfig: Path, *arguments: str, there: str = "", built: str = "a b c", **more: str
+) -> str:
+    """What a `kind-up` called, line by line, beside the clusters that are there and with these images built."""
     for name in ("docker", "kind", "kubectl", "helm"):
         (tools / name).unlink(missing_ok=True)
         (tools / name).write_text(RECORDING)
         (tools / name).chmod(0o755)
     (tools / "calls").unlink(missing_ok=True)
     (tools / "clusters").write_text(there)
+    (tools / "built").write_text(built)
     done = run("up", tools, kubeconfig, arguments, **more)
     assert done.returncode == 0, done.stderr
     return (tools / "calls").read_text()
+
+
+def tag_of(calls: str) -> str:
+    """The one tag under which the images were loaded, which is the one that helm was told."""
+    (told,) = set(re.findall(r"image\.tag=([^,\s]+)", calls))
+    loaded = re.findall(r"^kind load docker-image --name rise (\S+)$", calls, re.MULTILINE)
+    assert loaded == [f"rise-{name}:{told}" for name in ("operator", "scheduler", "stage")]
+    return str(told)
+
+
+def test_what_was_built_anew_is_rolled_out_and_what_was_not_is_left(tools: Path, kubeconfig: Path) -> None:
+    # Pods are made anew for another image alone: under one tag for every build they would stay those of the first.
+    first = tag_of(brought_up(tools, kubeconfig))
+    assert tag_of(brought_up(tools, kubeconfig, there="rise")) == first
+    assert tag_of(brought_up(tools, kubeconfig, there="rise", built="a b d")) != first
 
 
 def test_a_cluster_that_is_there_is_not_made_again(tools: Path, kubeconfig: Path) -> None:
