@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -108,12 +109,17 @@ class Kind:
             if shutil.which(tool) is None:
                 hint = f"put {tool} on PATH, or leave RISE_TEST_CLUSTER out"
                 raise errors.InvalidInput("RISE_TEST_CLUSTER", "a cluster that can be made here", "kind", hint)
+        if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+            hint = "start the Docker engine, which does not answer, or leave RISE_TEST_CLUSTER out"
+            raise errors.InvalidInput("RISE_TEST_CLUSTER", "a cluster that can be made here", "kind", hint)
         self.name = f"rise-test-{os.getpid()}"
         self.kubeconfig = folder / "kind.kubeconfig"
         try:
             self._kind("create", "cluster", "--wait=300s")
         except BaseException:
-            self.close()
+            # Whatever cannot be removed either, it is the first failure that is to be told.
+            with contextlib.suppress(RuntimeError, subprocess.TimeoutExpired):
+                self.close()
             raise
 
     def kubectl(self, namespace: str = "") -> Kubectl:
