@@ -71,8 +71,8 @@ kind-up: ## A kind cluster (one edge node, one device node) with Rise on it, and
 kind-down: ## Delete that cluster
 	@charts/kind/down
 
-install: ## Install into an existing cluster, through the context you name: make install CONTEXT=name
-	@charts/kind/install "$(CONTEXT)" "$(TAG)"
+install: ## Install into an existing cluster, through the context you name: make install CONTEXT=name (ARGS="--set …" goes to helm)
+	@charts/kind/install "$(CONTEXT)" "$(TAG)" $(ARGS)
 
 lock: setup ## Write requirements/*.txt anew from pyproject.toml (UPGRADE=1 takes the newest of everything)
 	UV=$(BIN)/uv requirements/lock

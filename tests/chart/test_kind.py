@@ -80,6 +80,14 @@ def test_the_current_context_is_never_taken_by_itself(tools: Path, kubeconfig: P
     assert told.returncode == 127 and "helm" in told.stderr
 
 
+def test_helm_is_given_what_an_installation_is_given(tools: Path, kubeconfig: Path) -> None:
+    record(tools)
+    own = ["--set", "image.registry=registry.example.org/me"]
+    assert run("install", tools, kubeconfig, ["kind-rise", "", *own]).returncode == 0
+    (helm,) = re.findall(r"^helm .*$", (tools / "calls").read_text(), re.MULTILINE)
+    assert helm.endswith(" ".join(own)) and "image.tag" not in helm
+
+
 @pytest.mark.parametrize(("script", "missing"), [("up", "docker"), ("down", "kind")])
 def test_what_is_missing_is_named(tools: Path, kubeconfig: Path, script: str, missing: str) -> None:
     done = run(script, tools, kubeconfig)
@@ -97,15 +105,20 @@ def test_a_docker_that_does_not_answer_is_named(tools: Path, kubeconfig: Path) -
     assert done.returncode == 1 and "wanted a Docker engine that answers" in done.stderr
 
 
-def brought_up(
-    tools: Path, kubeconfig: Path, *arguments: str, there: str = "", built: str = "a b c", **more: str
-) -> str:
-    """What a `kind-up` called, line by line, beside the clusters that are there and with these images built."""
+def record(tools: Path) -> None:
+    """Let every tool but those of the shell write down how it is called, and nothing more."""
     for name in ("docker", "kind", "kubectl", "helm"):
         (tools / name).unlink(missing_ok=True)
         (tools / name).write_text(RECORDING)
         (tools / name).chmod(0o755)
     (tools / "calls").unlink(missing_ok=True)
+
+
+def brought_up(
+    tools: Path, kubeconfig: Path, *arguments: str, there: str = "", built: str = "a b c", **more: str
+) -> str:
+    """What a `kind-up` called, line by line, beside the clusters that are there and with these images built."""
+    record(tools)
     (tools / "clusters").write_text(there)
     (tools / "built").write_text(built)
     done = run("up", tools, kubeconfig, arguments, **more)
