@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
 import sysconfig
@@ -93,6 +94,14 @@ def test_a_folder_in_services_with_a_dockerfile_is_a_process() -> None:
     for dockerfile in (ROOT / "operator" / "Dockerfile", *ROOT.glob("services/*/Dockerfile")):
         (package,) = (dockerfile.parent / "src").glob("rise_*")
         assert (package / "__main__.py").exists(), f"{package.name} has an image and no way to start"
+
+
+def test_an_image_is_built_from_its_base_and_no_other() -> None:
+    # By a line `# syntax=` BuildKit fetches a frontend from Docker Hub, also where BASE_IMAGE names a base at hand.
+    for dockerfile in (ROOT / "operator" / "Dockerfile", *ROOT.glob("services/*/Dockerfile")):
+        text = dockerfile.read_text()
+        fetched = re.findall(r"^# *syntax=.*|^FROM \S+|--from=\S+", text, re.MULTILINE)
+        assert set(fetched) == {"FROM ${BASE_IMAGE}", "--from=build"}, dockerfile
 
 
 def test_the_standard_library_keeps_its_operator() -> None:
