@@ -174,6 +174,8 @@ class Rise:
         for process in self._processes:
             process.kill()
         self.server.stop()
+        # Not before: an operator that is alive makes it anew, and for two minutes any other is refused for its sake.
+        self.kubectl.run("delete", "lease", "rise-operator", "--ignore-not-found")
 
     def _child(self, name: str, *arguments: str) -> Child:
         child = Child(name, [sys.executable, *arguments], self.folder / f"{name}.log", self.environment)

@@ -46,8 +46,6 @@ def rise(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFacto
     finally:
         rise.kubectl.run("delete", "relayjobs", "--all", "--wait=false")
         rise.close()
-        # Not before: an operator that is alive makes it anew, and the next test's is refused for its sake.
-        rise.kubectl.run("delete", "lease", "rise-operator", "--ignore-not-found")
 
 
 def holder(rise: Rise) -> str:

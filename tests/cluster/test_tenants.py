@@ -28,8 +28,6 @@ def rise(cluster: Cluster, tmp_path: Path, namespace: str) -> Iterator[Rise]:
     finally:
         rise.kubectl.run("delete", "relayjobs", "--all", "--wait=false")
         rise.close()
-        # Not before: one that is alive makes it anew, and the next test's operator is refused for its sake.
-        rise.kubectl.run("delete", "lease", "rise-operator", "--ignore-not-found")
 
 
 @pytest.fixture

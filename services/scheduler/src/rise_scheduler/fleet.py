@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rise_contracts.messages import Heartbeat, JobRequest, LinkQuality
 from rise_contracts.model import Tier
@@ -41,6 +41,7 @@ class Fleet:
 
     workers: tuple[Heartbeat, ...] = ()
     backlogs: Mapping[str, float] | None = None
+    _ready: dict[Tier, tuple[Heartbeat, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def open_to(self, request: JobRequest) -> Fleet:
         """Those that may work on a job: their pool is there for its namespace, they know its family, and where its
@@ -61,7 +62,11 @@ class Fleet:
 
     def ready(self, tier: Tier) -> tuple[Heartbeat, ...]:
         """The workers of ``tier`` that pull work."""
-        return tuple(worker for worker in self.workers if worker.tier == tier and worker.ready)
+        found = self._ready.get(tier)
+        if found is None:
+            found = tuple([worker for worker in self.workers if worker.tier == tier and worker.ready])
+            self._ready[tier] = found
+        return found
 
     def load(self, tier: Tier) -> float:
         """How busy a tier is, 0 (idle) towards 1: L / (1 + L) with L tasks waiting or running per slot of its workers;
@@ -103,16 +108,19 @@ class Fleet:
         workers = self.ready(tier)
         if not workers:
             return f"no {tier} worker is ready"
-        fit = tuple(worker for worker in workers if _has_labels(worker, selector))
+        fit = [worker for worker in workers if _has_labels(worker, selector)] if selector else workers
         if not fit:
             return f"no {tier} worker has the labels {_labels_text(selector)}"
-        wanted = tuple(worker for worker in fit if worker.worker not in avoid) or fit
+        wanted = ([worker for worker in fit if worker.worker not in avoid] or fit) if avoid else fit
         everyone = _by_pool(workers)
         # One who failed the job and is not in sight any more may still be taking what is for anybody; and whoever joins
         # a pool later may not be whom the job selects.
-        by_name = bool(selector) or not set(avoid) <= {worker.worker for worker in self.workers}
-        sought = _Sought(member, names_of(family, member), load_prior_s, self.backlogs, by_name)
-        places = [_best_in(everyone[pool], usable, sought) for pool, usable in sorted(_by_pool(wanted).items())]
+        unseen = bool(avoid) and not set(avoid) <= {worker.worker for worker in self.workers}
+        sought = _Sought(
+            member, names_of(family, member), load_prior_s, self.backlogs, by_name=bool(selector) or unseen
+        )
+        usable = everyone if wanted is workers else _by_pool(wanted)
+        places = [_best_in(everyone[pool], usable[pool], sought) for pool in sorted(usable)]
         return min(places, key=_order)
 
 
@@ -204,10 +212,8 @@ def _queue(pool: Iterable[Heartbeat]) -> int:
     return max(worker.queue_depth for worker in pool)
 
 
-def _has_labels(worker: Heartbeat, selector: Mapping[str, str] | None) -> bool:
+def _has_labels(worker: Heartbeat, selector: Mapping[str, str]) -> bool:
     """By what the worker says of itself, and by its name and pool, which its key proves, whatever it says."""
-    if not selector:
-        return True
     labels = {**worker.labels, WORKER_LABEL: worker.worker, POOL_LABEL: worker.pool}
     return all(labels.get(key) == value for key, value in selector.items())
 
