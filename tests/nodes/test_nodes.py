@@ -78,7 +78,7 @@ def test_a_handoff_takes_as_long_as_the_link_says(rise: Installed) -> None:
 @pytest.mark.usefixtures("slow_link")
 def test_a_picture_over_a_slow_link_is_right(rise: Installed) -> None:
     # By itself the scheduler would leave such a link alone, and rightly.
-    rise.draw("slow-link", relay=RELAY)
+    rise.draw("slow-link", relay=yaml.safe_load(EXAMPLE.read_text())["spec"]["relay"])
     job = rise.complete("slow-link")
     assert [stage["node"] for stage in job["status"]["stages"]] == ["edge", "device"]
     assert rise.wrong_in(job) == []

@@ -24,6 +24,9 @@ from rise_operator.pools.pods import DEPLOYMENT_PREFIX, NODE_WORKER_LABEL, deplo
 from rise_operator.seen import Key, SeenDeployment, SeenFamily, SeenJob, SeenPod, SeenPool
 from rise_operator.settings import Settings
 
+NODES_KEPT = 1000
+"""Workers whose nodes are known after they went."""
+
 
 class Item(NamedTuple):
     """One thing to look at. `record` is a job on the bus whose RelayJob may be gone."""
@@ -168,8 +171,10 @@ class World:
         """Take the living workers in, and look at the pools and families for which anything has changed."""
         before, now = _gist(self.workers), _gist(alive)
         self.workers = alive
-        placed = (beat for beat in alive if NODE_WORKER_LABEL in beat.labels)
-        self._nodes = {beat.worker: beat.labels[NODE_WORKER_LABEL] for beat in placed}
+        placed = {beat.worker: beat.labels[NODE_WORKER_LABEL] for beat in alive if NODE_WORKER_LABEL in beat.labels}
+        # Of those who went as well: what they made is told after them, or before they are heard of again.
+        kept = {worker: node for worker, node in self._nodes.items() if worker not in placed}
+        self._nodes = dict([*kept.items(), *placed.items()][-max(NODES_KEPT, len(placed)) :])
         changed = {pool for pool in {*before, *now} if before.get(pool) != now.get(pool)}
         if not changed:
             return
