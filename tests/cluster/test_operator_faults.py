@@ -48,6 +48,16 @@ def rise(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFacto
         rise.close()
 
 
+RELAYED = {
+    "mode": "Fixed",
+    "stages": [
+        {"member": "large", "tier": "edge", "steps": 8, "untilSigma": 0.9},
+        {"member": "finisher", "tier": "device", "steps": 6},
+    ],
+}
+"""Where the bus was away: whichever worker finds it first, the job waits for both, and so has the one picture."""
+
+
 def holder(rise: Rise) -> str:
     return str(rise.kubectl.get("lease", "rise-operator")["spec"].get("holderIdentity", ""))
 
@@ -227,7 +237,7 @@ def test_running_jobs_finish_while_the_api_server_is_away_and_their_status_catch
 def test_an_operator_without_a_bus_says_so_and_goes_on_when_it_comes(rise: Rise) -> None:
     rise.server.kill()
     rise.operator("operator-a", LEASE)
-    rise.submit("early")
+    rise.submit("early", relay=RELAYED)
     waiting = rise.until("early", "Scheduled", "BusUnavailable")
     assert "no NATS server" in str(condition(waiting, "Scheduled"))
     rise.server.start()
@@ -237,7 +247,7 @@ def test_an_operator_without_a_bus_says_so_and_goes_on_when_it_comes(rise: Rise)
 def test_a_bus_that_lost_everything_gets_the_jobs_again(rise: Rise) -> None:
     rise.operator("operator-a", LEASE)
     hold = rise.hold(0)
-    rise.held(job_id(rise.until(rise.submit("twice"), "Scheduled")))
+    rise.held(job_id(rise.until(rise.submit("twice", relay=RELAYED), "Scheduled")))
     rise.server.kill()
     rise.server.forget()
     hold.unlink()
