@@ -6,6 +6,7 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import pytest
 from _pytest.capture import CaptureManager
@@ -59,6 +60,17 @@ def control_plane(cluster: Cluster) -> ControlPlane:
     if not isinstance(cluster, ControlPlane):
         pytest.skip("needs a control plane of its own; leave RISE_TEST_CLUSTER and RISE_TEST_KUBECONFIG out")
     return cluster
+
+
+@pytest.fixture
+def bare_plane(tmp_path: Path) -> Iterator[ControlPlane]:
+    """One of the test's own: an operator that the chart brings cares for all namespaces, those of other tests too."""
+    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
+        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
+    plane = ControlPlane(tmp_path / "plane")
+    plane.start()
+    yield plane
+    plane.close()
 
 
 @pytest.fixture(scope="session")

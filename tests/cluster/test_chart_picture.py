@@ -22,7 +22,6 @@ from rise_runtime.bus import connect
 from rise_stage.smoke import RELAY
 from tests.cluster.conftest import IMAGES
 from tests.cluster.installed import OPERATOR, Release, bring_defaults, pool_is, values, written
-from tests.kube import assets
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
 from tests.kube.pod_status import Image
@@ -31,14 +30,8 @@ from tests.servers import Server
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Iterator[Release]:
-    """A control plane of the test's own: here the operator cares for all namespaces, those of other tests too."""
-    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
-        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
-    plane = ControlPlane(tmp_path / "plane")
-    plane.start()
-    yield Release(plane, "rise-system")
-    plane.close()
+def release(bare_plane: ControlPlane) -> Release:
+    return Release(bare_plane, "rise-system")
 
 
 @pytest.fixture

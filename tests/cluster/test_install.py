@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,8 @@ from tests.servers import Server
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Iterator[Release]:
-    """A control plane of the test's own: here the operator cares for all namespaces, those of other tests too."""
-    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
-        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
-    plane = ControlPlane(tmp_path / "plane")
-    plane.start()
-    yield Release(plane, "rise")
-    plane.close()
+def release(bare_plane: ControlPlane) -> Release:
+    return Release(bare_plane, "rise")
 
 
 def test_an_installation_through_a_context_ends_with_the_example_drawn(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
+from rise_stage.smoke import RELAY
 from tests.bus.runtime import small
 from tests.cluster.rise import Operator, Rise, condition, job, job_id
 from tests.kube.controlplane import ControlPlane
@@ -48,13 +49,7 @@ def rise(own_control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFacto
         rise.close()
 
 
-RELAYED = {
-    "mode": "Fixed",
-    "stages": [
-        {"member": "large", "tier": "edge", "steps": 8, "untilSigma": 0.9},
-        {"member": "finisher", "tier": "device", "steps": 6},
-    ],
-}
+RELAYED = RELAY.model_dump(mode="json", by_alias=True, exclude_none=True)
 """Where the bus was away: whichever worker finds it first, the job waits for both, and so has the one picture."""
 
 

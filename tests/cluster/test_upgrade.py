@@ -14,7 +14,6 @@ from tests.cluster.conftest import IMAGES
 from tests.cluster.installed import OPERATOR, Release, bring_defaults, pool_is, values, written
 from tests.cluster.previous import Previous, previous
 from tests.cluster.rise import condition, job
-from tests.kube import assets
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import until
 from tests.kube.pod_status import Image
@@ -36,14 +35,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Previous:
 
 
 @pytest.fixture
-def release(before: Previous, tmp_path: Path) -> Iterator[Release]:
-    """The previous release's chart on a control plane of the test's own."""
-    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
-        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
-    plane = ControlPlane(tmp_path / "plane")
-    plane.start()
-    yield Release(plane, "rise-system", chart=before.chart)
-    plane.close()
+def release(before: Previous, bare_plane: ControlPlane) -> Release:
+    """The previous release's chart."""
+    return Release(bare_plane, "rise-system", chart=before.chart)
 
 
 @pytest.fixture
