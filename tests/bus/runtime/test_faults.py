@@ -12,12 +12,14 @@ import pytest
 from rise_contracts import codec, messages, subjects
 from rise_contracts.configuration import Configuration
 from rise_contracts.records import Failure, JobRecord, JobState
-from rise_runtime import client, endings, layout, plan, streams
+from rise_runtime import client, endings, layout, plan, streams, tasks
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.fences import Fences
 from rise_runtime.jobs import Jobs
 from rise_runtime.seam import Stuck
 from rise_runtime.worker import run_worker
+from tests import handoffs
 from tests.bus.runtime import small
 from tests.servers import Server
 
@@ -145,6 +147,33 @@ async def test_a_late_result_of_an_old_attempt_is_refused(bus: Bus, tmp_path: Pa
             ending = await client.wait(bus, job.job_id)
     assert isinstance(ending, messages.JobDone)
     assert (ending.attempt, ending.worker) == (2, "device-2")
+
+
+@pytest.mark.parametrize("prompt", ["heeds its context", "stubborn"])
+async def test_nothing_comes_of_a_handoff_of_an_old_attempt(prompt: str, bus: Bus, tmp_path: Path) -> None:
+    """Its fence is asked while it is computed already: of three stages this is the one in the middle."""
+    await layout.ensure_pool(bus, "device")
+    await Fences(bus).admit("job-1", 2)
+    payload = small.handed_over(1)
+    head, tail = small.RELAY.stages
+    middle = head.model_copy(update={"index": 1, "sigma_from": 1.0, "sigma_to": 0.5})
+    stages = (head, middle, tail.model_copy(update={"index": 2, "sigma_from": 0.5}))
+    task = messages.StageTask(
+        job_id="job-1",
+        attempt=1,
+        stage_index=1,
+        request=messages.JobRequest(job_id="job-1", spec=small.spec(prompt), seed=1, accepted_at=time.time()),
+        configuration=small.RELAY.model_copy(update={"stages": stages}),
+        handoff=handoffs.header("job-1", payload),
+    )
+    edge, device = ((subjects.work_stream(pool), subjects.work_stream_subjects(pool)) for pool in ("edge", "device"))
+    async with small.worker(bus, "edge-1", tmp_path), asyncio.timeout(60):
+        await tasks.send(bus, task, payload)
+        while await streams.count(bus, *edge):
+            await asyncio.sleep(0.01)
+    # The worker has ended, and so has what it did with the task.
+    assert await streams.count(bus, *device) == 0
+    assert await streams.count(bus, subjects.STREAM_EVENTS, subjects.event("job-1", "*")) == 0
 
 
 async def test_the_second_ending_of_a_job_is_dropped(bus: Bus) -> None:

@@ -24,13 +24,14 @@ from rise_runtime.fences import Fences
 from rise_runtime.heartbeat import Heart
 from rise_runtime.pulls import Delivery
 from rise_runtime.reporter import Reporter
-from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult, Stuck
+from rise_runtime.seam import Handoff, Identity, Pictures, StageContext, StageHandler, StageResult, Stopped, Stuck
 from rise_runtime.together import meanwhile
 
 log = logging.getLogger(__name__)
 
 _FENCE_PATIENCE_S: Final = 15.0
 """A server that is away for less than this costs no result."""
+_SUPERSEDED: Final = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,9 @@ class Running:
 
     async def run(self) -> None:
         """Work it off. Raises Stopped, Stuck, StageFailed, Busy, BusUnavailable: nothing is acknowledged then."""
-        if not await self._is_wanted():
+        # What was handed over a moment ago nearly always is: it is computed while that is asked.
+        asked = self.task.handoff is None or self.delivery.deliveries > 1
+        if asked and not await self._is_wanted():
             await self.delivery.ack()
             return
         async with self._kept_alive():
@@ -78,13 +81,15 @@ class Running:
             payload = await tasks.payload(self._bench.bus, self.task, self._behind)
             if self.delivery.deliveries > 1:
                 self.context.resume = await self._checkpoints.find()
-            announced = asyncio.create_task(self._announce_start())
+            begun = asyncio.create_task(self._begin(asked))
             started_at, started = time.time(), time.perf_counter()
             try:
                 result = await self._compute(payload)
             finally:
                 seconds = time.perf_counter() - started
-                await announced
+                wanted = await begun
+            if not wanted:
+                raise Stopped(_SUPERSEDED)
             report = self._report(result, started_at, seconds)
             telemetry.STAGE_SECONDS.labels(report.tier, report.member).observe(seconds)
             if isinstance(result, Handoff):
@@ -143,7 +148,7 @@ class Running:
             await asyncio.sleep(self._bench.keepalive_s)  # first, for `_is_wanted` has just asked
             try:
                 if not await self._bench.fences.is_current(self.task.job_id, self.task.attempt):
-                    self.context.stop("superseded")
+                    self.context.stop(_SUPERSEDED)
             except errors.RiseError as error:
                 # Without the bus nobody else gets on either: go on, the fence is asked again before the result.
                 log.warning("job %s: the bus is away while it is worked on: %s", self.task.job_id, error)
@@ -168,6 +173,14 @@ class Running:
     async def _publish_progress(self, event: messages.StageProgress) -> None:
         with contextlib.suppress(errors.RiseError):
             await self._bench.bus.publish(subjects.progress(event.job_id, event.worker), codec.encode(event))
+
+    async def _begin(self, asked: bool) -> bool:
+        """Say that it has begun, if it is wanted; whether it is. Where not, what has begun all the same is stopped."""
+        if not asked and not await self._is_wanted():
+            self.context.stop(_SUPERSEDED)
+            return False
+        await self._announce_start()
+        return True
 
     async def _announce_start(self) -> None:
         event = messages.StageStarted(

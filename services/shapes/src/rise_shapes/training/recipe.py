@@ -29,14 +29,14 @@ STEPS: Final = {
     "large": 6800,
     "small": 2400,
     "finisher": 2000,
-    "distilled": 3000,
+    "distilled": 12_000,
     "decoder": 60,
 }
 BATCH: Final = {"text": 256, "large": 64, "small": 64, "finisher": 64, "distilled": 64}
 SCENES: Final = 60_000
 SHARDS: Final = 2
-UNFINISHED: Final = 2_688
-"""Trajectories of the large denoiser that the finisher learns from: every way to begin, 64 times."""
+UNFINISHED: Final = 16_128
+"""Trajectories of the large denoiser that the finisher learns from: every way to begin, 384 times."""
 GUIDANCE: Final = 2.0
 """Scale of classifier-free guidance with which the large denoiser works; the finisher learns its outcome."""
 FINISHER_SIGMA: Final = 2.6
@@ -63,6 +63,10 @@ class Workshop:
         """A number of scenes, less for a quick check."""
         return max(finishing.CHUNK, round(count * min(1.0, self.scale)))
 
+    def trained(self, part: str) -> bool:
+        """Whether a part's own weights are there: where not, those of ``start`` stand for it."""
+        return (self.out / part / "checkpoint.safetensors").exists()
+
     def first(self, made: Path, make: Callable[[], object]) -> None:
         """Let the first process alone make what is not there yet, and all wait for it.
 
@@ -79,9 +83,10 @@ class Workshop:
 
 
 def run(out: Path, only: list[str], seed: int, device: str, scale: float, start: Path | None = None) -> None:
-    """Make the parts named in ``only``, in order; with all parts done, write the family to ``out/weights``.
+    """Make the parts named in ``only``, in order; with all parts there, write the family to ``out/weights``.
 
-    ``start`` is a finished family whose weights to go on from, autoencoder included, instead of from nothing.
+    ``start`` is a finished family whose weights to go on from, autoencoder included, instead of from nothing. A part
+    that is not trained stays what it is there.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     shop = Workshop(out, seed, device, scale, start, rank, world)
@@ -97,7 +102,7 @@ def run(out: Path, only: list[str], seed: int, device: str, scale: float, start:
     if "decoder" in only:
         tune_decoder(vae, shop.out, shop.steps("decoder"), seed, shop.share(POOL))
     # Nobody waits for the first: what comes after is the end of the process.
-    if rank == 0 and all((out / part / "checkpoint.safetensors").exists() for part in ORDER[1:]):
+    if rank == 0 and (start is not None or all(shop.trained(part) for part in ORDER[1:])):
         _export(shop, vae, tokenizer, large)
 
 
@@ -168,7 +173,7 @@ def _large(shop: Workshop, data: LatentSet, vocabulary: int, *, train: bool) -> 
         loss = partial(denoisers.plain_loss, model, data, denoisers.Noise(mean=1.0), batch, device=shop.device)
         stage = Stage("large", model, loss, shop.steps("large"), muon_lr=2.5e-3, decay=0.69, seed=shop.seed)
         put(model, run_stage(replace(stage, device=shop.device), shop.out))
-    else:
+    elif shop.start is None or shop.trained("large"):
         load_averaged(model, shop.out / "large")
     return model.eval().requires_grad_(False)
 
@@ -177,13 +182,14 @@ def _lean(shop: Workshop, part: str, large: denoisers.WithText, data: LatentSet)
     torch.manual_seed(shop.seed + 1)
     network = denoisers.trainable(denoisers.new_denoiser(denoisers.SHAPES[part])).to(shop.device)
     if shop.start is not None:
-        go_on_from(network, shop.start / ("small" if part == "small" else "finisher") / "transformer")
+        go_on_from(network, shop.start / member(part) / "transformer")
     batch = BATCH[part] // shop.world
     noise = denoisers.Noise() if part == "small" else denoisers.Noise(mean=-0.3, std=1.2, high=FINISHER_SIGMA)
     model = denoisers.WithText(network, large.text)
     loss: Callable[[torch.Generator], dict[str, torch.Tensor]]
     if part == "distilled":
-        load_averaged(network, shop.out / "finisher")
+        if shop.start is None or shop.trained("finisher"):
+            load_averaged(network, shop.out / "finisher")
         file = shop.out / f"unfinished-{shop.rank}of{shop.world}.safetensors"
         if not file.exists():
             count = max(shop.world, shop.share(UNFINISHED) // finishing.CHUNK)
@@ -193,9 +199,14 @@ def _lean(shop: Workshop, part: str, large: denoisers.WithText, data: LatentSet)
         loss = partial(finishing.distil_loss, model, data, unfinished, noise, batch)
     else:
         loss = partial(denoisers.plain_loss, model, data, noise, batch, device=shop.device)
-    peak = 1e-3 if part == "distilled" else 3e-3
-    stage = Stage(part, network, loss, shop.steps(part), muon_lr=peak, decay=0.6, seed=shop.seed, device=shop.device)
+    peak, decay = (2e-3, 0.8) if part == "distilled" else (3e-3, 0.6)
+    stage = Stage(part, network, loss, shop.steps(part), muon_lr=peak, decay=decay, seed=shop.seed, device=shop.device)
     run_stage(stage, shop.out)
+
+
+def member(part: str) -> str:
+    """The member that a part is trained for."""
+    return "finisher" if part == "distilled" else part
 
 
 def go_on_from(module: torch.nn.Module, folder: Path) -> None:
@@ -206,9 +217,13 @@ def go_on_from(module: torch.nn.Module, folder: Path) -> None:
 
 def _export(shop: Workshop, vae: AutoencoderKL, tokenizer: T5Tokenizer, large: denoisers.WithText) -> None:
     others: dict[str, PixArtTransformer2DModel] = {}
-    for name, part in (("small", "small"), ("finisher", "distilled")):
-        others[name] = denoisers.new_denoiser(denoisers.SHAPES[name])
-        load_averaged(others[name], shop.out / part)
-    load_averaged(vae.decoder, shop.out / "decoder", ("decoder",))
-    load_averaged(vae.post_quant_conv, shop.out / "decoder", ("post_quant_conv",))
+    for part in ("small", "distilled"):
+        network = others[member(part)] = denoisers.new_denoiser(denoisers.SHAPES[part])
+        if shop.trained(part) or shop.start is None:
+            load_averaged(network, shop.out / part)
+        else:
+            go_on_from(network, shop.start / member(part) / "transformer")
+    if shop.trained("decoder"):
+        load_averaged(vae.decoder, shop.out / "decoder", ("decoder",))
+        load_averaged(vae.post_quant_conv, shop.out / "decoder", ("post_quant_conv",))
     write_family(shop.out / "weights", vae, tokenizer, large, others)
