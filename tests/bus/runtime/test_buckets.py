@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.chaos.tap import tapped
 from rise_contracts import errors
-from rise_runtime import client
+from rise_runtime import client, streams
 from rise_runtime.buckets import Bucket, Entry
 from rise_runtime.bus import Bus, connect
 from rise_runtime.streams import WrongRevision
@@ -68,6 +68,34 @@ async def test_a_watcher_outlives_the_server(bucket: Bucket, nats_server: Server
     _, entry = await asyncio.wait_for(asyncio.gather(bucket.put("a", b"2"), anext(changes)), 60)
     assert entry is not None
     assert entry.value == b"2"
+
+
+async def test_a_watcher_outlives_a_server_that_lost_everything(bucket: Bucket, nats_server: Server) -> None:
+    """Revisions begin at 1 again: who listened on after the last one would hear nothing for long."""
+    for value in (b"1", b"2", b"3"):
+        await bucket.put("a", value)
+    changes = bucket.watch()
+    assert [await anext(changes), await anext(changes)][1] is None
+    nats_server.kill()
+    nats_server.forget()
+    nats_server.start()
+    await bucket.ensure()
+    _, entry = await asyncio.wait_for(asyncio.gather(bucket.put("b", b"new"), anext(changes)), 60)
+    assert entry == Entry("b", b"new", 1)
+
+
+async def test_a_watcher_is_told_nothing_twice_although_the_last_is_gone(
+    bus: Bus, bucket: Bucket, nats_server: Server
+) -> None:
+    await bucket.put("a", b"1")
+    await bucket.put("b", b"1")
+    changes = bucket.watch()
+    assert [await anext(changes) for _ in range(3)][2] is None
+    await streams.purge(bus, f"KV_{bucket.name}", f"$KV.{bucket.name}.b")
+    nats_server.kill()
+    nats_server.start()
+    _, entry = await asyncio.wait_for(asyncio.gather(bucket.put("c", b"2"), anext(changes)), 60)
+    assert entry == Entry("c", b"2", 3)
 
 
 async def test_a_bucket_that_is_not_there_is_told(bus: Bus) -> None:

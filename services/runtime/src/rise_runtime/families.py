@@ -1,7 +1,7 @@
 """The model families, on the bus: bucket ``rise_families``, one JSON resource per name.
 
-Workers make them known; a scheduler knows none by itself, and reads them at every decision (one round trip), so that
-a family that is added or changed needs no restart.
+Workers make them known; a scheduler knows none by itself, and follows the bucket, so that a family that is added or
+changed needs no restart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rise_contracts.errors import Busy, UnknownName
 from rise_contracts.resources import ModelFamily
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.mirrors import Mirror
 
 _AGAIN_S: Final = 0.5
 _PATIENCE_S: Final = 3600.0
@@ -21,15 +22,20 @@ _PATIENCE_S: Final = 3600.0
 
 
 class Families:
-    """The families of one bus."""
+    """The families of one bus. While `run` runs, `get` asks the server for those only that it has not heard of."""
 
     def __init__(self, bus: Bus) -> None:
         self._bucket = Bucket(bus, subjects.KV_FAMILIES)
+        self._mirror = Mirror(self._bucket)
         self._read: dict[str, tuple[int, ModelFamily]] = {}
+
+    async def run(self) -> None:
+        """Follow the families until cancelled."""
+        await self._mirror.run()
 
     async def get(self, name: str) -> ModelFamily:
         """The family ``name``. Raises UnknownName with the nearest known one, Busy while no family is known at all."""
-        entry = await self._bucket.get(name)
+        entry = await self._mirror.get(name)
         if entry is None or entry.value is None:
             known = [other.key for other in await self._bucket.entries()]
             if not known:  # workers make families known as they start: a job that is earlier than they waits for them

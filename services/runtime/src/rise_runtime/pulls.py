@@ -95,7 +95,8 @@ class Delivery:
 
 
 class Consumer:
-    """A pull consumer. `durable` None makes an ephemeral one that needs no acks and resumes where it was.
+    """A pull consumer. `durable` None makes an ephemeral one that needs no acks and resumes where it was, or at the
+    beginning of a stream that was made anew.
 
     Of a durable one at most `most_unacked` messages are out at a time, over all who share it. One that is not `made`
     here is made by somebody else: who may make a consumer may also have it push its messages to where others listen.
@@ -302,6 +303,9 @@ class Consumer:
                 config["inactive_threshold"] = int(self._inactive_s * _SECOND)
         else:
             config |= {"ack_policy": "none", "mem_storage": True, "inactive_threshold": 60 * _SECOND}
+            if self._last_sequence and await self._ends_before(self._last_sequence):
+                log.warning("stream %s was made anew: it is listened to from its beginning", self._stream)
+                self._last_sequence = 0
             if self._last_sequence:
                 config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last_sequence + 1}
         verb = f"CONSUMER.CREATE.{self._stream}.{self._name}"
@@ -310,6 +314,21 @@ class Consumer:
         body = {"stream_name": self._stream, "config": config, "action": ""}
         answer = await streams.api(self._bus, verb, body, patience=streams.PATIENCE_S)
         return int(answer.get("num_pending", 0))
+
+    async def _ends_before(self, sequence: int) -> bool:
+        """Whether the stream has never come as far: it is another, for the server has lost its store. Who goes on at
+        the next sequence would hear nothing for as long as the old one took to get there.
+
+        Asked by a consumer of its last message: who may listen to a stream may not ask how it is.
+        """
+        probe = f"rise-{secrets.token_hex(6)}"
+        config = {"name": probe, "deliver_policy": "last", "ack_policy": "none", "mem_storage": True}
+        body = {"stream_name": self._stream, "config": config, "action": ""}
+        answer = await streams.api(
+            self._bus, f"CONSUMER.CREATE.{self._stream}.{probe}", body, patience=streams.PATIENCE_S
+        )
+        await self._bus.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{probe}")
+        return int(answer["delivered"]["stream_seq"]) + 1 < sequence
 
 
 def _status(message: Incoming) -> str | None:

@@ -74,7 +74,8 @@ class Scheduler:
         """See the workers that are there, then answer and learn."""
         await self._workers.now()
         await self._outcomes.start()
-        self._tasks = [asyncio.create_task(self._workers.run()), asyncio.create_task(self._learn_forever())]
+        parts = (self._workers.run(), self.families.run(), self._store.run(), self._learn_forever())
+        self._tasks = [asyncio.create_task(part) for part in parts]
         self._served = {
             "configure": await services.serve(self._bus, subjects.CONFIGURE, Configure, self.configure),
             "policy": await services.serve(self._bus, subjects.POLICY, AskPolicy, lambda _: self.policy()),
@@ -157,8 +158,7 @@ class Scheduler:
 
     async def _decide(self, question: Configure) -> DecisionRecord:
         name = question.request.spec.family
-        # Together they take one round trip, and one call of the system, where one after another they take three.
-        family, learned = await asyncio.gather(self.families.get(name), self._store.learned(name))
+        family, learned = await self.families.get(name), await self._store.learned(name)
         record, self._pacer = decide(
             question,
             family,

@@ -5,14 +5,13 @@ Decisions are kept for some days; that is how late an outcome may come.
 
 from __future__ import annotations
 
-import asyncio
-
 from rise_contracts import codec, subjects
 from rise_contracts.decisions import DecisionRecord
 from rise_contracts.errors import RiseError
 from rise_contracts.messages import Outcome
 from rise_runtime.buckets import Bucket
 from rise_runtime.bus import Bus
+from rise_runtime.together import together
 from rise_scheduler import posterior_json
 from rise_scheduler.composed import knowledge_npz
 from rise_scheduler.composed.knowledge import Knowledge, Learning, learned
@@ -53,9 +52,13 @@ class Store:
             bucket, "composed", empty=Knowledge, load=knowledge_npz.load, dump=knowledge_npz.dump
         )
 
+    async def run(self) -> None:
+        """Hear of what other replicas learn, until cancelled."""
+        await together(self._linucb.run(), self._composed.run())
+
     async def learned(self, family: str) -> Learned:
         """All that is known of ``family``."""
-        return Learned(*await asyncio.gather(self._linucb.read(family), self._composed.read(family)))
+        return Learned(await self._linucb.read(family), await self._composed.read(family))
 
     async def note(self, record: DecisionRecord) -> None:
         """Put a decision, or what came of it, into the log."""
