@@ -21,9 +21,9 @@ from benchmarks._front import Point, Studio
 from benchmarks._rows import Row, row
 from rise_stage.engine import Engine
 
-LARGE_STEPS = (4, 5, 6, 7, 8, 10, 12, 16, 24)
-HEADS = (4, 5, 6, 7, 8, 9, 10)
-HANDOFFS = (0.6, 0.9, 1.3)
+LARGE_STEPS = (5, 6, 7, 8, 9, 10, 12, 24)
+HEADS = (4, 5, 6, 7)
+HANDOFFS = (0.6, 0.9, 1.3, 1.8)
 TAIL = 6
 ALLOWED = 0.01
 """What of the large member's accuracy may be given up, by either side."""

@@ -24,6 +24,7 @@ from benchmarks import _measured
 from benchmarks._front import Prompt, Studio
 from benchmarks._measured import Measured
 from benchmarks._prompts import Asked, prompts
+from rise_contracts.configuration import parse_arm
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arms import canonical_arms
 from rise_shapes.judge import judge
@@ -49,14 +50,16 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--kept", type=Path, default=Path("out/measure-arms"), help="what a broken run goes on from")
     parser.add_argument("--prompts", type=int, default=240, help="how many (default 240)")
     parser.add_argument("--seeds", type=int, default=2, help="pictures of each prompt by each arm (default 2)")
+    parser.add_argument("--only", help="arms with this member alone, as its weights have changed; other rows stay")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default 1)")
     options = parser.parse_args(argv)
     torch.set_num_threads(options.threads)
     family, asked = rise_shapes.family(), prompts(options.prompts)
-    folder = options.kept / fingerprint(family, asked)
-    rows: list[Measured] = []
+    tried = arms_with(options.only, arms(family))
+    folder = options.kept / fingerprint(tried, asked)
+    rows = [row for row in _measured.load(options.csv) if row.arm not in tried] if options.only else []
     for number in range(options.seeds):
-        rows += measure_round(family, asked, number, folder)
+        rows += measure_round(family, tried, asked, number, folder)
         _measured.save(rows, options.csv)
     print(means_table(rows))
     return 0
@@ -75,13 +78,20 @@ def arms(family: ModelFamily) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*named, *alone, *relays, *TURNED]))
 
 
+def arms_with(member: str | None, tried: Sequence[str]) -> tuple[str, ...]:
+    """Those in which a member has a stage; all where none is named."""
+    return tuple(arm for arm in tried if member is None or any(stage.member == member for stage in parse_arm(arm)))
+
+
 def seed_of(index: int, number: int) -> int:
     """The seed of a prompt in a round."""
     return FIRST_SEED + index + number * NEXT_ROUND
 
 
-def measure_round(family: ModelFamily, asked: Sequence[Asked], number: int, folder: Path) -> list[Measured]:
-    """Every prompt by every arm, with the seeds of one round."""
+def measure_round(
+    family: ModelFamily, tried: Sequence[str], asked: Sequence[Asked], number: int, folder: Path
+) -> list[Measured]:
+    """Every prompt by every arm that is tried, with the seeds of one round."""
     rows: list[Measured] = []
     engine: Engine | None = None
     for first in range(0, len(asked), BATCH):
@@ -89,7 +99,7 @@ def measure_round(family: ModelFamily, asked: Sequence[Asked], number: int, fold
         if not file.exists():
             engine = engine or Engine.load(family, [member.name for member in family.spec.members])
             began = perf_counter()
-            made = list(measure_batch(engine, asked[first : first + BATCH], first, number, arms(family)))
+            made = list(measure_batch(engine, asked[first : first + BATCH], first, number, tried))
             _put(file, _measured.write_csv(made))
             print(f"seed {number}, prompts from {first}: {perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
         rows += _measured.read_csv(file.read_text())
@@ -118,11 +128,11 @@ def measure_batch(
             )
 
 
-def fingerprint(family: ModelFamily, asked: Sequence[Asked]) -> str:
+def fingerprint(tried: Sequence[str], asked: Sequence[Asked]) -> str:
     """What is kept counts only for the same arms, prompts and weights."""
     weights = sorted(rise_shapes.weights_dir().rglob("*.safetensors"))
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights]
-    told = json.dumps([arms(family), [item.text for item in asked], digests, BATCH])
+    told = json.dumps([tried, [item.text for item in asked], digests, BATCH])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

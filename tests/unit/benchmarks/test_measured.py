@@ -64,8 +64,18 @@ def test_means_are_told_the_best_arm_first() -> None:
 
 def test_what_is_kept_of_other_prompts_does_not_count() -> None:
     family = rise_shapes.family()
-    assert measure_arms.fingerprint(family, prompts(8)) == measure_arms.fingerprint(family, prompts(8))
-    assert measure_arms.fingerprint(family, prompts(8)) != measure_arms.fingerprint(family, prompts(16))
+    tried = measure_arms.arms(family)
+    assert measure_arms.fingerprint(tried, prompts(8)) == measure_arms.fingerprint(tried, prompts(8))
+    assert measure_arms.fingerprint(tried, prompts(8)) != measure_arms.fingerprint(tried, prompts(16))
+    assert measure_arms.fingerprint(tried, prompts(8)) != measure_arms.fingerprint(tried[1:], prompts(8))
+
+
+def test_the_arms_of_a_member_are_those_in_which_it_has_a_stage() -> None:
+    tried = measure_arms.arms(rise_shapes.family())
+    assert measure_arms.arms_with(None, tried) == tried
+    own = measure_arms.arms_with("finisher", tried)
+    assert set(own) == {arm for arm in tried if "finisher" in arm}
+    assert 0 < len(own) < len(tried)
 
 
 def test_the_committed_table_has_every_arm_on_every_prompt_with_every_seed() -> None:
