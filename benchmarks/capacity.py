@@ -46,7 +46,10 @@ def main(argv: Sequence[str]) -> int:
 
     def measured(half: int, arm: str, kind: str) -> Point:
         point = _front.measure(halves[half], arm, kind, costs)
-        print(f"{'choosing' if half == 0 else 'judging':9s}{arm:28s} {point.accuracy:.4f} {1e3 * point.edge_s:7.1f} ms")
+        print(
+            f"{'choosing' if half == 0 else 'judging':9s}{arm:28s} {point.accuracy:.4f} {1e3 * point.edge_s:7.1f} ms",
+            flush=True,
+        )
         return point
 
     points = [measured(0, arm, kind) for kind, arm in arms()]
