@@ -22,6 +22,7 @@ from rise_scheduler.composed import knowledge_npz
 from rise_scheduler.composed.evidence import Ridge
 from rise_scheduler.composed.features import design_for
 from rise_scheduler.composed.knowledge import Knowledge
+from rise_scheduler.posterior import Array
 from rise_scheduler.prompt import prompt_features
 
 FILE: Final = Path(rise_shapes.__file__).parent / "prior.npz"
@@ -33,18 +34,20 @@ def arm_of(name: str, family: ModelFamily) -> Arm:
     return scheduler_arm([ArmPart(stage.member, tiers[stage.member], *stage[1:]) for stage in parse_arm(name)])
 
 
+def known(rows: Iterable[Measured], family: ModelFamily) -> tuple[Array, Array]:
+    """What the policy sees of each picture's arm and prompt, (N, d), and its quality above what sizes foretell (N,)."""
+    design = design_for(family)
+    x, above = [], []
+    for row in rows:
+        static, base = design.rows_of([arm_of(row.arm, family)])
+        x.append(design.matrix(static, prompt_features(row.prompt)))
+        above.append(row.quality - base[0])
+    return np.concatenate(x), np.array(above)
+
+
 def sums_of(rows: Iterable[Measured], family: ModelFamily) -> Ridge:
     """The sums over ``rows``, each an outcome of weight 1."""
-    design = design_for(family)
-    by_arm: dict[str, list[Measured]] = {}
-    for row in rows:
-        by_arm.setdefault(row.arm, []).append(row)
-    x, above = [], []
-    for name, pictures in by_arm.items():
-        static, base = design.rows_of([arm_of(name, family)])
-        x += [design.matrix(static, prompt_features(picture.prompt)) for picture in pictures]
-        above += [picture.quality - base[0] for picture in pictures]
-    return Ridge.of(design.names, np.concatenate(x), np.array(above))
+    return Ridge.of(design_for(family).names, *known(rows, family))
 
 
 def main() -> None:

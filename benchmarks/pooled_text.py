@@ -15,12 +15,10 @@ import numpy as np
 import torch
 
 import rise_shapes
-from benchmarks._measured import Measured, load
-from benchmarks.make_prior import arm_of
+from benchmarks._measured import load
+from benchmarks.make_prior import arm_of, known
 from rise_contracts.resources import ModelFamily
-from rise_scheduler.composed.features import design_for
 from rise_scheduler.posterior import Array
-from rise_scheduler.prompt import prompt_features
 from rise_stage.engine import Engine
 
 FOLDS: Final = 8
@@ -43,17 +41,6 @@ def main() -> None:
         alone = error(np.hstack([x, added]), y, prompt)
         crossed = error(np.hstack([x, added, added * effort[:, None]]), y, prompt)
         print(f"with {count:2d} components of the text: {alone:.4f}, times effort too: {crossed:.4f}")
-
-
-def known(rows: Sequence[Measured], family: ModelFamily) -> tuple[Array, Array]:
-    """What the policy sees of each picture's arm and prompt, (N, d), and its quality above what sizes foretell (N,)."""
-    design = design_for(family)
-    x, y = [], []
-    for row in rows:
-        static, base = design.rows_of([arm_of(row.arm, family)])
-        x.append(design.matrix(static, prompt_features(row.prompt))[0])
-        y.append(row.quality - base[0])
-    return np.array(x), np.array(y)
 
 
 def pooled(texts: Sequence[str], family: ModelFamily) -> Array:

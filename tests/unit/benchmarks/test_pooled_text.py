@@ -8,6 +8,7 @@ import pytest
 import rise_shapes
 from benchmarks import pooled_text
 from benchmarks._measured import Measured
+from benchmarks.make_prior import known
 from rise_scheduler.composed.features import design_for
 
 GROUPS = np.repeat(np.arange(256), 5)
@@ -50,7 +51,7 @@ def test_a_picture_is_known_by_what_the_policy_sees_of_it() -> None:
         Measured(arm, number, "a small red circle", 1, quality, quality, 1.0)
         for number, (arm, quality) in enumerate([("large:8", 1.0), ("large:24", 0.0)])
     ]
-    x, y = pooled_text.known(rows, rise_shapes.family())
+    x, y = known(rows, rise_shapes.family())
     design = design_for(rise_shapes.family())
     assert x.shape == (2, len(design.names))
     assert y[0] > 0 > y[1]
