@@ -15,8 +15,8 @@ import numpy as np
 from rise_contracts.resources import ModelFamily
 from rise_scheduler.arm import Arm
 from rise_scheduler.context import FEATURES
-from rise_scheduler.fleet import Place
 from rise_scheduler.learned import Learned
+from rise_scheduler.place import Place
 from rise_scheduler.placing import Candidate
 from rise_scheduler.policies import Question
 from rise_scheduler.posterior import Array, Posterior
@@ -172,7 +172,7 @@ class Desk:
         beside = sum(waits) + sum(moves)
         nothing = (0.0,) * len(parts)  # to load, and nothing is old
         seen = Forecast(stages, waits, moves, sum(stages) + beside, edge, nothing, 0.0, 0.0, nothing, beside)
-        return Candidate(self.arms[index], where, seen, self.expected[index])
+        return Candidate.at(self.arms[index], where, seen, self.expected[index])
 
     def _places(self, told: Announced) -> dict[str, Place]:
         """Where each member runs. Seconds of backlog are announced as such, so no tasks are counted."""

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from rise_contracts.messages import Heartbeat, LinkQuality
-from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.fleet import Fleet
 from rise_scheduler.pace import names_of, seconds_per_step
+from rise_scheduler.place import Place
 from tests.unit.scheduler.builders import decided, fleet, question, worker
 
 FAMILY = "rise-shapes"
@@ -236,3 +237,46 @@ def test_a_worker_that_was_slow_an_hour_ago_is_not_shunned() -> None:
     back = placed(once_slow(3600.0))
     assert back.pool == "slow"
     assert back.pace_variance > 0.1
+
+
+BACKLOGS: tuple[dict[str, float], ...] = ({}, {"device": 60.0}, {"edge": 3.0, "device": 0.0})
+
+
+@pytest.mark.parametrize("backlogs", BACKLOGS)
+def test_what_is_kept_of_a_fleet_answers_as_a_new_one_does(backlogs: dict[str, float]) -> None:
+    workers = (worker(), loading("d0", 4.0), worker("d1", "device", labels={"os": "linux"}), worker("d2", "device"))
+
+    def answers(among: Fleet) -> list[object]:
+        placing: list[dict[str, object]] = [{}, {"avoid": ("d1",)}, {"avoid": ("gone",)}, {"selector": {"os": "linux"}}]
+        found = [placed(among, "finisher", **options) for options in placing]
+        return [*found, among.place("edge", FAMILY, "large"), among.load("edge"), among.load("device")]
+
+    before = Fleet(workers, {"device": 1.0})
+    answers(before)
+    assert answers(before.now(workers, backlogs)) == answers(Fleet(workers, backlogs))
+
+
+def test_a_new_heartbeat_is_seen_at_once() -> None:
+    before = Fleet((worker("d0", "device"),))
+    assert placed(before).waiting == 0.0
+    after = before.now((worker("d0", "device", queue_depth=3),), {})
+    assert placed(after).waiting == 3.0
+    assert placed(before).waiting == 0.0
+
+
+def test_jobs_of_others_do_not_share_whom_a_job_selects() -> None:
+    mine, shared = worker("d0", "device", private=True, labels={"owner": "ada"}), worker("d1", "device")
+    both = Fleet((mine, shared))
+    hers, his = question(deviceSelector={"owner": "ada"}), question(deviceSelector={"owner": "eve"})
+    for among in (both, both.now(both.workers, {"device": 2.0})):
+        found = [among.open_to(asked.request).workers for asked in (hers, his, question())]
+        assert found == [(mine, shared), (shared,), (shared,)]
+    assert both.now(both.workers, {"device": 2.0}).open_to(hers.request).backlogs == {"device": 2.0}
+
+
+def test_nothing_is_kept_of_a_fleet_without_workers() -> None:
+    nobody = Fleet()
+    for number in range(3):
+        nobody.open_to(question(job_id=f"job-{number}", placement="Dedicated").request)
+        nobody = nobody.now((), {})
+    assert nobody._known.open == {}

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from rise_contracts.errors import InvalidInput
 from rise_contracts.messages import LinkQuality
 from rise_contracts.model import Tier
 from rise_scheduler.arm import ArmPart
-from rise_scheduler.fleet import Place
 from rise_scheduler.pace import Load
+from rise_scheduler.place import Place
 from rise_scheduler.predict import forecast, latent_bytes
 from tests.unit.scheduler.builders import family, question
 
@@ -47,7 +45,7 @@ def test_a_handoff_costs_a_round_trip_on_either_side_and_its_bytes() -> None:
 
 
 def test_loading_is_part_of_the_latency_and_of_the_edges_time_and_of_no_stage() -> None:
-    cold = replace(place(), load=Load(3.0, 1.0)), replace(place("device", 0.02), load=Load(2.0, 0.5))
+    cold = place()._replace(load=Load(3.0, 1.0)), place("device", 0.02)._replace(load=Load(2.0, 0.5))
     found, warm = (forecast((HEAD, TAIL), places, 1, 0) for places in (cold, (place(), place("device", 0.02))))
     assert found.stage_seconds == warm.stage_seconds
     assert found.latency_s == pytest.approx((warm.latency_s or 0.0) + 5.0)

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rise_contracts.messages import LinkQuality
-from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.fleet import Fleet
+from rise_scheduler.place import Place
 from rise_scheduler.reckoning import KEPT, Reckoning, Sent, stages_sent
 from tests.unit.scheduler.builders import ACCEPTED_AT, decided, fleet, question, worker
 

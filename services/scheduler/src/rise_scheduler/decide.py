@@ -21,9 +21,10 @@ from rise_scheduler.composed.observe import basis_of
 from rise_scheduler.composed.price import Pacer, edge_wait
 from rise_scheduler.context import context_of, vector
 from rise_scheduler.fixed_jobs import fixed_arm
-from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.fleet import Fleet
 from rise_scheduler.learned import Learned
 from rise_scheduler.linucb import ArmScore
+from rise_scheduler.place import Place
 from rise_scheduler.placing import Candidate, Masked, configuration_of, place_arms
 from rise_scheduler.policies import Choice, Policy, Question
 from rise_scheduler.prompt import prompt_features
@@ -86,7 +87,7 @@ def decide(
         )
         choice = policy.choose(asked)
     chosen = candidates[choice.index]
-    scores: Sequence[ArmScore | None] = choice.scores or [None] * len(candidates)
+    scores: Sequence[ArmScore | None] = list(choice.scores) or [None] * len(candidates)
     decision = Decision(
         id=decision_id,
         job_id=question.request.job_id,

@@ -9,15 +9,14 @@ positive definite. All arms are solved in one batched call.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from rise_scheduler.posterior import Array, Posterior
 
 
-@dataclass(frozen=True, slots=True)
-class ArmScore:
+class ArmScore(NamedTuple):
     """The view of one arm: mean reward, its standard width (before alpha) and the optimistic score that ranks it; and,
     of a policy that thinks in these, the quality and latency expected, and the price charged."""
 

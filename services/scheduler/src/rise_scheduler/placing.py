@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from rise_contracts.configuration import Configuration, Stage
 from rise_contracts.messages import Configure
 from rise_contracts.model import DEFAULT_WIRE, Tier, WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.arm import Arm, ArmPart
-from rise_scheduler.fleet import Fleet, Place
+from rise_scheduler.fleet import Fleet
 from rise_scheduler.pace import load_prior
+from rise_scheduler.place import Place
 from rise_scheduler.posterior import Posterior
 from rise_scheduler.predict import Forecast, forecast, latent_bytes
 from rise_scheduler.quality import expected_quality
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An arm that can run now, at ``places``, one per part. ``cold`` names a member that no worker at its place holds
     yet; empty when all are loaded. ``keys`` name its stages as pool/member. ``stages`` are these again, each with its
     tier, its seconds by formula and the variance of their logarithm: what the hottest loop of a decision goes through.
@@ -29,26 +29,24 @@ class Candidate:
     places: tuple[Place, ...]
     forecast: Forecast
     quality: float
-    cold: str = field(init=False)
-    keys: tuple[str, ...] = field(init=False)
-    tiers: tuple[Tier, ...] = field(init=False)
-    stages: tuple[tuple[str, Tier, float | None, float], ...] = field(init=False)
-    wait_key: str = field(init=False)
+    cold: str
+    keys: tuple[str, ...]
+    tiers: tuple[Tier, ...]
+    stages: tuple[tuple[str, Tier, float | None, float], ...]
+    wait_key: str
 
-    def __post_init__(self) -> None:
+    @classmethod
+    def at(cls, arm: Arm, places: tuple[Place, ...], forecast: Forecast, quality: float) -> Candidate:
+        """The candidate with all that follows."""
         cold, keys, tiers = "", [], []
-        for part, place in zip(self.arm.parts, self.places, strict=True):
+        for part, place in zip(arm.parts, places, strict=True):
             keys.append(f"{place.pool}/{part.member}")
             tiers.append(place.tier)
             if not place.loaded:
                 cold = cold or part.member
-        seen = self.forecast
-        put = partial(object.__setattr__, self)
-        put("cold", cold)
-        put("keys", tuple(keys))
-        put("tiers", tuple(tiers))
-        put("stages", tuple(zip(keys, tiers, seen.stage_seconds, seen.spreads, strict=True)))
-        put("wait_key", f"wait/{self.places[0].pool}")
+        stages = tuple(zip(keys, tiers, forecast.stage_seconds, forecast.spreads, strict=True))
+        wait_key = f"wait/{places[0].pool}"
+        return cls(arm, places, forecast, quality, cold, tuple(keys), tuple(tiers), stages, wait_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def _placed(
         places.append(place)
     nbytes = finder.latent_bytes(_wire_dtype(arm, spec)) if len(places) > 1 else 0
     predicted = forecast(arm.parts, places, spec.images, nbytes)
-    return Candidate(arm, tuple(places), predicted, expected_quality(arm, family, posterior))
+    return Candidate.at(arm, tuple(places), predicted, expected_quality(arm, family, posterior))
 
 
 def _wire_dtype(arm: Arm, spec: RelayJobSpec) -> WireDtype:

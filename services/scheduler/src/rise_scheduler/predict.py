@@ -15,22 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from rise_contracts.frames import frames_of, latent_frames
 from rise_contracts.messages import Predictions
 from rise_contracts.model import WireDtype
 from rise_contracts.resources import ModelFamily, RelayJobSpec
 from rise_scheduler.arm import ArmPart
-from rise_scheduler.fleet import Place
+from rise_scheduler.place import Place
 
 _BYTES: dict[WireDtype, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "q8": 1}
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(NamedTuple):
     """Seconds, by stage and in all. None is "not measured yet".
 
     ``waits`` is what each stage waits for others' work (0 where its own seconds are unknown), ``moves`` what each

@@ -56,7 +56,7 @@ class Scheduler:
         self._default_reference_s = default_reference_s
         self._learning = learning or Learning()
         self._store = Store(bus, default_reference_s=default_reference_s, learning=self._learning)
-        self._reckoning, self._pacer = Reckoning(), Pacer()
+        self._reckoning, self._pacer, self._seen = Reckoning(), Pacer(), Fleet()
         self.families = Families(bus)
         self._outcomes = Consumer(
             bus,
@@ -154,7 +154,8 @@ class Scheduler:
         return PolicyReport(at=standing.at, policy=self._policy.name, families=tuple(families))
 
     def _fleet(self) -> Fleet:
-        return Fleet(self._workers.alive(), self._reckoning.backlogs(time.time()))
+        self._seen = self._seen.now(self._workers.alive(), self._reckoning.backlogs(time.time()))
+        return self._seen
 
     async def _decide(self, question: Configure) -> DecisionRecord:
         name = question.request.spec.family

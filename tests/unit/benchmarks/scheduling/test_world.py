@@ -45,7 +45,7 @@ def test_utility_is_the_product_s_reward() -> None:
 def test_the_forecast_is_the_product_s_formula_on_what_is_announced() -> None:
     asked = world().asked[5]
     for candidate in asked.question.candidates:
-        alone = tuple(replace(place, backlog_s=None) for place in candidate.places)
+        alone = tuple(place._replace(backlog_s=None) for place in candidate.places)
         plain = forecast(candidate.arm.parts, alone, 1, 0)
         assert candidate.forecast.stage_seconds == pytest.approx(plain.stage_seconds)
         assert candidate.forecast.edge_s == pytest.approx(plain.edge_s)

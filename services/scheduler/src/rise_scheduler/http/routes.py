@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from rise_contracts import codec
@@ -51,6 +52,14 @@ class Answers(Protocol):
 Work = Callable[[Request], Awaitable[BaseModel]]
 
 
+class _Route(APIRoute):
+    """An endpoint that is called as it is: FastAPI would look for a body and dependencies first, and there are none."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
 def application(answers: Answers, *, guard: Guard = OPEN, ready: Callable[[], bool] | None = None) -> FastAPI:
     """The app. Every path under /v1 asks for what `guard` does; with `ready` it serves health and metrics too."""
     app = FastAPI(
@@ -60,6 +69,7 @@ def application(answers: Answers, *, guard: Guard = OPEN, ready: Callable[[], bo
         redoc_url=None,
         exception_handlers={404: _no_such_path, 405: _no_such_method},
     )
+    app.router.route_class = _Route
     works = _Works(answers)
 
     def path(method: str, where: str, work: Work, kind: type[BaseModel], takes: type[BaseModel] | None = None) -> None:
