@@ -62,15 +62,24 @@ def control_plane(cluster: Cluster) -> ControlPlane:
     return cluster
 
 
+@contextlib.contextmanager
+def plane_of_its_own(folder: Path) -> Iterator[ControlPlane]:
+    """Empty, and no other test's: whoever installs a chart there sees what it did and nothing else."""
+    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
+        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
+    plane = ControlPlane(folder)
+    plane.start()
+    try:
+        yield plane
+    finally:
+        plane.close()
+
+
 @pytest.fixture
 def bare_plane(tmp_path: Path) -> Iterator[ControlPlane]:
     """One of the test's own: an operator that the chart brings cares for all namespaces, those of other tests too."""
-    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
-        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
-    plane = ControlPlane(tmp_path / "plane")
-    plane.start()
-    yield plane
-    plane.close()
+    with plane_of_its_own(tmp_path / "plane") as plane:
+        yield plane
 
 
 @pytest.fixture(scope="session")

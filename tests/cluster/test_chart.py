@@ -11,8 +11,8 @@ import pytest
 from tests.chart import charts
 from tests.chart.charts import HelmFailed, Pod
 from tests.chart.conftest import VALUES
+from tests.cluster.conftest import plane_of_its_own
 from tests.cluster.installed import Release, Rights, granted, rules_of
-from tests.kube import assets
 from tests.kube.controlplane import ControlPlane
 from tests.kube.kubectl import Kubectl, KubectlFailed, until
 
@@ -64,12 +64,8 @@ def joined(*parts: Rights) -> Rights:
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """One on which no other test has defined the kinds: whose they are is what is looked at here."""
-    if assets.lacking([*assets.CONTROL_PLANE, *assets.TOOLS]):
-        pytest.skip("needs helm and a control plane of its own: KUBEBUILDER_ASSETS with helm, or Go")
-    started = ControlPlane(tmp_path_factory.mktemp("plane"))
-    started.start()
-    yield started
-    started.close()
+    with plane_of_its_own(tmp_path_factory.mktemp("plane")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
