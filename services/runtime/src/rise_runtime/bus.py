@@ -374,10 +374,12 @@ async def _check_suitable(bus: Bus) -> None:
     if version < OLDEST_SERVER:
         oldest = ".".join(map(str, OLDEST_SERVER))
         raise errors.BusUnsuitable(bus.url, f"wanted server {oldest} or newer, got {bus.server_version}", "upgrade it")
-    try:
-        await bus.request("$JS.API.INFO", timeout=5.0)
-    except errors.NoResponder as error:
-        raise errors.BusUnsuitable(bus.url, "wanted JetStream, got a server without it", "start it with -js") from error
+    for pause in (0.0, 0.5):  # one that reads its configuration anew has no JetStream for a moment
+        await asyncio.sleep(pause)
+        with suppress(errors.NoResponder):
+            await bus.request("$JS.API.INFO", timeout=5.0)
+            return
+    raise errors.BusUnsuitable(bus.url, "wanted JetStream, got a server without it", "start it with -js")
 
 
 def _incoming(message: Msg) -> Incoming:
