@@ -57,7 +57,7 @@ class Scores(Sequence[ArmScore]):
         return list(self)[index]
 
     def __iter__(self) -> Iterator[ArmScore]:
-        """All at once: numbers out of arrays one by one take longer than all the rest of a decision's log."""
+        """Each array is read as a whole, for one number after another takes several times as long."""
         columns = (self.mean, self.width, self.score, self.quality, self.latency_s, self.price)
         return map(ArmScore, self.arms, *(column.tolist() for column in columns))
 
