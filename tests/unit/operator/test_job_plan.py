@@ -126,6 +126,17 @@ class TestSuspension:
         same = plan_job(world(job, record=make.record(spec.model_copy(update={"suspend": suspend}), job.job_id)))
         assert same.actions == ()
 
+    def test_what_may_be_at_work_is_not_said_to_be_put_aside(self) -> None:
+        """A new leader does not know yet what became of it."""
+        job = make.job(told(plan_job(world(on_bus=True))), suspend=True)
+        unseen = world(job, bus="the jobs on the bus are still being read")
+        assert find(told(plan_job(unseen)).conditions, JobCondition.SUSPENDED) is None
+        assert reason(plan_job(unseen)) == ("False", "BusUnavailable")
+        lost = plan_job(replace(unseen, bus=""))
+        assert reason(lost, JobCondition.SUSPENDED) == ("True", "Suspended")
+        still = plan_job(replace(unseen, job=make.job(told(lost), suspend=True)))
+        assert told(still).phase == "Suspended", "nobody but the operator would have had it run again"
+
     def test_a_job_that_is_over_is_left_alone(self) -> None:
         job = make.job(suspend=True)
         plan = plan_job(world(job, record=make.complete(make.scheduled(make.record(job_id=job.job_id)))))

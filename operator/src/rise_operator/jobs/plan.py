@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rise_contracts.messages import JobRequest, Owner
 from rise_contracts.resources import RelayJobSpec
 from rise_contracts.status import JobCondition, JobReason, RelayJobStatus
-from rise_operator.conditions import find
+from rise_operator.conditions import find, is_true
 from rise_operator.jobs.observed import Hindrance, Observed
 from rise_operator.jobs.status import job_status
 from rise_operator.seen import SeenJob, SeenPod, SeenPool, timestamp
@@ -147,7 +147,7 @@ def _hindrance(seen: Observed) -> Hindrance | None:
     job, spec = seen.job, seen.job.spec
     if spec is None:
         return Hindrance(JobReason.INVALID_SPEC, job.problem, final=True)
-    if spec.suspend:
+    if spec.suspend and not _may_be_at_work(seen):
         return Hindrance(JobReason.SUSPENDED, "")
     blocked = seen.missing
     if seen.bus:
@@ -160,6 +160,12 @@ def _hindrance(seen: Observed) -> Hindrance | None:
         )
         return Hindrance(JobReason.START_DEADLINE_EXCEEDED, text, final=True)
     return blocked
+
+
+def _may_be_at_work(seen: Observed) -> bool:
+    """Whether the job was on the bus, not put aside there, and the bus cannot be asked what became of it."""
+    status = seen.job.status
+    return bool(seen.bus) and status.attempt is not None and not is_true(status.conditions, JobCondition.SUSPENDED)
 
 
 def _without_pods(seen: Observed, spec: RelayJobSpec) -> Hindrance | None:
@@ -196,8 +202,8 @@ def _wanted_by_others(seen: Observed, spec: RelayJobSpec) -> bool:
 def _until_late(seen: Observed, spec: RelayJobSpec | None) -> float | None:
     """Seconds left of the time to start.
 
-    None where there is no such time, or no more: what was on the bus once may be at work there while the bus, or the
-    record of it, is out of sight, as it is to a new leader at first. Its time is the driver's affair.
+    None where there is no such time, or no more: what was on the bus once may be at work there while the bus is out of
+    sight, as it is to a new leader at first. Its time is the driver's affair.
     """
     if spec is None or spec.start_deadline_seconds is None or spec.suspend or seen.job.status.attempt is not None:
         return None

@@ -75,14 +75,22 @@ class Jobs:
         return sorted(records, key=lambda record: record.request.accepted_at)
 
     async def watch(
-        self, job_id: str | None = None, *, known: Callable[[str], int] = lambda _: 0
+        self,
+        job_id: str | None = None,
+        *,
+        known: Callable[[str], int] = lambda _: 0,
+        caught_up: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[tuple[str, Held | None]]:
         """Every record there is and then every change, as (job id, record; None when it was removed).
 
         `known` gives the revision that the caller has of a job: older ones, and its own, are not even read.
+        `caught_up` is called once, when every record that was there has been given.
         """
         async for entry in self._bucket.watch(job_id or ">"):
-            if entry is None or (entry.value is not None and entry.revision <= known(entry.key)):
+            if entry is None:
+                caught_up()
+                continue
+            if entry.value is not None and entry.revision <= known(entry.key):
                 continue
             held = _readable(entry)
             if held is not None or entry.value is None:
