@@ -30,5 +30,7 @@ def test_the_rows_compare_both_kinds_of_stages() -> None:
     assert (cost.ours, cost.theirs, cost.ratio, cost.n, cost.met) == (10.0, 10.0, 1.0, 3, True)
     assert (rows["checkpoint_lost_s"].ours, rows["checkpoint_lost_s"].met) == (5.0, False)
     assert rows["checkpoint_count"].ours == 1
-    slow = [Stage(0.0, 10.2)] * 3
-    assert not {row.name: row for row in checkpoint_rows(slow, [PLAIN] * 3, 2.0)}["checkpoint_cost"].met
+    slow = {row.name: row for row in checkpoint_rows([Stage(0.0, 10.2, spent_s=0.2)] * 3, [PLAIN] * 3, 2.0)}
+    assert not slow["checkpoint_cost"].met
+    assert (slow["checkpoint_spent"].ours, slow["checkpoint_spent"].theirs) == (0.2, 10.2)
+    assert (slow["checkpoint_spent"].met, rows["checkpoint_spent"].met) == (False, True)
