@@ -15,18 +15,26 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from diffusers import EulerDiscreteScheduler, PixArtSigmaPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    PixArtSigmaPipeline,
+    StableDiffusionXLPipeline,
+)
 from torch import Tensor
 
 import rise_shapes
 from benchmarks import _random, _rows
 from benchmarks._rows import Row, row
+from rise_contracts.model import Solver
 from rise_contracts.resources import ModelFamily
 from rise_stage.engine import Engine
 from rise_stage.quiet import quiet
 
 Picture = Callable[[str, int], Tensor]
 """(prompt, seed) -> (H, W, 3) uint8."""
+STOCK: dict[Solver, Any] = {"euler": EulerDiscreteScheduler, "dpmpp_2m": DPMSolverMultistepScheduler}
+"""Stock schedulers of the solvers that the families here are served with."""
 MOST_APART = 2
 """Of 255: what rounding may do to a pixel."""
 
@@ -49,7 +57,7 @@ def embedded(repeats: int) -> Row:
     """The embedded family's large member at its default steps."""
     family = rise_shapes.family()
     member = family.spec.members[0]
-    pipeline = _silent(PixArtSigmaPipeline.from_pretrained(rise_shapes.weights_dir()))
+    pipeline = _silent(PixArtSigmaPipeline.from_pretrained(rise_shapes.weights_dir()), family)
     longest = pipeline.tokenizer.model_max_length
 
     def theirs(prompt: str, seed: int) -> Tensor:
@@ -71,7 +79,8 @@ def mid_size(repeats: int, steps: int = 4) -> Row:
     """A denoiser of SDXL's layout with random weights."""
     with TemporaryDirectory() as folder:
         family = _random.make(Path(folder) / "base", guidance=5.0)
-        pipeline = _silent(StableDiffusionXLPipeline.from_pretrained(Path(folder) / "base", add_watermarker=False))
+        stock = StableDiffusionXLPipeline.from_pretrained(Path(folder) / "base", add_watermarker=False)
+        pipeline = _silent(stock, family)
 
         def theirs(prompt: str, seed: int) -> Tensor:
             return _stock(
@@ -113,7 +122,8 @@ def _stock(pipeline: Any, prompt: str, seed: int, **options: Any) -> Tensor:
     return torch.from_numpy((image * 255).round()).to(torch.uint8)
 
 
-def _silent(pipeline: Any) -> Any:
+def _silent(pipeline: Any, family: ModelFamily) -> Any:
+    """The pipeline without its bar, and with the scheduler of the family's solver."""
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = EulerDiscreteScheduler.from_config(pipeline.scheduler.config)
+    pipeline.scheduler = STOCK[family.spec.solver].from_config(pipeline.scheduler.config)
     return pipeline

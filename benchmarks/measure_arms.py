@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     torch.set_num_threads(options.threads)
     family, asked = rise_shapes.family(), prompts(options.prompts)
     tried = arms_with(options.only, arms(family))
-    folder = options.kept / fingerprint(tried, asked)
+    folder = options.kept / fingerprint(family, tried, asked)
     rows = [row for row in _measured.load(options.csv) if row.arm not in tried] if options.only else []
     for number in range(options.seeds):
         rows += measure_round(family, tried, asked, number, folder)
@@ -128,11 +128,11 @@ def measure_batch(
             )
 
 
-def fingerprint(tried: Sequence[str], asked: Sequence[Asked]) -> str:
-    """What is kept counts only for the same arms, prompts and weights."""
+def fingerprint(family: ModelFamily, tried: Sequence[str], asked: Sequence[Asked]) -> str:
+    """What is kept counts only for the same family (its solver among the rest), arms, prompts and weights."""
     weights = sorted(rise_shapes.weights_dir().rglob("*.safetensors"))
     digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in weights]
-    told = json.dumps([tried, [item.text for item in asked], digests, BATCH])
+    told = json.dumps([family.spec.model_dump_json(), tried, [item.text for item in asked], digests, BATCH])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

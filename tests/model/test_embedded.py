@@ -53,7 +53,7 @@ def test_a_whole_job_is_the_stock_pipelines(engine: Engine, solver: Solver, step
 
 
 def test_pictures_are_the_stock_pipelines(engine: Engine) -> None:
-    pipeline = stock_pipeline(rise_shapes.weights_dir(), EulerDiscreteScheduler, "pixart")
+    pipeline = stock_pipeline(rise_shapes.weights_dir(), STOCK[engine.manifest.spec.solver], "pixart")
     generator = [torch.Generator().manual_seed(7)]
     wanted = pipeline(PROMPT, num_inference_steps=8, guidance_scale=1.0, generator=generator, output_type="np").images
     found = engine.generate([PROMPT], [7], "large:8", guidance=1.0).images

@@ -62,12 +62,15 @@ def test_means_are_told_the_best_arm_first() -> None:
     assert lines == ["| `large:8` | 0.500 | 0.750 | 0.450 | 2 |", "| `small:8` | 0.000 | 0.875 | 0.612 | 1 |"]
 
 
-def test_what_is_kept_of_other_prompts_does_not_count() -> None:
+def test_what_is_kept_of_other_prompts_or_another_solver_does_not_count() -> None:
     family = rise_shapes.family()
     tried = measure_arms.arms(family)
-    assert measure_arms.fingerprint(tried, prompts(8)) == measure_arms.fingerprint(tried, prompts(8))
-    assert measure_arms.fingerprint(tried, prompts(8)) != measure_arms.fingerprint(tried, prompts(16))
-    assert measure_arms.fingerprint(tried, prompts(8)) != measure_arms.fingerprint(tried[1:], prompts(8))
+    kept = measure_arms.fingerprint(family, tried, prompts(8))
+    assert measure_arms.fingerprint(family, tried, prompts(8)) == kept
+    assert measure_arms.fingerprint(family, tried, prompts(16)) != kept
+    assert measure_arms.fingerprint(family, tried[1:], prompts(8)) != kept
+    other = family.model_copy(update={"spec": family.spec.model_copy(update={"solver": "heun"})})
+    assert measure_arms.fingerprint(other, tried, prompts(8)) != kept
 
 
 def test_the_arms_of_a_member_are_those_in_which_it_has_a_stage() -> None:
