@@ -48,7 +48,7 @@ class Leader:
     def __init__(self, settings: Settings, api: Api, election: Election, liveness: Liveness) -> None:
         self._settings, self._api, self._election, self._liveness = settings, api, election, liveness
         self._bus: Bus | None = None
-        self._caught_up = asyncio.Event()
+        self._connected = asyncio.Event()
         self._queue: WorkQueue[Item] = WorkQueue(self._reconcile, self._failed, workers=settings.workers)
         self._world = World(settings, self._queue.add)
         self._complaints = Complaints(log.warning)
@@ -73,10 +73,10 @@ class Leader:
         )
 
     async def _work(self) -> None:
-        """A bus that is there, and read, a moment later than the operator is nothing to tell anybody of."""
+        """A bus that is there a moment later than the operator is nothing to tell anybody of."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE_S):
-                await self._caught_up.wait()
+                await self._connected.wait()
         await self._queue.run()
 
     async def _look_around(self) -> None:
@@ -110,7 +110,9 @@ class Leader:
                 async with connect(url, access, name="rise-operator", inbox=ME.inbox, patience=5.0) as bus:
                     await layout.ensure(bus)
                     self._bus = bus
-                    self._world.bus_problem = lambda: "the jobs on the bus are still being read"
+                    self._world.bus_problem = partial(_problem_of, bus)
+                    self._world.wake_everything()
+                    self._connected.set()
                     driving = run_driver(bus, leads=lambda: self._election.held)
                     await together(driving, self._see_records(bus), self._see_workers(bus), self._same_store(bus))
                     self._world.forget_bus()
@@ -137,15 +139,7 @@ class Leader:
             remove()
 
     async def _see_records(self, bus: Bus) -> None:
-        """Take every record in. Nothing is decided before all are: a job at work would look like one that the bus knows
-        nothing of."""
-
-        def caught_up() -> None:
-            self._world.bus_problem = partial(_problem_of, bus)
-            self._world.wake_everything()
-            self._caught_up.set()
-
-        async for job_id, held in Jobs(bus).watch(caught_up=caught_up):
+        async for job_id, held in Jobs(bus).watch(caught_up=self._world.see_bus_whole):
             self._world.see_record(job_id, held.record if held is not None else None)
 
     async def _see_workers(self, bus: Bus) -> None:

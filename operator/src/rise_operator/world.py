@@ -48,6 +48,8 @@ class World:
         self.pods: dict[Key, SeenPod] = {}
         self.deployments: dict[Key, SeenDeployment] = {}
         self.records: dict[str, JobRecord] = {}
+        self.read = False
+        """Whether these are all that the bus has."""
         self.published: dict[str, int] = {}
         """The generation of each family that the bus knows."""
         self.refused: dict[Key, str] = {}
@@ -191,7 +193,14 @@ class World:
     def forget_bus(self) -> None:
         """What the bus was known to have is to be found out anew."""
         self.records.clear()
+        self.read = False
         self.published.clear()
+
+    def see_bus_whole(self) -> None:
+        """Every record that was there has been seen: a job without one has none."""
+        self.read = True
+        for key in self.jobs:
+            self._wake(Item("job", *key))
 
     def wake_everything(self) -> None:
         for key in self.jobs:
@@ -214,6 +223,7 @@ class World:
             job=job,
             now=time.time(),
             record=self.records.get(job.job_id),
+            read=self.read,
             others=tuple(self.jobs[key] for key in self.keys_of(job.job_id) if key != job.meta.key),
             missing=self._missing(family) if spec is not None else None,
             bus=self.bus_problem(),

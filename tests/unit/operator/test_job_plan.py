@@ -103,6 +103,22 @@ class TestBeforeTheBus:
         assert plan_job(world(over, record=running)).actions == (Cancel(over.job_id),)
 
 
+class TestBeforeAllIsRead:
+    """A new leader has the records of the bus one after another."""
+
+    @pytest.mark.parametrize("spec", [{}, {"suspend": True}, {"images": 99}, DEDICATED])
+    def test_a_job_whose_record_was_not_seen_yet_is_left_as_it_is(self, spec: dict[str, Any]) -> None:
+        assert plan_job(world(make.job(**spec), read=False)) == Plan()
+
+    def test_one_whose_record_was_seen_is_not_waited_with(self) -> None:
+        seen = world(on_bus=True)
+        assert plan_job(replace(seen, read=False)) == plan_job(seen)
+
+    def test_that_the_bus_is_away_is_told(self) -> None:
+        away = plan_job(world(read=False, bus="no NATS server answers"))
+        assert reason(away) == ("False", "BusUnavailable")
+
+
 class TestSuspension:
     def test_a_job_may_be_made_asleep(self) -> None:
         plan = plan_job(world(make.job(suspend=True)))
@@ -127,9 +143,9 @@ class TestSuspension:
         assert same.actions == ()
 
     def test_what_may_be_at_work_is_not_said_to_be_put_aside(self) -> None:
-        """A new leader does not know yet what became of it."""
+        """A new leader does not know what became of it while the bus is away."""
         job = make.job(told(plan_job(world(on_bus=True))), suspend=True)
-        unseen = world(job, bus="the jobs on the bus are still being read")
+        unseen = world(job, bus="no NATS server answers")
         assert find(told(plan_job(unseen)).conditions, JobCondition.SUSPENDED) is None
         assert reason(plan_job(unseen)) == ("False", "BusUnavailable")
         lost = plan_job(replace(unseen, bus=""))

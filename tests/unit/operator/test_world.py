@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rise_operator.settings import Settings
-from rise_operator.world import NODES_KEPT, World
+from rise_operator.world import NODES_KEPT, Item, World
 from tests.unit.operator import builders as make
 
 
@@ -34,3 +34,17 @@ class TestNodesOfWorkers:
         crowd = tuple(make.beat(f"big-{number}", labels={"node": "a"}) for number in range(NODES_KEPT + 5))
         seen.see_workers(crowd)
         assert set(seen.job(make.job()).nodes) == {beat.worker for beat in crowd}
+
+
+def test_jobs_are_looked_at_again_once_all_that_the_bus_has_was_seen() -> None:
+    woken: list[Item] = []
+    seen = World(Settings(namespace="rise"), woken.append)
+    seen.see_job(make.job_body())
+    job = seen.jobs["default", "job"]
+    assert not seen.job(job).read
+    woken.clear()
+    seen.see_bus_whole()
+    assert woken == [Item("job", "default", "job")]
+    assert seen.job(job).read
+    seen.forget_bus()
+    assert not seen.job(job).read

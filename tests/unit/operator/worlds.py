@@ -126,6 +126,7 @@ def worlds(draw: st.DrawFn, *, past: bool = True) -> Observed:
         job=job,
         now=NOW + draw(_LATER),
         record=draw(_records(job)) if draw(_BOOLEAN) else None,
+        read=not draw(_RARELY),
         others=(twin,) if draw(_BOOLEAN) else (),
         missing=draw(_HINDRANCE),
         bus=draw(_BUS),

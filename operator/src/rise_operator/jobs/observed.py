@@ -24,7 +24,7 @@ class Observed:
     """One RelayJob and what bears upon it.
 
     Attributes:
-        record: what the bus says of it; None where it knows nothing.
+        record: what the bus says of it; None where it knows nothing, or was not `read` to its end yet.
         others: the RelayJobs that are the same job by its idempotency key.
         missing: why its family cannot be used; None where it can.
         bus: why the bus cannot be used; empty where it can.
@@ -38,6 +38,7 @@ class Observed:
     job: SeenJob
     now: float
     record: JobRecord | None = None
+    read: bool = True
     others: tuple[SeenJob, ...] = ()
     missing: Hindrance | None = None
     bus: str = ""

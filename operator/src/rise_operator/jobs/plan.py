@@ -91,6 +91,8 @@ def plan_job(seen: Observed) -> Plan:
         return Plan((), job_status(seen, Hindrance(JobReason.IDEMPOTENCY_CONFLICT, _NOT_OURS, final=True)))
     if seen.record is not None and spec is not None:
         return _under_way(seen, spec)
+    if not (seen.read or seen.bus):
+        return Plan()  # one at work would be taken for one that the bus knows nothing of; it is looked at again then
     hindrance = _hindrance(seen)
     if hindrance is not None:
         waits_for_pods = hindrance.reason is JobReason.PODS_PENDING
