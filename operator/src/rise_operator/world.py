@@ -199,8 +199,7 @@ class World:
     def see_bus_whole(self) -> None:
         """Every record that was there has been seen: a job without one has none."""
         self.read = True
-        for key in self.jobs:
-            self._wake(Item("job", *key))
+        self._wake_jobs(lambda job: True)
 
     def wake_everything(self) -> None:
         for key in self.jobs:
